@@ -1,0 +1,77 @@
+/**
+ * Virtual and physical addresses. Memory holds 64-bit virtual addresses, code computes with 32-bit physical ones:
+ *
+ *     ffff8880_xxxxxxxx  direct map      pa = x
+ *     ffffffff_8xxxxxxx  kernel image    pa = x - 0x80000000 + phys_base, within [_text, _end)
+ *     ffffea00_xxxxxxxx  vmemmap         pa = vmemmap_phys + x, within the memory map
+ *     0                  NULL            0
+ *
+ * Back, an address in [_text, _end) is an image address, one in the memory map a vmemmap address, the rest direct map,
+ * so a list that starts at a symbol also ends there. Any other address (LIST_POISON, ERR_PTR, a damaged pointer) is a
+ * page fault, as on hardware: taking its low half would hit valid low memory.
+ */
+import { sym, DATA_END } from "./generated/symbols";
+
+@external("hw", "page_fault") declare function hw_page_fault(lo: u32, hi: u32, error_code: u32): void;
+
+const DIRECT_HI: u32 = 0xffff8880;
+const IMAGE_HI: u32 = 0xffffffff;
+const VMEMMAP_HI: u32 = 0xffffea00;
+/** Low half of the image's link address 0xffffffff80100000. */
+const LINK_LO: u32 = 0x80100000;
+/** Physical address the image is linked for. */
+const LINK_PHYS: usize = 0x100000;
+/** In the 8 bytes before each function of the text: its table index, then this. */
+const TEXT_MAGIC: u32 = 0x54584657;
+const NOT_IN_TABLE: u32 = 0xffffffff;
+/** #PF error code: an instruction fetch. */
+const PF_INSTR: u32 = 0x10;
+
+/** The addresses off the direct map. */
+function __phys_addr(va: u64): usize {
+  const hi = <u32>(va >> 32);
+  const lo = <u32>va;
+  if (hi == IMAGE_HI) {
+    const at = lo - LINK_LO + __phys_base + LINK_PHYS;
+    if (at - __phys_base - LINK_PHYS < __base + DATA_END - __phys_base - LINK_PHYS) return at;
+  } else if (hi == VMEMMAP_HI) {
+    const at = lo + <u32>sym.vmemmap_phys;
+    if (at - <u32>sym.mem_map_start_phys < <u32>(sym.mem_map_end_phys - sym.mem_map_start_phys)) return at;
+  } else if (va == 0) {
+    return 0;
+  }
+  hw_page_fault(lo, hi, 0);
+  return unreachable();
+}
+
+/** Physical address of a virtual one; faults on what no range maps. */
+@global @inline function pa(va: u64): usize {
+  return <u32>(va >> 32) == DIRECT_HI ? <usize>va : __phys_addr(va);
+}
+
+/** Virtual address of a physical one, NULL of 0. */
+function __virt_addr(p: usize): u64 {
+  if (p - __phys_base - LINK_PHYS < __base + DATA_END - __phys_base - LINK_PHYS) {
+    return (<u64>IMAGE_HI << 32) | <u64>(p - __phys_base - LINK_PHYS + LINK_LO);
+  }
+  if (p - <u32>sym.mem_map_start_phys < <u32>(sym.mem_map_end_phys - sym.mem_map_start_phys)) {
+    return (<u64>VMEMMAP_HI << 32) | <u64>(p - <u32>sym.vmemmap_phys);
+  }
+  return p ? (<u64>DIRECT_HI << 32) | <u64>p : 0;
+}
+
+@global @inline function va(p: usize): u64 {
+  return __virt_addr(p);
+}
+
+/** Table index of the function at a text address, for call_indirect; anything else faults as an instruction fetch. */
+@global function text_index(fn: u64): u32 {
+  const at = <u32>fn - LINK_LO + __phys_base + LINK_PHYS;
+  const text = sym__stext();
+  if (<u32>(fn >> 32) == IMAGE_HI && (at & 15) == 0 && at > text && at < sym__etext()) {
+    const index = load<u32>(at - 8);
+    if (load<u32>(at - 4) == TEXT_MAGIC && index != NOT_IN_TABLE) return index;
+  }
+  hw_page_fault(<u32>fn, <u32>(fn >> 32), PF_INSTR);
+  return unreachable();
+}

@@ -1,0 +1,163 @@
+/**
+ * The asc transform. It turns C strings (the tagged template c`text`) into addresses in .rodata, since AssemblyScript's
+ * own literals are UTF-16 objects in a data segment; it puts the layout's constants into expressions as literals, so
+ * that they take the type of what they meet, as C's macros do; and it keeps functions that backtraces must show out of
+ * the inliner.
+ */
+import * as assemblyscript from "assemblyscript";
+import { Transform } from "assemblyscript/transform";
+
+/** asc's syntax tree, as far as we look at it; its own types are not exported in a usable form. */
+interface Node {
+  kind: number;
+  range: { start: number; source: { normalizedPath: string; lineAt(at: number): number } };
+  literalKind?: number;
+  tag?: { text?: string } | null;
+  parts?: string[];
+  expressions?: unknown[];
+  text?: string;
+}
+
+interface ImportNode extends Node {
+  internalPath: string;
+  declarations: { foreignName: { text: string }; name: { text: string } }[] | null;
+}
+
+const asc = assemblyscript as unknown as {
+  Node: {
+    createIdentifierExpression(name: string, range: unknown): Node;
+    createIntegerLiteralExpression(value: unknown, range: unknown): Node;
+    createBinaryExpression(operator: number, left: Node, right: Node, range: unknown): Node;
+    createParenthesizedExpression(expression: Node, range: unknown): Node;
+    createUnaryPrefixExpression(operator: number, operand: Node, range: unknown): Node;
+  };
+  NodeKind: { Literal: number; Identifier: number; Import: number };
+  LiteralKind: { Template: number };
+  Token: { Minus: number };
+};
+
+/** The strings of one module. They end at __base: a string's address is __base - distance. */
+export class StringTable {
+  private readonly distances = new Map<string, number>();
+  private end = 0;
+
+  distance(text: string, where: string): number {
+    const known = this.distances.get(text);
+    if (known !== undefined) return known;
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: printk's level prefix is \x01.
+    if (!/^[\x01-\x7f]*$/.test(text)) throw new Error(`${where}: a C string must be ASCII without NUL`);
+    this.end += text.length + 1;
+    this.distances.set(text, this.end);
+    return this.end;
+  }
+
+  bytes(): Uint8Array {
+    const bytes = new Uint8Array(this.end);
+    for (const [text, distance] of this.distances) bytes.set(new TextEncoder().encode(text), this.end - distance);
+    return bytes;
+  }
+}
+
+/** Makes the transform class that asc instantiates for one compilation. */
+export function kernelTransform(
+  strings: StringTable,
+  constants: ReadonlyMap<string, bigint>,
+  keep: string[],
+): new () => Transform {
+  return class extends Transform {
+    afterParse(parser: { sources: (Node & { isLibrary: boolean; statements: Node[] })[] }): void {
+      for (const source of parser.sources) {
+        if (!source.isLibrary) new Rewriter(strings, importedConstants(source.statements, constants)).rewrite(source);
+      }
+    }
+
+    afterCompile(module: { runPasses(passes: string[]): void }): void {
+      const binaryen = (this as unknown as { binaryen: { setPassArgument(name: string, value: string): void } }).binaryen;
+      for (const name of keep) {
+        binaryen.setPassArgument("no-inline", `*/${name}`);
+        module.runPasses(["no-inline"]);
+      }
+    }
+  };
+}
+
+/** What a file imports from generated/constants, by its local name. */
+function importedConstants(statements: Node[], constants: ReadonlyMap<string, bigint>): Map<string, bigint> {
+  const found = new Map<string, bigint>();
+  for (const statement of statements) {
+    if (statement.kind !== asc.NodeKind.Import) continue;
+    const { internalPath, declarations } = statement as ImportNode;
+    if (!internalPath.endsWith("include/generated/constants")) continue;
+    for (const d of declarations ?? []) {
+      const value = constants.get(d.foreignName.text);
+      if (value !== undefined) found.set(d.name.text, value);
+    }
+  }
+  return found;
+}
+
+/** Where an identifier is a name, not a value. */
+const NAME_KEYS = new Set(["name", "property", "foreignName", "localName", "exportedName", "parameterName", "identifier"]);
+
+function isNode(value: unknown): value is Node {
+  return typeof value === "object" && value !== null && "range" in value && "kind" in value;
+}
+
+/** Visits every node of one source by the nodes' own properties: asc has no visitor. */
+class Rewriter {
+  private readonly seen = new Set<Node>();
+
+  constructor(
+    private readonly strings: StringTable,
+    private readonly constants: Map<string, bigint>,
+  ) {}
+
+  rewrite(node: Node): Node {
+    if (node.kind === asc.NodeKind.Literal && node.literalKind === asc.LiteralKind.Template && node.tag?.text === "c") {
+      return this.address(node);
+    }
+    if (this.seen.has(node) || node.kind === asc.NodeKind.Import) return node;
+    this.seen.add(node);
+    const properties = node as unknown as Record<string, unknown>;
+    for (const key of Object.keys(properties)) {
+      if (key === "range") continue;
+      const value = properties[key];
+      if (isNode(value)) properties[key] = this.child(key, value);
+      else if (Array.isArray(value)) {
+        value.forEach((item, i) => {
+          if (isNode(item)) value[i] = this.child(key, item);
+        });
+      }
+    }
+    return node;
+  }
+
+  private child(key: string, node: Node): Node {
+    if (node.kind === asc.NodeKind.Identifier && !NAME_KEYS.has(key)) {
+      const value = this.constants.get(node.text ?? "");
+      if (value !== undefined) return literal(value, node.range);
+    }
+    return this.rewrite(node);
+  }
+
+  private address(node: Node): Node {
+    const { source, start } = node.range;
+    const where = `${source.normalizedPath}:${source.lineAt(start)}`;
+    if (node.expressions?.length) throw new Error(`${where}: a C string takes no \${...}`);
+    const distance = this.strings.distance(node.parts?.[0] ?? "", where);
+    const base = asc.Node.createIdentifierExpression("__base", node.range);
+    const offset = literal(BigInt(distance), node.range);
+    const sum = asc.Node.createBinaryExpression(asc.Token.Minus, base, offset, node.range);
+    return asc.Node.createParenthesizedExpression(sum, node.range);
+  }
+}
+
+function literal(value: bigint, range: Node["range"]): Node {
+  const bits = value < 0n ? -value : value;
+  const { i64_new } = globalThis as unknown as { i64_new(lo: number, hi: number): unknown };
+  const i64 = i64_new(Number(BigInt.asIntN(32, bits)), Number(BigInt.asIntN(32, bits >> 32n)));
+  const positive = asc.Node.createIntegerLiteralExpression(i64, range);
+  if (value >= 0n) return positive;
+  const minus = asc.Node.createUnaryPrefixExpression(asc.Token.Minus, positive, range);
+  return asc.Node.createParenthesizedExpression(minus, range);
+}
