@@ -21,8 +21,8 @@ const VMEMMAP_HI: u32 = 0xffffea00;
 const LINK_LO: u32 = 0x80100000;
 /** Physical address the image is linked for. */
 const LINK_PHYS: usize = 0x100000;
-/** In the 8 bytes before each function of the text: its table index, then this. */
-const TEXT_MAGIC: u32 = 0x54584657;
+/** In the 8 bytes before each function of the text, one nop (runtime/link/text.ts): this, then its table index. */
+const TEXT_MAGIC: u32 = 0x00841f0f;
 const NOT_IN_TABLE: u32 = 0xffffffff;
 /** #PF error code: an instruction fetch. */
 const PF_INSTR: u32 = 0x10;
@@ -69,8 +69,8 @@ function __virt_addr(p: usize): u64 {
   const at = <u32>fn - LINK_LO + __phys_base + LINK_PHYS;
   const text = sym__stext();
   if (<u32>(fn >> 32) == IMAGE_HI && (at & 15) == 0 && at > text && at < sym__etext()) {
-    const index = load<u32>(at - 8);
-    if (load<u32>(at - 4) == TEXT_MAGIC && index != NOT_IN_TABLE) return index;
+    const index = load<u32>(at - 4);
+    if (load<u32>(at - 8) == TEXT_MAGIC && index != NOT_IN_TABLE) return index;
   }
   hw_page_fault(<u32>fn, <u32>(fn >> 32), PF_INSTR);
   return unreachable();

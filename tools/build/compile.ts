@@ -5,8 +5,10 @@ import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import asc from "assemblyscript/asc";
 import type { Target } from "../../kernel-wasm/abi/dsl.ts";
+import { vmcoreinfo } from "../../kernel-wasm/abi/vmcoreinfo.ts";
 import { emitConstants, emitOffsets, emitSymbols } from "./layout/emit_symbols.ts";
 import { StructEmitter } from "./layout/emit_structs.ts";
+import { emitVmcoreinfo } from "./layout/emit_vmcoreinfo.ts";
 import type { Layout } from "./layout/layout.ts";
 import { loadLayout, ROOT } from "./specs.ts";
 import { kernelTransform, StringTable } from "./transform.ts";
@@ -25,7 +27,7 @@ const ENTRIES: Record<Target, string[]> = {
 const KEEP = ["__phys_addr", "__virt_addr", "text_index"];
 
 /** Generated sources by file name. */
-export function generate(layout: Layout): Record<string, string> {
+export function generate(layout: Layout, lines: readonly string[] = []): Record<string, string> {
   const structs = new StructEmitter(layout);
   structs.emit();
   const symbols = emitSymbols(layout, structs);
@@ -35,6 +37,7 @@ export function generate(layout: Layout): Record<string, string> {
     "symbols.ts": symbols,
     "constants.ts": emitConstants(layout),
     "offsets.ts": emitOffsets(layout),
+    "vmcoreinfo.ts": emitVmcoreinfo(layout, lines),
   };
 }
 
@@ -59,9 +62,9 @@ export async function runAsc(
   target: Target,
   layout: Layout,
   entries: string[],
-  files: Record<string, string> = {},
+  files?: Record<string, string>,
 ): Promise<Compiled & { wat: string; generated: Record<string, string> }> {
-  const generated = generate(layout);
+  const generated = generate(layout, files ? [] : vmcoreinfo);
   const strings = new StringTable();
   const out = new Map<string, Uint8Array>();
   const argv = [...entries, "--config", "asconfig.json", "--target", target, "--sourceMap", "--textFile", "k.wat"];
@@ -69,7 +72,7 @@ export async function runAsc(
     readFile: (name: string, base: string) => {
       const made = /include\/generated\/(\w+\.ts)$/.exec(name)?.[1];
       if (made) return generated[made] ?? null;
-      if (files[name] !== undefined) return files[name];
+      if (files?.[name] !== undefined) return files[name];
       try {
         return readFileSync(name.startsWith("/") ? name : join(base ? join(ROOT, base) : ROOT, name), "utf8");
       } catch {
