@@ -1,0 +1,203 @@
+/**
+ * Function bodies with frame records. A record is {saved rbp, return address}, 16 bytes, on the kernel
+ * stack in memory; the records of a call chain are contiguous, as frame pointers make them on x86_64. In a
+ * framed function:
+ *
+ *     entry      sp -= 16; [sp] = direct-map address of sp + 16 (the caller's record)
+ *                trap when (sp & 0x3fff) < 256: the stack guard, looked at after the store
+ *     each call  [sp - 8] = return address, where the callee's record will have it
+ *     exit       sp += 16
+ *
+ * The body becomes a block, so that a branch to the function's label and a `return` (now a branch) both
+ * reach the exit code behind it. A local holds sp - 8, the address each call stores to; set_sp() moves it
+ * along, so a function that changes stacks must set sp back before it returns. Intrinsics are replaced on
+ * the way.
+ */
+import { ByteWriter } from "./bytes.ts";
+import { LinkError } from "./error.ts";
+import { OP } from "./instructions.ts";
+import { I32 } from "./module.ts";
+import type { Program } from "./program.ts";
+import type { ScannedFunction, Site } from "./scan.ts";
+import { isCall, type Text } from "./text.ts";
+
+/** Physical address pa is mapped at this virtual address + pa. */
+export const DIRECT_MAP = 0xffff888000000000n;
+/** Kernel stacks are of this size and aligned to it. */
+export const STACK_SIZE = 0x4000;
+/** A record whose address is less than this above the stack's lowest byte is an overflow. */
+export const STACK_GUARD = 256;
+const RECORD_SIZE = 16;
+
+export interface RewriteContext {
+  program: Program;
+  text: Text;
+  /** Virtual address of _text, as a signed number: small enough to be exact. */
+  linkAddress: number;
+  /** Function index in the file -> index in the linked module. */
+  newIndex(index: number): number;
+  /** What sym_NAME is, relative to __base. */
+  symbolOffset(name: string): number;
+  spGlobal: number;
+  cpuGlobal: number;
+}
+
+/** The caller's record, seen from the local: its virtual address is this + the local's value. */
+const RECORD_ABOVE = Number(BigInt.asIntN(64, DIRECT_MAP)) + RECORD_SIZE + 8;
+
+const NO_RESULT = 0x40;
+
+/** Alignment exponent 3, then the offset: the immediates of an i64.store. */
+function storeI64(out: ByteWriter, offset: number): void {
+  out.u8(OP.i64Store, 3).uleb(offset);
+}
+
+function constI32(out: ByteWriter, value: number): void {
+  out.u8(OP.i32Const).sleb(value);
+}
+
+function writeEntry(out: ByteWriter, slot: number, sp: number): void {
+  out.u8(OP.globalGet).uleb(sp);
+  constI32(out, RECORD_SIZE + 8);
+  out.u8(OP.i32Sub, OP.localTee).uleb(slot);
+  constI32(out, 8);
+  out.u8(OP.i32Add, OP.globalSet).uleb(sp);
+
+  out.u8(OP.localGet).uleb(slot);
+  out.u8(OP.localGet).uleb(slot);
+  out.u8(OP.i64ExtendI32U, OP.i64Const).sleb(RECORD_ABOVE);
+  out.u8(OP.i64Add);
+  storeI64(out, 8);
+
+  // (sp & 0x3fff) < 256, as one mask: all bits above the guard's are zero.
+  out.u8(OP.globalGet).uleb(sp);
+  constI32(out, STACK_SIZE - STACK_GUARD);
+  out.u8(OP.i32And, OP.i32Eqz, OP.if, NO_RESULT, OP.unreachable, OP.end);
+}
+
+function writeReturnAddress(
+  out: ByteWriter,
+  context: RewriteContext,
+  slot: number | null,
+  offset: number,
+): void {
+  if (slot === null) {
+    out.u8(OP.globalGet).uleb(context.spGlobal);
+    constI32(out, 8);
+    out.u8(OP.i32Sub);
+  } else {
+    out.u8(OP.localGet).uleb(slot);
+  }
+  out.u8(OP.i64Const).sleb(context.linkAddress + offset);
+  storeI64(out, 0);
+}
+
+function writeIntrinsic(
+  out: ByteWriter,
+  context: RewriteContext,
+  slot: number | null,
+  site: Extract<Site, { kind: "intrinsic" }>,
+): void {
+  const { program, spGlobal, cpuGlobal } = context;
+  switch (site.name) {
+    case "get_sp":
+      out.u8(OP.globalGet).uleb(spGlobal);
+      return;
+    case "set_sp":
+      out.u8(OP.globalSet).uleb(spGlobal);
+      if (slot === null) return;
+      out.u8(OP.globalGet).uleb(spGlobal);
+      constI32(out, 8);
+      out.u8(OP.i32Sub, OP.localSet).uleb(slot);
+      return;
+    case "get_cpu":
+      out.u8(OP.globalGet).uleb(cpuGlobal);
+      return;
+    case "set_cpu":
+      out.u8(OP.globalSet).uleb(cpuGlobal);
+      return;
+    case "text_address":
+      out.u8(OP.i64Const).sleb(functionAddress(context, site.constant));
+      return;
+    default:
+      out.u8(OP.globalGet).uleb(program.baseGlobal);
+      out.u8(OP.i32Const).sleb32Padded(context.symbolOffset(site.name.slice("sym_".length)));
+      out.u8(OP.i32Add);
+  }
+}
+
+/** The text address of the function that a Function object stands for. */
+function functionAddress(context: RewriteContext, object: number): number {
+  const index = context.program.functionObjects.get(object) ?? -1;
+  const place = context.text.placeOf.get(index);
+  if (place === undefined) throw new LinkError(`the Function object at ${object} stands for no function`);
+  return context.linkAddress + place.address;
+}
+
+/** The body of one function, without its size: local declarations, instructions, `end`. */
+export function rewriteBody(source: ScannedFunction, context: RewriteContext): Uint8Array {
+  const { program, text, spGlobal } = context;
+  const { bytes, types } = program.module;
+  const out = new ByteWriter();
+  const framed = source.frame === "framed";
+  const slot = framed ? source.localCount : null;
+  if (slot === null) {
+    out.bytes(bytes.subarray(source.start, source.code));
+  } else {
+    const groups = bytes.subarray(source.localsStart, source.code);
+    out
+      .uleb(source.localGroups + 1)
+      .bytes(groups)
+      .u8(1, I32);
+    writeEntry(out, slot, spGlobal);
+    const result = types[source.type]?.results[0] ?? NO_RESULT;
+    out.u8(OP.block, result);
+  }
+  const calls = text.placeOf.get(source.index)?.calls ?? [];
+  let nextCall = 0;
+  let copied = source.code;
+  for (const site of source.sites) {
+    out.bytes(bytes.subarray(copied, site.start));
+    copied = site.end;
+    if (isCall(site)) {
+      const call = calls[nextCall++];
+      if (call === undefined)
+        throw new LinkError(`${source.internalName} has a call without a place in the text`);
+      writeReturnAddress(out, context, slot, call.returnAddress);
+      if (site.kind === "call") out.u8(OP.call).uleb(context.newIndex(site.callee));
+      else out.bytes(bytes.subarray(site.start, site.end));
+    } else if (site.kind === "return") {
+      if (framed) out.u8(OP.br).uleb(site.depth);
+      else out.u8(OP.return);
+    } else if (site.kind === "refFunc") {
+      out.u8(OP.refFunc).uleb(context.newIndex(site.callee));
+    } else {
+      writeIntrinsic(out, context, slot, site);
+    }
+  }
+  out.bytes(bytes.subarray(copied, source.end));
+  if (slot !== null) {
+    out.u8(OP.localGet).uleb(slot);
+    constI32(out, RECORD_SIZE + 8);
+    out.u8(OP.i32Add, OP.globalSet).uleb(spGlobal);
+    out.u8(OP.end);
+  }
+  return out.finish();
+}
+
+/**
+ * The body of the function that text_address() becomes where its argument is computed (the optimiser turns
+ * `c ? fnptr(f) : fnptr(g)` into one call of a select): compares with every Function object; 0 for none.
+ */
+export function helperBody(context: RewriteContext): Uint8Array {
+  const out = new ByteWriter();
+  out.uleb(0);
+  for (const object of context.program.functionObjects.keys()) {
+    out.u8(OP.localGet, 0);
+    constI32(out, object);
+    out.u8(OP.i32Eq, OP.if, NO_RESULT, OP.i64Const).sleb(functionAddress(context, object));
+    out.u8(OP.return, OP.end);
+  }
+  out.u8(OP.i64Const, 0, OP.end);
+  return out.finish();
+}
