@@ -1,0 +1,65 @@
+/** Other processes and disk space, for tools that measure: commands to their end, temporary directories. */
+
+import { spawnSync } from "node:child_process";
+import * as fs from "node:fs";
+import * as path from "node:path";
+import process from "node:process";
+import { hostError } from "./node.ts";
+
+export interface Finished {
+  /** Exit status; null when a signal ended it, as the time limit does. */
+  status: number | null;
+  /** From the start until it had ended and its output was read. */
+  elapsed_ms: number;
+  stdout: string;
+  stderr: string;
+}
+
+const OUTPUT_MAX = 1 << 24;
+
+/** Runs a command to its end, at most for `timeout_ms`. HostError when it cannot be started. */
+export function runCommand(command: readonly string[], timeout_ms: number): Finished {
+  const [program = "", ...args] = command;
+  const start = performance.now();
+  const options = {
+    timeout: timeout_ms,
+    killSignal: "SIGKILL",
+    maxBuffer: OUTPUT_MAX,
+    encoding: "utf8",
+  } as const;
+  const { status, stdout, stderr, error } = spawnSync(program, args, options);
+  const elapsed_ms = performance.now() - start;
+  if (error !== undefined && (error as { code?: unknown }).code !== "ETIMEDOUT") {
+    throw hostError(error, "run", program);
+  }
+  return { status, elapsed_ms, stdout, stderr };
+}
+
+/**
+ * How to start the engine that runs this, and on it this very program: `[...engine, ...]`, `[...program,
+ * ...]`.
+ */
+export function ownCommand(): { engine: readonly string[]; program: readonly string[] } {
+  return { engine: [process.execPath], program: [process.execPath, process.argv[1] ?? ""] };
+}
+
+/** A new empty directory in `parent`, which is made when it does not exist. HostError when that fails. */
+export function temporaryDirectory(parent: string): { path: string; remove(): void } {
+  try {
+    fs.mkdirSync(parent, { recursive: true });
+    const directory = fs.mkdtempSync(path.join(path.resolve(parent), "tmp-"));
+    return { path: directory, remove: () => fs.rmSync(directory, { recursive: true, force: true }) };
+  } catch (error) {
+    throw hostError(error, "mkdtemp", parent);
+  }
+}
+
+/** Bytes that the user may still write to the file system of `directory`. */
+export function freeSpace(directory: string): number {
+  try {
+    const { bavail, bsize } = fs.statfsSync(directory);
+    return bavail * bsize;
+  } catch (error) {
+    throw hostError(error, "statfs", directory);
+  }
+}

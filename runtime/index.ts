@@ -1,0 +1,122 @@
+/**
+ * The runtime's public interface: `boot()` runs a machine from power-on to its end, `resume()` goes on in a new process
+ * from memory saved at purgatory. Wrong options throw BootError or SnapshotError before anything runs; whatever
+ * happens inside the machine is a BootResult.
+ */
+
+import type { Host, HostFs } from "./adapter/host.ts";
+import { BootError } from "./boot/error.ts";
+import { checkImage, checkMemorySize, loadKernel, placeInitrd } from "./boot/loader.ts";
+import { checkInjections, type Injection } from "./kexec/inject.ts";
+import { type Ending, Life, type LifeOptions } from "./kexec/life.ts";
+import { type Phase, Timeline, type Timings } from "./kexec/timeline.ts";
+import { Machine, type MachineOptions } from "./machine/machine.ts";
+import type { PhysicalMemory } from "./machine/memory.ts";
+import { SnapshotReader, type SnapshotSource } from "./machine/snapshot.ts";
+import type { Program } from "./user/proc.ts";
+
+export { BootError } from "./boot/error.ts";
+export type { Injection, InjectionPoint } from "./kexec/inject.ts";
+export type { Phase, Timings } from "./kexec/timeline.ts";
+export type { Machine } from "./machine/machine.ts";
+export { hashRanges, type PhysicalMemory, type Range } from "./machine/memory.ts";
+export { SnapshotError, type SnapshotSource } from "./machine/snapshot.ts";
+
+interface RunOptions {
+  /** What the serial console prints, in lines or when the machine pauses. */
+  console(bytes: Uint8Array): void;
+  /** The machine's /var/crash. */
+  hostfs: HostFs;
+  host: Host;
+  /** By the name that execve finds in a program's file. */
+  programs: Record<string, Program>;
+  inject?: readonly Injection[];
+  /** Called as each phase begins; the machine's memory may be read and written. */
+  onPhase?(phase: Phase, machine: Machine): void;
+}
+
+export interface BootOptions extends RunOptions {
+  /** The production kernel's image file. */
+  image: Uint8Array;
+  initrd: Uint8Array;
+  /** Bytes, 4 MiB to 4 GiB in multiples of 64 KiB; or the memory of a machine that has ended, to be used again. */
+  memory: number | PhysicalMemory;
+  cmdline: string;
+  /** uint32. The same seed, the same vmcore on every engine; without it the host's clock and randomness are used. */
+  seed?: number;
+  powerOnFill?: "zero" | "random";
+  /** Ends the run on the jump into purgatory; saveMemory then gets the pieces of a snapshot. */
+  stopAt?: "purgatory";
+  saveMemory?(pieces: Iterable<Uint8Array>): void | Promise<void>;
+}
+
+/** Going on from a snapshot: injections at "panic" have happened before it was taken. */
+export type ResumeOptions = RunOptions;
+
+export interface BootResult extends Ending {
+  timings_ms: Timings;
+  /** From the start to each phase that was reached. */
+  phases_ms: Partial<Record<Phase, number>>;
+  /** Paths, relative to the hostfs directory, of the dumps that the capture kernel saved. */
+  vmcores: readonly string[];
+  /** Its memory can still be read. */
+  machine: Machine;
+}
+
+/** Power-on to the end. BootError when the options cannot work. */
+export async function boot(options: BootOptions): Promise<BootResult> {
+  const timeline = new Timeline(options.host);
+  const size = typeof options.memory === "number" ? options.memory : options.memory.size;
+  checkMemorySize(size);
+  if (options.seed !== undefined && options.seed >>> 0 !== options.seed) {
+    throw new BootError(`the seed ${options.seed} is not a whole number from 0 to 4294967295`);
+  }
+  const header = checkImage(options.image, options.host);
+  placeInitrd(header, options, size);
+  checkInjections(options.inject ?? [], size);
+  const machine = powerOn(options);
+  const life = new Life(machine, options, timeline);
+  life.phase("power-on");
+  return finish(machine, life, timeline, () => life.run(loadKernel(machine.memory, header, options)));
+}
+
+/** Goes on from a snapshot. SnapshotError when it is damaged, BootError when the options cannot work. */
+export async function resume(snapshot: SnapshotSource, options: ResumeOptions): Promise<BootResult> {
+  const timeline = new Timeline(options.host);
+  const reader = new SnapshotReader(snapshot, options.host);
+  const { memory, seed, seeded, jump } = reader.config;
+  checkInjections(options.inject ?? [], memory);
+  const machine = powerOn({ ...options, memory, seed, realTime: !seeded });
+  reader.restore(machine);
+  const life = new Life(machine, options satisfies LifeOptions, timeline);
+  life.phase("panic");
+  return finish(machine, life, timeline, () => life.resume(jump));
+}
+
+function powerOn(options: MachineOptions): Machine {
+  try {
+    return new Machine(options);
+  } catch (error) {
+    // The size is a possible one, so it is the host that has not got it.
+    if (error instanceof RangeError)
+      throw new BootError(`the host has no memory for the machine: ${error.message}`);
+    throw error;
+  }
+}
+
+async function finish(
+  machine: Machine,
+  life: Life,
+  timeline: Timeline,
+  run: () => Promise<Ending>,
+): Promise<BootResult> {
+  let ending: Ending;
+  try {
+    ending = await run();
+  } finally {
+    machine.end();
+  }
+  life.phase("end");
+  const { timings_ms, phases_ms } = timeline;
+  return { ...ending, timings_ms, phases_ms, vmcores: life.vmcores, machine };
+}

@@ -1,0 +1,71 @@
+/**
+ * The hardware imports of an image, module "hw": ports, clocks, and the instructions that leave wasm code. All
+ * parameters arrive as i32, so addresses go through `>>> 0`; an address outside memory is a page fault, as a bus error
+ * would be.
+ */
+
+import { Halt, Jump, PageFault, PowerOff, Reset, SwitchTo } from "./control.ts";
+import type { Cpu } from "./cpu.ts";
+import type { Machine } from "./machine.ts";
+import { COM1 } from "./serial.ts";
+import { DIRECT_MAP_HI, X86_PF_WRITE } from "./x86.ts";
+
+/** ACPI's PM1a control register, as QEMU's q35 has it: SLP_TYP 5, SLP_EN in the high byte. */
+const PM1A_CONTROL = 0x604;
+const PM1A_S5 = 0x34;
+/** The reset control register of PC chipsets. */
+const RESET_CONTROL = 0xcf9;
+const RESET_FULL = 6;
+const PORTS_OF_A_UART = 8;
+
+const isUart = (port: number): boolean => port >= COM1 && port < COM1 + PORTS_OF_A_UART;
+
+export function hardware(machine: Machine, cpu: Cpu): WebAssembly.ModuleImports {
+  const { memory, serial, clock, hostfs, random } = machine;
+
+  const check = (pa: number, length: number, errorCode: number): number => {
+    const address = pa >>> 0;
+    if (!memory.has(address, length)) throw new PageFault(address, DIRECT_MAP_HI, errorCode);
+    return address;
+  };
+
+  return {
+    out8(port: number, value: number): void {
+      if (port === COM1) serial.put(value & 0xff);
+      else if (port === PM1A_CONTROL && (value & 0xff) === PM1A_S5) throw new PowerOff();
+      else if (port === RESET_CONTROL && (value & 0xff) === RESET_FULL) throw new Reset();
+    },
+    in8: (port: number): number => (isUart(port) ? serial.in8(port) : 0xff),
+    outs8(port: number, pa: number, length: number): void {
+      const bytes = length >>> 0;
+      const start = check(pa, bytes, 0);
+      if (port === COM1) serial.puts(memory.slice(start, bytes));
+    },
+    rdtsc(pa: number): void {
+      memory.setU64(check(pa, 8, X86_PF_WRITE), clock.read_ns());
+    },
+    rtc(pa: number): void {
+      memory.setU64(check(pa, 8, X86_PF_WRITE), clock.wall_s());
+    },
+    rdrand: (): number => random.u32() | 0,
+    hlt(): never {
+      throw new Halt();
+    },
+    switch_to(): never {
+      throw new SwitchTo();
+    },
+    jump(entry: number, arg: number): never {
+      throw new Jump(entry >>> 0, arg >>> 0);
+    },
+    page_fault(lo: number, hi: number, errorCode: number): never {
+      throw new PageFault(lo >>> 0, hi >>> 0, errorCode >>> 0);
+    },
+    ltr(pa: number): void {
+      cpu.tss = pa >>> 0;
+    },
+    write_cr3(pa: number): void {
+      cpu.cr3 = pa >>> 0;
+    },
+    hostfs: (request: number): number => hostfs.doorbell(request >>> 0),
+  };
+}

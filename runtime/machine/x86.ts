@@ -1,0 +1,64 @@
+/** Facts of the processor and of Linux's x86_64 ABI that the machine, being the hardware, needs to know. */
+
+/** Exception vectors (Intel SDM vol. 3, table 6-1). */
+export const X86_TRAP_DE = 0;
+export const X86_TRAP_UD = 6;
+export const X86_TRAP_DF = 8;
+export const X86_TRAP_GP = 13;
+export const X86_TRAP_PF = 14;
+export const X86_TRAP_AC = 17;
+
+/** Page fault error code. */
+export const X86_PF_PROT = 1;
+export const X86_PF_WRITE = 2;
+export const X86_PF_USER = 4;
+
+/** struct x86_hw_tss: reserved1 u32, sp0, sp1, sp2 u64, reserved2 u64, ist[7] u64. */
+export const TSS_SP0 = 4;
+export const TSS_IST1 = 36;
+
+/** struct pt_regs, at the top of a task's kernel stack while it is in user mode or in a system call. */
+export const pt_regs = { SIZE: 168, ax: 80, ip: 128, cs: 136, flags: 144, sp: 152, ss: 160 } as const;
+
+/** Kernel stacks are this large and aligned to it; below STACK_GUARD bytes of one the stack has overflowed. */
+export const THREAD_SIZE = 16384;
+export const STACK_GUARD = 256;
+
+/** High halves of virtual addresses: the direct map of all memory, and the kernel's image. */
+export const DIRECT_MAP_HI = 0xffff8880;
+export const IMAGE_MAP_HI = 0xffffffff;
+/** Low half of the address at which physical 0 would lie, phys_base being 0. */
+export const IMAGE_MAP_LO = 0x80000000;
+/** Where an image with phys_base 0 lies, and where the boot loader puts it. */
+export const LOAD_ADDRESS = 0x100000;
+/** Images are loaded at multiples of this. */
+export const IMAGE_ALIGN = 0x10000;
+
+/** User mode starts a program here. */
+export const USER_ENTRY = 0x400000;
+
+/** System call numbers (arch/x86/entry/syscalls/syscall_64.tbl). */
+export const syscall = {
+  read: 0,
+  write: 1,
+  open: 2,
+  close: 3,
+  stat: 4,
+  fstat: 5,
+  lseek: 8,
+  brk: 12,
+  pread64: 17,
+  sched_yield: 24,
+  getpid: 39,
+  fsync: 74,
+  rename: 82,
+  mkdir: 83,
+  unlink: 87,
+  reboot: 169,
+  time: 201,
+  clock_gettime: 228,
+  exit_group: 231,
+  renameat2: 316,
+  kexec_file_load: 320,
+  copy_file_range: 326,
+} as const;

@@ -1,0 +1,79 @@
+/** Memory of the program that runs: user addresses, page by page through the CPU's page tables. */
+
+import type { Machine } from "../machine/machine.ts";
+import { PAGE_SIZE } from "../machine/memory.ts";
+import { walkUser } from "../machine/mmu.ts";
+
+/** An access that the page tables do not allow: on hardware the end of the program, by SIGSEGV. */
+export class SegmentationFault extends Error {
+  constructor(readonly address: number) {
+    super(`segmentation fault at 0x${address.toString(16)}`);
+    this.name = "SegmentationFault";
+  }
+}
+
+export class UserMemory {
+  readonly #machine: Machine;
+
+  constructor(machine: Machine) {
+    this.#machine = machine;
+  }
+
+  /** Fills `into` from `address` on. */
+  read(address: number, into: Uint8Array): void {
+    const { memory } = this.#machine;
+    this.#pages(address, into.length, false, (pa, at, length) => into.set(memory.slice(pa, length), at));
+  }
+
+  write(address: number, bytes: Uint8Array): void {
+    const { memory } = this.#machine;
+    this.#pages(address, bytes.length, true, (pa, at, length) => {
+      memory.write(pa, bytes.subarray(at, at + length));
+    });
+  }
+
+  /** Exact up to 2^53. */
+  u64(address: number): number {
+    const bytes = new Uint8Array(8);
+    this.read(address, bytes);
+    const view = new DataView(bytes.buffer);
+    return view.getUint32(4, true) * 2 ** 32 + view.getUint32(0, true);
+  }
+
+  /** Up to a NUL, or to `max` bytes. */
+  string(address: number, max: number): string {
+    const bytes = new Uint8Array(max);
+    let length = 0;
+    while (length < max) {
+      const piece = bytes.subarray(
+        length,
+        Math.min(max, length + PAGE_SIZE - ((address + length) % PAGE_SIZE)),
+      );
+      this.read(address + length, piece);
+      const nul = piece.indexOf(0);
+      if (nul >= 0) {
+        length += nul;
+        break;
+      }
+      length += piece.length;
+    }
+    return new TextDecoder().decode(bytes.subarray(0, length));
+  }
+
+  #pages(
+    address: number,
+    length: number,
+    write: boolean,
+    visit: (pa: number, at: number, length: number) => void,
+  ): void {
+    const { memory, cpu } = this.#machine;
+    for (let at = 0; at < length; ) {
+      const va = address + at;
+      const piece = Math.min(length - at, PAGE_SIZE - (va % PAGE_SIZE));
+      const pa = cpu === undefined ? undefined : walkUser(memory, cpu.cr3, va, { write });
+      if (pa === undefined) throw new SegmentationFault(va);
+      visit(pa, at, piece);
+      at += piece;
+    }
+  }
+}

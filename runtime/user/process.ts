@@ -1,0 +1,266 @@
+/**
+ * `Proc` inside the machine: each call is a real system call of our kernel. Buffers, paths and structures lie in user
+ * pages, in an arena that the program gets by brk(2), so the kernel's copy_from_user and copy_to_user move them.
+ */
+
+import { errno, errnoName } from "../machine/errno.ts";
+import { PAGE_SIZE } from "../machine/memory.ts";
+import { syscall } from "../machine/x86.ts";
+import type { Context } from "./context.ts";
+import type { UserMemory } from "./memory.ts";
+import { type Proc, type Stat, SyscallError } from "./proc.ts";
+
+/** Reads and writes go in pieces of at most this; less when the kernel gives no such arena. */
+const PIECE = 1 << 20;
+/** MAX_RW_COUNT of Linux: what one call moves at most. */
+const MAX_RW_COUNT = 0x7ffff000;
+/** struct stat, x86_64. */
+const STAT = { SIZE: 144, mode: 24, size: 48 };
+const AT_FDCWD = -100;
+const RENAME_NOREPLACE = 1;
+const LINUX_REBOOT_MAGIC1 = 0xfee1dead;
+const LINUX_REBOOT_MAGIC2 = 672274793;
+const FD_STDERR = 2;
+const MAX_ERRNO = 4095;
+
+/** Where the next argument of a call goes: arguments lie one after another from the arena's start. */
+class Arguments {
+  #at: number;
+  readonly #memory: UserMemory;
+
+  constructor(memory: UserMemory, start: number) {
+    this.#memory = memory;
+    this.#at = start;
+  }
+
+  put(bytes: Uint8Array): number {
+    const address = this.#at;
+    this.#memory.write(address, bytes);
+    this.#at += bytes.length;
+    return address;
+  }
+}
+
+export class Process implements Proc {
+  readonly argv: readonly string[];
+  readonly #context: Context;
+  readonly #memory: UserMemory;
+  /** The arena: [start, end) of the heap. */
+  #start = 0;
+  #end = 0;
+  /** Calls go one after another, also when a program does not wait. */
+  #last: Promise<unknown> = Promise.resolve();
+
+  constructor(context: Context, memory: UserMemory, argv: readonly string[]) {
+    this.#context = context;
+    this.#memory = memory;
+    this.argv = argv;
+  }
+
+  open(path: string, flags: number, mode = 0o666): Promise<number> {
+    return this.#withPaths("open", [path], ([at]) => this.#call("open", path, at as number, flags, mode));
+  }
+
+  async close(fd: number): Promise<void> {
+    await this.#exclusive(() => this.#call("close", undefined, fd));
+  }
+
+  read(fd: number, buffer: Uint8Array): Promise<number> {
+    return this.#exclusive(async () => {
+      const length = Math.min(buffer.length, await this.#arena(buffer.length));
+      const bytes = await this.#call("read", undefined, fd, this.#start, length);
+      this.#memory.read(this.#start, buffer.subarray(0, bytes));
+      return bytes;
+    });
+  }
+
+  pread(fd: number, buffer: Uint8Array, offset: number): Promise<number> {
+    return this.#exclusive(async () => {
+      const length = Math.min(buffer.length, await this.#arena(buffer.length));
+      const bytes = await this.#call(
+        "pread64",
+        undefined,
+        fd,
+        this.#start,
+        length,
+        low(offset),
+        high(offset),
+      );
+      this.#memory.read(this.#start, buffer.subarray(0, bytes));
+      return bytes;
+    });
+  }
+
+  async write(fd: number, data: Uint8Array | string): Promise<void> {
+    const bytes = typeof data === "string" ? new TextEncoder().encode(data) : data;
+    await this.#exclusive(async () => {
+      const room = await this.#arena(bytes.length);
+      for (let done = 0; done < bytes.length; ) {
+        const piece = bytes.subarray(done, done + room);
+        this.#memory.write(this.#start, piece);
+        const written = await this.#call("write", undefined, fd, this.#start, piece.length);
+        // A file that takes nothing and reports no error would be asked for ever.
+        if (written === 0) throw new SyscallError(errno.EIO, "EIO", "write");
+        done += written;
+      }
+    });
+  }
+
+  lseek(fd: number, offset: number, whence: 0 | 1 | 2): Promise<number> {
+    return this.#exclusive(() => this.#call("lseek", undefined, fd, low(offset), whence, high(offset)));
+  }
+
+  fstat(fd: number): Promise<Stat> {
+    return this.#exclusive(async () => {
+      await this.#arena(STAT.SIZE);
+      await this.#call("fstat", undefined, fd, this.#start);
+      return this.#stat(this.#start);
+    });
+  }
+
+  stat(path: string): Promise<Stat> {
+    const room = new Uint8Array(STAT.SIZE);
+    return this.#withArguments("stat", [cString(path, "stat"), room], async ([name, stat]) => {
+      await this.#call("stat", path, name as number, stat as number);
+      return this.#stat(stat as number);
+    });
+  }
+
+  async fsync(fd: number): Promise<void> {
+    await this.#exclusive(() => this.#call("fsync", undefined, fd));
+  }
+
+  async mkdir(path: string, mode = 0o777): Promise<void> {
+    await this.#withPaths("mkdir", [path], ([at]) => this.#call("mkdir", path, at as number, mode));
+  }
+
+  async rename(from: string, to: string, options: { noReplace?: boolean } = {}): Promise<void> {
+    await this.#withPaths("rename", [from, to], ([source, target]) =>
+      options.noReplace
+        ? this.#call(
+            "renameat2",
+            to,
+            AT_FDCWD,
+            source as number,
+            AT_FDCWD,
+            target as number,
+            RENAME_NOREPLACE,
+          )
+        : this.#call("rename", to, source as number, target as number),
+    );
+  }
+
+  async unlink(path: string): Promise<void> {
+    await this.#withPaths("unlink", [path], ([at]) => this.#call("unlink", path, at as number));
+  }
+
+  copyFileRange(fdIn: number, fdOut: number, length: number): Promise<number> {
+    const bytes = Math.min(length, MAX_RW_COUNT);
+    return this.#exclusive(() => this.#call("copy_file_range", undefined, fdIn, 0, fdOut, 0, bytes, 0));
+  }
+
+  async kexecFileLoad(kernelFd: number, initrdFd: number, cmdline: string, flags: number): Promise<void> {
+    const text = cString(cmdline, "kexec_file_load");
+    await this.#withArguments("kexec_file_load", [text], ([at]) =>
+      this.#call("kexec_file_load", undefined, kernelFd, initrdFd, text.length, at as number, flags),
+    );
+  }
+
+  async reboot(cmd: number): Promise<void> {
+    const magic = [LINUX_REBOOT_MAGIC1, LINUX_REBOOT_MAGIC2] as const;
+    await this.#exclusive(() => this.#call("reboot", undefined, ...magic, cmd, 0));
+  }
+
+  time(): Promise<number> {
+    return this.#exclusive(async () => {
+      await this.#arena(16);
+      await this.#call("clock_gettime", undefined, 0, this.#start);
+      return this.#memory.u64(this.#start);
+    });
+  }
+
+  /** exit_group(2): does not return. */
+  async exit(status: number): Promise<never> {
+    await this.#exclusive(() => this.#call("exit_group", undefined, status & 0xff));
+    throw new Error("exit_group returned");
+  }
+
+  /** A message on standard error from the system rather than the program; lost when there is none to take it. */
+  async complain(message: string): Promise<void> {
+    try {
+      await this.write(FD_STDERR, message);
+    } catch {
+      // Standard error is closed, or the program's memory is gone: the exit status still tells.
+    }
+  }
+
+  #exclusive<T>(body: () => Promise<T>): Promise<T> {
+    const result = this.#last.then(body);
+    this.#last = result.catch(() => undefined);
+    return result;
+  }
+
+  async #call(name: keyof typeof syscall, path: string | undefined, ...args: number[]): Promise<number> {
+    const result = await this.#context.syscall(syscall[name], ...args);
+    if (result < 0 && result >= -MAX_ERRNO) throw new SyscallError(-result, errnoName(-result), name, path);
+    return result;
+  }
+
+  #withPaths<T>(name: string, paths: string[], body: (at: number[]) => Promise<T>): Promise<T> {
+    return this.#withArguments(
+      name,
+      paths.map((path) => cString(path, name)),
+      body,
+    );
+  }
+
+  /** Puts byte strings into the arena and gives their addresses; each must fit whole. */
+  #withArguments<T>(name: string, values: Uint8Array[], body: (at: number[]) => Promise<T>): Promise<T> {
+    return this.#exclusive(async () => {
+      const size = values.reduce((sum, value) => sum + value.length, 0);
+      if ((await this.#arena(size)) < size) throw new SyscallError(errno.ENOMEM, "ENOMEM", name);
+      const place = new Arguments(this.#memory, this.#start);
+      return body(values.map((value) => place.put(value)));
+    });
+  }
+
+  /** Makes the arena as large as `size`, or PIECE, or what the kernel gives; returns how large it is (at least a page). */
+  async #arena(size: number): Promise<number> {
+    if (this.#start === 0) {
+      this.#start = await this.#context.syscall(syscall.brk, 0);
+      this.#end = this.#start;
+    }
+    let wanted = Math.ceil(Math.min(Math.max(size, 1), PIECE) / PAGE_SIZE) * PAGE_SIZE;
+    while (this.#end - this.#start < wanted) {
+      // brk(2) of the kernel returns the new end, or the old one when there is no memory.
+      this.#end = await this.#context.syscall(syscall.brk, this.#start + wanted);
+      if (this.#end - this.#start >= wanted) break;
+      if (wanted === PAGE_SIZE) throw new SyscallError(errno.ENOMEM, "ENOMEM", "brk");
+      wanted = Math.ceil(wanted / 2 / PAGE_SIZE) * PAGE_SIZE;
+    }
+    return this.#end - this.#start;
+  }
+
+  #stat(address: number): Stat {
+    const bytes = new Uint8Array(STAT.SIZE);
+    this.#memory.read(address, bytes);
+    const view = new DataView(bytes.buffer);
+    const size = view.getUint32(STAT.size + 4, true) * 2 ** 32 + view.getUint32(STAT.size, true);
+    return { mode: view.getUint32(STAT.mode, true), size };
+  }
+}
+
+/** `text` with its NUL; one inside would cut it short unseen. */
+function cString(text: string, name: string): Uint8Array {
+  if (text.includes("\0")) throw new SyscallError(errno.EINVAL, "EINVAL", name);
+  return new TextEncoder().encode(`${text}\0`);
+}
+
+/** System calls take 32-bit registers: a 64-bit offset goes in two. */
+function low(value: number): number {
+  return value | 0;
+}
+
+function high(value: number): number {
+  return Math.floor(value / 2 ** 32) | 0;
+}
