@@ -1,0 +1,55 @@
+/** System call numbers of x86_64 (arch/x86/entry/syscalls/syscall_64.tbl) and the entry path's names. */
+import { abi } from "./dsl.ts";
+
+export default abi({
+  structs: `
+    struct __kernel_timespec { long long tv_sec; long long tv_nsec; };
+  `,
+  defines: {
+    __NR_read: 0,
+    __NR_write: 1,
+    __NR_open: 2,
+    __NR_close: 3,
+    __NR_stat: 4,
+    __NR_fstat: 5,
+    __NR_lseek: 8,
+    __NR_brk: 12,
+    __NR_pread64: 17,
+    __NR_sched_yield: 24,
+    __NR_getpid: 39,
+    __NR_exit: 60,
+    __NR_uname: 63,
+    __NR_fsync: 74,
+    __NR_rename: 82,
+    __NR_mkdir: 83,
+    __NR_rmdir: 84,
+    __NR_unlink: 87,
+    __NR_reboot: 169,
+    __NR_time: 201,
+    __NR_getdents64: 217,
+    __NR_clock_gettime: 228,
+    __NR_exit_group: 231,
+    __NR_openat: 257,
+    __NR_renameat2: 316,
+    __NR_kexec_file_load: 320,
+    __NR_copy_file_range: 326,
+    NR_syscalls: 449,
+    CLOCK_REALTIME: 0,
+    CLOCK_MONOTONIC: 1,
+    /* Where a user program's syscall instruction ends: behind its first two bytes of text. */
+    USER_SYSCALL_RETURN: 0x400002,
+  },
+  backtrace: [
+    "do_syscall_64",
+    "__x64_sys_read",
+    "__x64_sys_write",
+    "__x64_sys_open",
+    "__x64_sys_openat",
+    "__x64_sys_fsync",
+    "__x64_sys_reboot",
+    "__x64_sys_sched_yield",
+    "__x64_sys_exit_group",
+    "__x64_sys_copy_file_range",
+  ],
+  entry: ["entry_SYSCALL_64", "entry_SYSCALL_64_after_hwframe"],
+});

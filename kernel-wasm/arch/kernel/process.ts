@@ -1,0 +1,128 @@
+/**
+ * Switching between tasks and coming back (arch/x86/kernel/process_64.c, entry_64.S). A switch leaves the old task's
+ * stack as Linux does, thread.sp at an inactive_task_frame under the call chain, and ends in the machine, which
+ * starts over at cpu_resume() on the new task's stack:
+ *
+ *     __schedule -> __switch_to_asm -> __switch_to -> hw.switch_to()    never returns
+ *     cpu_resume -> ret_from_fork -> kthread, kernel_init, ...          a kernel thread: its function, from the top
+ *     cpu_resume -> entry_SYSCALL_64_after_hwframe                      a user task in a system call: once more
+ *     cpu_resume -> cpu_startup_entry                                   the idle task
+ */
+import {
+  KERNEL_CS,
+  PAGE_OFFSET,
+  PF_IDLE,
+  PF_KTHREAD,
+  PT_REGS_SIZE,
+  USER_CS,
+  USER_DS,
+  X86_EFLAGS_FIXED,
+  X86_EFLAGS_IF,
+  _TIF_NEED_RESCHED,
+} from "../../include/generated/constants";
+import { fork_frame, inactive_task_frame, pt_regs, task_struct } from "../../include/generated/structs";
+import { this_cpu } from "../../include/generated/symbols";
+import { finish_task_switch, schedule, schedule_tail } from "../../kernel/sched/core";
+import { cpu_startup_entry } from "../../kernel/sched/idle";
+import { entry_SYSCALL_64_after_hwframe } from "../entry/syscall";
+import { get_current, task_pt_regs, task_top_of_stack } from "./current";
+import { load_sp0 } from "./tss";
+
+@external("hw", "switch_to") declare function hw_switch_to(): void;
+
+/**
+ * The new task's stack: pt_regs all zero at the top, below it the frame that makes it start in ret_from_fork with its
+ * function in bx and the argument in r12. Both also stay in pt_regs, which a kernel thread has no other use for: its
+ * function runs from the top at each wake-up.
+ */
+export function copy_thread(p: task_struct, fn: u64, arg: u64): void {
+  const regs = task_pt_regs(p);
+  memory.fill(changetype<usize>(regs), 0, pt_regs.SIZE);
+  regs.bx = fn;
+  regs.r12 = arg;
+  regs.orig_ax = -1;
+  const frame = changetype<fork_frame>(task_top_of_stack(p) - fork_frame.SIZE).frame;
+  frame.r15 = 0;
+  frame.r14 = 0;
+  frame.r13 = 0;
+  frame.r12 = arg;
+  frame.bx = fn;
+  frame.bp = 0;
+  frame.ret_addr = fnptr(ret_from_fork);
+  p.thread.sp = PAGE_OFFSET + <u64>changetype<usize>(frame);
+}
+
+/**
+ * Frameless: the caller's call has put the return address at sp - 8, which becomes the frame's ret_addr, so nothing
+ * may be called before sp is below it.
+ */
+export function __switch_to_asm(prev: task_struct, next: task_struct): void {
+  const caller = get_sp();
+  const at = caller - inactive_task_frame.SIZE;
+  set_sp(at);
+  const frame = changetype<inactive_task_frame>(at);
+  frame.r15 = 0;
+  frame.r14 = 0;
+  frame.r13 = 0;
+  frame.r12 = 0;
+  frame.bx = 0;
+  frame.bp = PAGE_OFFSET + <u64>caller;
+  prev.thread.sp = PAGE_OFFSET + <u64>at;
+  __switch_to(prev, next);
+}
+
+function __switch_to(prev: task_struct, next: task_struct): void {
+  this_cpu.current_task = next;
+  this_cpu.switched_from = prev;
+  load_sp0(next);
+  hw_switch_to();
+}
+
+/** Where the machine enters after a switch: sp is at the top of the new task's stack. */
+export function cpu_resume(): void {
+  set_sp(get_sp() - PT_REGS_SIZE);
+  const t = get_current();
+  if (t.flags & PF_IDLE) {
+    finish_task_switch(this_cpu.switched_from);
+    cpu_startup_entry();
+  } else if (t.flags & PF_KTHREAD) {
+    ret_from_fork();
+  } else {
+    finish_task_switch(this_cpu.switched_from);
+    const regs = task_pt_regs(t);
+    if (<i64>regs.orig_ax >= 0) entry_SYSCALL_64_after_hwframe(regs);
+    else syscall_exit_to_user_mode(regs);
+  }
+}
+
+/** A kernel thread's first frame. Its function returns only after execve made it a user task. */
+export function ret_from_fork(): void {
+  schedule_tail(this_cpu.switched_from);
+  const regs = task_pt_regs(get_current());
+  call_indirect<i32>(text_index(regs.bx), pa(regs.r12));
+  syscall_exit_to_user_mode(regs);
+}
+
+/** The way back to the user. A task that must yield here has finished its system call: it is not dispatched again. */
+export function syscall_exit_to_user_mode(regs: pt_regs): void {
+  if (get_current().thread_info.flags & _TIF_NEED_RESCHED) {
+    regs.orig_ax = -1;
+    schedule();
+  }
+}
+
+/** The registers of a program about to begin (execve). */
+export function start_thread(regs: pt_regs, new_ip: u64, new_sp: u64): void {
+  memory.fill(changetype<usize>(regs), 0, pt_regs.SIZE);
+  regs.orig_ax = -1;
+  regs.ip = new_ip;
+  regs.sp = new_sp;
+  regs.cs = USER_CS;
+  regs.ss = USER_DS;
+  regs.flags = X86_EFLAGS_IF | X86_EFLAGS_FIXED;
+}
+
+@inline
+export function user_mode(regs: pt_regs): bool {
+  return (regs.cs & 3) != 0 && regs.cs != KERNEL_CS;
+}

@@ -1,0 +1,21 @@
+/** The task state segment: the hardware takes the kernel stack of a CPU's task from its sp0. */
+import { PAGE_OFFSET } from "../../include/generated/constants";
+import { tss64, task_struct } from "../../include/generated/structs";
+import { percpu, this_cpu } from "../../include/generated/symbols";
+import { task_top_of_stack } from "./current";
+
+@external("hw", "ltr") declare function hw_ltr(tss: usize): void;
+
+/** Stacks lie in the direct map, the boot CPU's too, which is why this is not va(). */
+export function load_sp0(t: task_struct): void {
+  this_cpu.cpu_tss64.sp0 = PAGE_OFFSET + <u64>task_top_of_stack(t);
+}
+
+/** Tells this CPU where its TSS lies (cpu_init's load_TR_desc). */
+export function load_TR_desc(cpu: u32, t: task_struct): void {
+  const tss = percpu.cpu_tss64(cpu);
+  memory.fill(changetype<usize>(tss), 0, tss64.SIZE);
+  tss.io_bitmap_base = <u16>tss64.SIZE;
+  load_sp0(t);
+  hw_ltr(changetype<usize>(tss));
+}

@@ -1,0 +1,108 @@
+/**
+ * Copies between kernel and user memory (arch/x86/lib/usercopy_64.c). A user address is reached through the page
+ * tables of the running task only; a page of a mapping that has none yet is made on the way, as by a page fault. All
+ * return the number of bytes that could not be copied: 0 is success, anything else is EFAULT to the user.
+ */
+import { EFAULT, PAGE_SIZE, TASK_SIZE_MAX } from "../../include/generated/constants";
+import { get_current } from "../kernel/current";
+import { follow_user } from "../mm/pgtable";
+import { handle_mm_fault } from "../../mm/mmap";
+
+@inline
+export function access_ok(addr: u64, size: u64): bool {
+  return size <= TASK_SIZE_MAX && addr <= TASK_SIZE_MAX - size;
+}
+
+/** Physical address of a user byte, 0 when the access is not allowed. User space here lies below 4 GiB. */
+function user_byte(addr: u64, write: bool): usize {
+  const mm = get_current().mm;
+  if (isnull(mm) || addr >> 32 != 0) return 0;
+  const at = follow_user(changetype<usize>(mm.pgd), <usize>addr, write);
+  if (at) return at;
+  if (handle_mm_fault(mm, <usize>addr, write) != 0) return 0;
+  return follow_user(changetype<usize>(mm.pgd), <usize>addr, write);
+}
+
+@inline
+function piece(addr: u64, n: usize): usize {
+  const left = <usize>PAGE_SIZE - (<usize>addr & (PAGE_SIZE - 1));
+  return left < n ? left : n;
+}
+
+export function copy_to_user(to: u64, from: usize, n: usize): usize {
+  while (n > 0) {
+    const len = piece(to, n);
+    const at = user_byte(to, true);
+    if (!at) break;
+    memory.copy(at, from, len);
+    to += len;
+    from += len;
+    n -= len;
+  }
+  return n;
+}
+
+export function copy_from_user(to: usize, from: u64, n: usize): usize {
+  while (n > 0) {
+    const len = piece(from, n);
+    const at = user_byte(from, false);
+    if (!at) break;
+    memory.copy(to, at, len);
+    to += len;
+    from += len;
+    n -= len;
+  }
+  return n;
+}
+
+export function clear_user(to: u64, n: usize): usize {
+  while (n > 0) {
+    const len = piece(to, n);
+    const at = user_byte(to, true);
+    if (!at) break;
+    memory.fill(at, 0, len);
+    to += len;
+    n -= len;
+  }
+  return n;
+}
+
+/** Copies a string with its NUL. Its length, `max` when there is no NUL within `max` bytes, or -EFAULT. */
+export function strncpy_from_user(to: usize, from: u64, max: usize): i32 {
+  let done: usize = 0;
+  while (done < max) {
+    const len = piece(from, max - done);
+    const at = user_byte(from, false);
+    if (!at) return -EFAULT;
+    for (let i: usize = 0; i < len; i++) {
+      const byte = load<u8>(at + i);
+      store<u8>(to + done + i, byte);
+      if (byte == 0) return <i32>(done + i);
+    }
+    done += len;
+    from += len;
+  }
+  return <i32>max;
+}
+
+/**
+ * For file operations, whose `buf` is a user's address or, from kernel_read() and kernel_write(), a kernel one. A user
+ * cannot name a kernel address: its registers hold 32 bits, and vfs_read() has asked access_ok().
+ */
+export function copy_to_buf(to: u64, from: usize, n: usize): usize {
+  if (<i64>to >= 0) return copy_to_user(to, from, n);
+  memory.copy(pa(to), from, n);
+  return 0;
+}
+
+export function copy_from_buf(to: usize, from: u64, n: usize): usize {
+  if (<i64>from >= 0) return copy_from_user(to, from, n);
+  memory.copy(to, pa(from), n);
+  return 0;
+}
+
+export function clear_buf(to: u64, n: usize): usize {
+  if (<i64>to >= 0) return clear_user(to, n);
+  memory.fill(pa(to), 0, n);
+  return 0;
+}

@@ -1,0 +1,51 @@
+/**
+ * The serial line (drivers/tty/serial/8250): ttyS0, a 16550A at I/O 0x3f8, as console of the log. The machine takes a
+ * whole string at once (rep outsb), so there is no transmitter to wait for.
+ */
+import { CON_PRINTBUFFER, UART_COM1 } from "../../include/generated/constants";
+import { console } from "../../include/generated/structs";
+import { sym } from "../../include/generated/symbols";
+import { register_console } from "../../kernel/printk/console";
+import { pr_info } from "../../kernel/printk/printk";
+
+@external("hw", "outs8") declare function hw_outs8(port: u32, pa: usize, length: u32): void;
+@external("hw", "in8") declare function hw_in8(port: u32): u32;
+
+/** Interrupt identification register: both FIFO bits set on a 16550A. */
+const UART_IIR: u32 = 2;
+const UART_IIR_FIFO_ENABLED: u32 = 0xc0;
+
+/** Writes to the line; also the way of /dev/console. */
+export function serial8250_write(text: usize, length: u32): void {
+  hw_outs8(UART_COM1, text, length);
+}
+
+export function serial8250_console_write(con: usize, text: usize, length: u32): void {
+  serial8250_write(text, length);
+}
+
+/** Only the first port exists. Speed and parity of the options mean nothing to this line. */
+export function serial8250_console_setup(con: usize, options: usize): i32 {
+  return changetype<console>(con).index == 0 ? 0 : -19;
+}
+
+/** console_initcall: the console works long before the driver probes the port. */
+export function univ8250_console_init(): i32 {
+  const con = sym.serial8250_console;
+  memory.copy(con.name, c`ttyS`, 5);
+  con.write = fnptr(serial8250_console_write);
+  con.setup = fnptr(serial8250_console_setup);
+  con.flags = CON_PRINTBUFFER;
+  con.index = -1;
+  register_console(con);
+  return 0;
+}
+
+/** The driver's probe, an asynchronous one. */
+export function serial8250_probe(data: usize, cookie: u64): void {
+  const fifo = (hw_in8(UART_COM1 + UART_IIR) & UART_IIR_FIFO_ENABLED) == UART_IIR_FIFO_ENABLED;
+  pr_info(
+    c`%s%d at I/O 0x%x (irq = %d, base_baud = %d) is a %s\n`, c`ttyS`, 0, UART_COM1, 4, 115200,
+    fifo ? c`16550A` : c`8250`,
+  );
+}

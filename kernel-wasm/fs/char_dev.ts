@@ -1,0 +1,73 @@
+/**
+ * Character devices (fs/char_dev.c) and those of memory (drivers/char/mem.c): a device is found by its major number,
+ * then its driver's operations take over the open file.
+ */
+import { CHRDEV_MAJOR_HASH_SIZE, EBUSY, ENOMEM, ENXIO, GFP_KERNEL, MEM_MAJOR, MINORBITS } from "../include/generated/constants";
+import { cdev, char_device_struct, file, file_operations, inode } from "../include/generated/structs";
+import { sym } from "../include/generated/symbols";
+import { clear_buf } from "../arch/lib/usercopy";
+import { INIT_LIST_HEAD } from "../lib/list";
+import { strscpy } from "../lib/string";
+import { kzalloc } from "../mm/slub";
+import { MKDEV } from "./inode";
+
+const NULL_MINOR: u32 = 3;
+const ZERO_MINOR: u32 = 5;
+
+/** All minors of a major number go to `fops`. */
+export function register_chrdev(major: u32, name: usize, fops: file_operations): i32 {
+  const index = major % CHRDEV_MAJOR_HASH_SIZE;
+  if (sym.chrdevs.va(index) != 0) return -EBUSY;
+  const region = changetype<char_device_struct>(kzalloc(char_device_struct.SIZE, GFP_KERNEL));
+  const dev = changetype<cdev>(kzalloc(cdev.SIZE, GFP_KERNEL));
+  if (isnull(region) || isnull(dev)) return -ENOMEM;
+  INIT_LIST_HEAD(dev.list);
+  dev.ops = fops;
+  dev.dev = MKDEV(major, 0);
+  dev.count = 256;
+  region.major = major;
+  region.minorct = 256;
+  strscpy(region.name, name, 64);
+  region.cdev = dev;
+  sym.chrdevs[index] = region;
+  return 0;
+}
+
+export function chrdev_open(node: inode, filp: file): i32 {
+  const major = node.i_rdev >> MINORBITS;
+  const region = sym.chrdevs[major % CHRDEV_MAJOR_HASH_SIZE];
+  if (isnull(region) || region.major != major) return -ENXIO;
+  node.i_cdev = region.cdev;
+  filp.f_op = region.cdev.ops;
+  return filp.f_op.open == 0 ? 0 : call_indirect<i32>(text_index(filp.f_op.open), node, filp);
+}
+
+export function read_null(filp: file, buf: u64, count: usize, pos: i64): i64 {
+  return 0;
+}
+
+export function write_null(filp: file, buf: u64, count: usize, pos: i64): i64 {
+  return count;
+}
+
+export function read_zero(filp: file, buf: u64, count: usize, pos: i64): i64 {
+  return count - clear_buf(buf, count);
+}
+
+export function memory_open(node: inode, filp: file): i32 {
+  const minor = node.i_rdev & ((1 << MINORBITS) - 1);
+  if (minor == NULL_MINOR) filp.f_op = sym.null_fops;
+  else if (minor == ZERO_MINOR) filp.f_op = sym.zero_fops;
+  else return -ENXIO;
+  return 0;
+}
+
+export function chrdev_init(): void {
+  sym.def_chr_fops.open = fnptr(chrdev_open);
+  sym.memory_fops.open = fnptr(memory_open);
+  sym.null_fops.read = fnptr(read_null);
+  sym.null_fops.write = fnptr(write_null);
+  sym.zero_fops.read = fnptr(read_zero);
+  sym.zero_fops.write = fnptr(write_null);
+  register_chrdev(MEM_MAJOR, c`mem`, sym.memory_fops);
+}

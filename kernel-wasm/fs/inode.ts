@@ -1,0 +1,96 @@
+/** Inodes (fs/inode.c): a file's identity, whatever its names. */
+import {
+  GFP_KERNEL,
+  MINORBITS,
+  PAGE_SHIFT,
+  S_IFCHR,
+  S_IFMT,
+} from "../include/generated/constants";
+import { inode, super_block } from "../include/generated/structs";
+import { sym } from "../include/generated/symbols";
+import { ktime_get_real } from "../kernel/time";
+import { INIT_LIST_HEAD, list_add, list_del_init } from "../lib/list";
+import { xa_init_flags } from "../lib/xarray";
+import { truncate_inode_pages } from "../mm/filemap";
+import { kfree, kzalloc } from "../mm/slub";
+
+@inline
+export function S_ISDIR(mode: u32): bool {
+  return (mode & S_IFMT) == 0o040000;
+}
+
+@inline
+export function S_ISREG(mode: u32): bool {
+  return (mode & S_IFMT) == 0o100000;
+}
+
+@inline
+export function S_ISCHR(mode: u32): bool {
+  return (mode & S_IFMT) == S_IFCHR;
+}
+
+export function MKDEV(major: u32, minor: u32): u32 {
+  return (major << MINORBITS) | minor;
+}
+
+export function get_next_ino(): u64 {
+  sym.last_ino += 1;
+  return sym.last_ino;
+}
+
+/** A fresh inode of a file system, one reference, no operations. Null when memory is short. */
+export function new_inode(sb: super_block): inode {
+  const node = changetype<inode>(kzalloc(inode.SIZE, GFP_KERNEL));
+  if (isnull(node)) return node;
+  node.i_sb = sb;
+  node.i_nlink = 1;
+  node.i_blkbits = PAGE_SHIFT;
+  node.i_count.counter = 1;
+  node.i_mapping = node.i_data;
+  node.i_data.host = node;
+  node.i_data.gfp_mask = GFP_KERNEL;
+  xa_init_flags(node.i_data.i_pages, 0);
+  INIT_LIST_HEAD(node.i_data.private_list);
+  INIT_LIST_HEAD(node.i_lru);
+  inode_set_times(node);
+  list_add(node.i_sb_list, sb.s_inodes);
+  return node;
+}
+
+function inode_set_times(node: inode): void {
+  const now = ktime_get_real();
+  node.i_atime.tv_sec = now / 1000000000;
+  node.i_atime.tv_nsec = now % 1000000000;
+  memory.copy(changetype<usize>(node.i_mtime), changetype<usize>(node.i_atime), 16);
+  memory.copy(changetype<usize>(node.i_ctime), changetype<usize>(node.i_atime), 16);
+}
+
+/** A write happened: file_update_time. */
+export function inode_update_mtime(node: inode): void {
+  const now = ktime_get_real();
+  node.i_mtime.tv_sec = now / 1000000000;
+  node.i_mtime.tv_nsec = now % 1000000000;
+  memory.copy(changetype<usize>(node.i_ctime), changetype<usize>(node.i_mtime), 16);
+}
+
+export function ihold(node: inode): void {
+  node.i_count.counter += 1;
+}
+
+/** The last reference takes the pages with it, then the file system's own part (evict_inode). */
+export function iput(node: inode): void {
+  if (isnull(node)) return;
+  node.i_count.counter -= 1;
+  if (node.i_count.counter > 0) return;
+  truncate_inode_pages(node.i_mapping, 0);
+  const sb = node.i_sb;
+  if (sb.s_op_va != 0 && sb.s_op.evict_inode != 0) call_indirect<void>(text_index(sb.s_op.evict_inode), node);
+  list_del_init(node.i_sb_list);
+  kfree(changetype<usize>(node));
+}
+
+export function init_special_inode(node: inode, mode: u32, rdev: u32): void {
+  node.i_mode = <u16>mode;
+  node.i_fop = sym.def_chr_fops;
+  node.i_rdev = rdev;
+}

@@ -1,0 +1,367 @@
+/**
+ * From names to files (fs/namei.c): path walk, and what creates, removes and renames names. All names are kernel
+ * strings; getname() fetches a user's. A walk's state is a nameidata on the heap, given back by put_nameidata().
+ */
+import {
+  EBUSY,
+  EEXIST,
+  EINVAL,
+  EISDIR,
+  ENAMETOOLONG,
+  ENOENT,
+  ENOMEM,
+  ENOTDIR,
+  ENOTEMPTY,
+  EPERM,
+  EXDEV,
+  GFP_KERNEL,
+  LAST_DOT,
+  LAST_DOTDOT,
+  LAST_NORM,
+  LAST_ROOT,
+  LOOKUP_DIRECTORY,
+  LOOKUP_FOLLOW,
+  LOOKUP_PARENT,
+  NAME_MAX,
+  O_CREAT,
+  O_DIRECTORY,
+  O_EXCL,
+  O_TRUNC,
+  O_ACCMODE,
+  PATH_MAX,
+  RENAME_NOREPLACE,
+  S_IFDIR,
+  S_IFREG,
+} from "../include/generated/constants";
+import { dentry, file, inode, nameidata, path } from "../include/generated/structs";
+import { ERR_PTR, IS_ERR, PTR_ERR } from "../include/err";
+import { strncpy_from_user } from "../arch/lib/usercopy";
+import { get_current } from "../arch/kernel/current";
+import { kfree, kmalloc, kzalloc } from "../mm/slub";
+import { d_alloc, d_delete, d_lookup, d_move, dget, dput, simple_empty } from "./dcache";
+import { S_ISDIR, ihold, iput } from "./inode";
+import { follow_mounts, mntget, path_get, path_put, real_mount } from "./namespace";
+import { alloc_empty_file, fput } from "./file_table";
+import { do_truncate, vfs_open } from "./open";
+
+const SLASH: u8 = 0x2f;
+const DOT: u8 = 0x2e;
+
+/** A user's string, copied; ERR_PTR(-EFAULT), -ENAMETOOLONG, -ENOENT for an empty one. Free with putname(). */
+export function getname(user: u64): usize {
+  const name = kmalloc(PATH_MAX, GFP_KERNEL);
+  if (!name) return ERR_PTR<usize>(-ENOMEM);
+  const len = strncpy_from_user(name, user, PATH_MAX);
+  const err = len < 0 ? len : len == PATH_MAX ? -ENAMETOOLONG : len == 0 ? -ENOENT : 0;
+  if (!err) return name;
+  kfree(name);
+  return ERR_PTR<usize>(err);
+}
+
+export function putname(name: usize): void {
+  kfree(name);
+}
+
+function set_path(p: path, from: path): void {
+  path_get(from);
+  if (p.dentry_va != 0) path_put(p);
+  p.mnt_va = from.mnt_va;
+  p.dentry_va = from.dentry_va;
+}
+
+/** `..`: up over mount points, never above the task's root. */
+function follow_dotdot(nd: nameidata): void {
+  const p = nd.path;
+  while (!(p.dentry == nd.root.dentry && p.mnt == nd.root.mnt)) {
+    if (p.dentry != p.mnt.mnt_root) {
+      const parent = dget(p.dentry.d_parent);
+      dput(p.dentry);
+      p.dentry = parent;
+      break;
+    }
+    const m = real_mount(p.mnt);
+    if (m.mnt_parent == m) break;
+    const at = dget(m.mnt_mountpoint);
+    mntget(m.mnt_parent.mnt);
+    path_put(p);
+    p.mnt = m.mnt_parent.mnt;
+    p.dentry = at;
+  }
+  follow_mounts(p);
+}
+
+/** The dentry of a name in a directory, negative when there is no such file; asks the file system if need be. */
+export function lookup_one(parent: dentry, name: usize, len: usize): dentry {
+  if (len > NAME_MAX) return ERR_PTR<dentry>(-ENAMETOOLONG);
+  const known = d_lookup(parent, name, len);
+  if (!isnull(known)) return known;
+  const dir = parent.d_inode;
+  const d = d_alloc(parent, name, len, parent.d_sb);
+  if (isnull(d)) return ERR_PTR<dentry>(-ENOMEM);
+  const found = call_indirect<dentry>(text_index(dir.i_op.lookup), dir, d, <u32>0);
+  if (isnull(found)) return d;
+  dput(d);
+  return found;
+}
+
+/** A component's kind: `.`, `..` or a name. */
+function component_type(name: usize, len: usize): i32 {
+  if (load<u8>(name) != DOT) return LAST_NORM;
+  if (len == 1) return LAST_DOT;
+  return len == 2 && load<u8>(name + 1) == DOT ? LAST_DOTDOT : LAST_NORM;
+}
+
+/** Steps into one component of the path. The result exists. */
+function walk_component(nd: nameidata, name: usize, len: usize, type: i32): i32 {
+  if (type == LAST_DOT) return 0;
+  if (type == LAST_DOTDOT) {
+    follow_dotdot(nd);
+    return 0;
+  }
+  const d = lookup_one(nd.path.dentry, name, len);
+  if (IS_ERR(d)) return PTR_ERR(d);
+  if (d.d_inode_va == 0) {
+    dput(d);
+    return -ENOENT;
+  }
+  dput(nd.path.dentry);
+  nd.path.dentry = d;
+  follow_mounts(nd.path);
+  return 0;
+}
+
+function link_path_walk(nd: nameidata, name: usize): i32 {
+  const parent_only = (nd.flags & LOOKUP_PARENT) != 0;
+  nd.last_type = LAST_ROOT;
+  while (load<u8>(name) == SLASH) name++;
+  while (load<u8>(name) != 0) {
+    if (!S_ISDIR(nd.path.dentry.d_inode.i_mode)) return -ENOTDIR;
+    const start = name;
+    while (load<u8>(name) != 0 && load<u8>(name) != SLASH) name++;
+    const len = name - start;
+    const slash = load<u8>(name) == SLASH;
+    while (load<u8>(name) == SLASH) name++;
+    const type = component_type(start, len);
+    if (load<u8>(name) == 0) {
+      nd.last_type = type;
+      if (slash) nd.flags |= LOOKUP_DIRECTORY;
+      if (parent_only) {
+        nd.last.name = start;
+        nd.last.len = <u32>len;
+        return 0;
+      }
+    }
+    const err = walk_component(nd, start, len, type);
+    if (err) return err;
+  }
+  if (nd.flags & LOOKUP_DIRECTORY && !S_ISDIR(nd.path.dentry.d_inode.i_mode)) return -ENOTDIR;
+  return 0;
+}
+
+/**
+ * Walks a path from the task's root or working directory. With LOOKUP_PARENT, path is the directory and `last` the
+ * final component, whose bytes stay the caller's. Returns a nameidata or an ERR_PTR.
+ */
+export function kern_path(name: usize, flags: u32): nameidata {
+  const nd = changetype<nameidata>(kzalloc(nameidata.SIZE, GFP_KERNEL));
+  if (isnull(nd)) return ERR_PTR<nameidata>(-ENOMEM);
+  const fs = get_current().fs;
+  nd.flags = flags;
+  set_path(nd.root, fs.root);
+  set_path(nd.path, load<u8>(name) == SLASH ? fs.root : fs.pwd);
+  const err = load<u8>(name) == 0 ? -ENOENT : link_path_walk(nd, name);
+  if (!err) return nd;
+  put_nameidata(nd);
+  return ERR_PTR<nameidata>(err);
+}
+
+export function put_nameidata(nd: nameidata): void {
+  path_put(nd.path);
+  path_put(nd.root);
+  kfree(changetype<usize>(nd));
+}
+
+/** The dentry that a walk with LOOKUP_PARENT stopped before; maybe negative. */
+function lookup_last(nd: nameidata): dentry {
+  return lookup_one(nd.path.dentry, nd.last.name, nd.last.len);
+}
+
+/** open(O_CREAT): finds or makes the last component, and goes there. */
+function lookup_create(nd: nameidata, flags: i32, mode: u32): i32 {
+  if (nd.last_type != LAST_NORM || nd.flags & LOOKUP_DIRECTORY) return -EISDIR;
+  const d = lookup_last(nd);
+  if (IS_ERR(d)) return PTR_ERR(d);
+  let err = 0;
+  if (d.d_inode_va != 0) {
+    if (flags & O_EXCL) err = -EEXIST;
+  } else {
+    const dir = nd.path.dentry.d_inode;
+    err = -EPERM;
+    if (dir.i_op.create != 0) {
+      const bits = (mode & 0o7777 & ~get_current().fs.umask) | S_IFREG;
+      err = call_indirect<i32>(text_index(dir.i_op.create), dir, d, bits, <i32>((flags & O_EXCL) != 0));
+    }
+  }
+  if (err) {
+    dput(d);
+    return err;
+  }
+  dput(nd.path.dentry);
+  nd.path.dentry = d;
+  follow_mounts(nd.path);
+  return 0;
+}
+
+function do_open(filp: file, nd: nameidata, flags: i32): i32 {
+  const node = nd.path.dentry.d_inode;
+  if (S_ISDIR(node.i_mode)) {
+    if ((flags & O_ACCMODE) != 0 || flags & O_CREAT) return -EISDIR;
+  } else if (flags & O_DIRECTORY) {
+    return -ENOTDIR;
+  }
+  const err = vfs_open(nd.path, filp);
+  if (err) return err;
+  if (flags & O_TRUNC && (flags & O_ACCMODE) != 0) return do_truncate(nd.path.dentry, 0);
+  return 0;
+}
+
+export function path_openat(name: usize, flags: i32, mode: u32): file {
+  const filp = alloc_empty_file(flags);
+  if (IS_ERR(filp)) return filp;
+  const nd = kern_path(name, flags & O_CREAT ? LOOKUP_PARENT : LOOKUP_FOLLOW);
+  let err = IS_ERR(nd) ? PTR_ERR(nd) : 0;
+  if (!err) {
+    if (flags & O_CREAT) err = lookup_create(nd, flags, mode);
+    if (!err) err = do_open(filp, nd, flags);
+    put_nameidata(nd);
+  }
+  if (!err) return filp;
+  fput(filp);
+  return ERR_PTR<file>(err);
+}
+
+/** Prepares a name that shall be made: the negative dentry, or an ERR_PTR. */
+function create_target(nd: nameidata): dentry {
+  if (nd.last_type != LAST_NORM) return ERR_PTR<dentry>(-EEXIST);
+  const d = lookup_last(nd);
+  if (IS_ERR(d) || d.d_inode_va == 0) return d;
+  dput(d);
+  return ERR_PTR<dentry>(-EEXIST);
+}
+
+export function do_mkdir(name: usize, mode: u32): i32 {
+  const nd = kern_path(name, LOOKUP_PARENT);
+  if (IS_ERR(nd)) return PTR_ERR(nd);
+  const d = create_target(nd);
+  let err = IS_ERR(d) ? PTR_ERR(d) : 0;
+  if (!err) {
+    const dir = nd.path.dentry.d_inode;
+    const bits = (mode & 0o1777 & ~get_current().fs.umask) | S_IFDIR;
+    err = dir.i_op.mkdir == 0 ? -EPERM : call_indirect<i32>(text_index(dir.i_op.mkdir), dir, d, bits);
+    dput(d);
+  }
+  put_nameidata(nd);
+  return err;
+}
+
+/** A device node or an empty regular file. */
+export function do_mknod(name: usize, mode: u32, dev: u32): i32 {
+  const nd = kern_path(name, LOOKUP_PARENT);
+  if (IS_ERR(nd)) return PTR_ERR(nd);
+  const d = create_target(nd);
+  let err = IS_ERR(d) ? PTR_ERR(d) : 0;
+  if (!err) {
+    const dir = nd.path.dentry.d_inode;
+    err = dir.i_op.mknod == 0 ? -EPERM : call_indirect<i32>(text_index(dir.i_op.mknod), dir, d, mode, dev);
+    dput(d);
+  }
+  put_nameidata(nd);
+  return err;
+}
+
+function remove(nd: nameidata, directory: bool): i32 {
+  if (nd.last_type != LAST_NORM) return directory && nd.last_type == LAST_DOT ? -EINVAL : directory ? -EBUSY : -EISDIR;
+  const d = lookup_last(nd);
+  if (IS_ERR(d)) return PTR_ERR(d);
+  const node = d.d_inode;
+  const dir = nd.path.dentry.d_inode;
+  const op = directory ? dir.i_op.rmdir : dir.i_op.unlink;
+  let err = 0;
+  if (isnull(node)) err = -ENOENT;
+  else if (directory && !S_ISDIR(node.i_mode)) err = -ENOTDIR;
+  else if (!directory && S_ISDIR(node.i_mode)) err = -EISDIR;
+  else if (op == 0) err = -EPERM;
+  else err = call_indirect<i32>(text_index(op), dir, d);
+  if (!err) d_delete(d);
+  dput(d);
+  return err;
+}
+
+/** unlink(2), or rmdir(2) for a directory. */
+export function do_unlink(name: usize, directory: bool): i32 {
+  const nd = kern_path(name, LOOKUP_PARENT);
+  if (IS_ERR(nd)) return PTR_ERR(nd);
+  const err = remove(nd, directory);
+  put_nameidata(nd);
+  return err;
+}
+
+function rename_checks(from: dentry, to: dentry, flags: u32): i32 {
+  const old = from.d_inode;
+  const target = to.d_inode;
+  if (isnull(old)) return -ENOENT;
+  if (isnull(target)) return 0;
+  if (flags & RENAME_NOREPLACE) return -EEXIST;
+  if (S_ISDIR(old.i_mode)) {
+    if (!S_ISDIR(target.i_mode)) return -ENOTDIR;
+    return simple_empty(to) ? 0 : -ENOTEMPTY;
+  }
+  return S_ISDIR(target.i_mode) ? -EISDIR : 0;
+}
+
+/** vfs_rename: the file system first, then the tree. */
+function vfs_rename(old_dir: inode, from: dentry, new_dir: inode, to: dentry, flags: u32): i32 {
+  let err = rename_checks(from, to, flags);
+  if (err) return err;
+  if (from.d_inode_va == to.d_inode_va) return 0;
+  if (old_dir.i_op.rename == 0) return -EPERM;
+  const replaced = to.d_inode;
+  if (!isnull(replaced)) ihold(replaced);
+  err = call_indirect<i32>(text_index(old_dir.i_op.rename), old_dir, from, new_dir, to, flags);
+  if (!err) d_move(from, to);
+  if (!isnull(replaced)) iput(replaced);
+  return err;
+}
+
+function rename_between(from: nameidata, to: nameidata, flags: u32): i32 {
+  if (from.path.mnt != to.path.mnt) return -EXDEV;
+  if (from.last_type != LAST_NORM) return -EBUSY;
+  if (to.last_type != LAST_NORM) return flags & RENAME_NOREPLACE ? -EEXIST : -EBUSY;
+  const old = lookup_last(from);
+  if (IS_ERR(old)) return PTR_ERR(old);
+  const target = lookup_last(to);
+  let err = IS_ERR(target) ? PTR_ERR(target) : 0;
+  if (!err) {
+    // A directory cannot move below itself.
+    for (let d = to.path.dentry; d.d_parent != d; d = d.d_parent) if (d == old) err = -EINVAL;
+    if (!err) err = vfs_rename(from.path.dentry.d_inode, old, to.path.dentry.d_inode, target, flags);
+    dput(target);
+  }
+  dput(old);
+  return err;
+}
+
+export function do_renameat2(from: usize, to: usize, flags: u32): i32 {
+  if (flags & ~RENAME_NOREPLACE) return -EINVAL;
+  const old = kern_path(from, LOOKUP_PARENT);
+  if (IS_ERR(old)) return PTR_ERR(old);
+  const target = kern_path(to, LOOKUP_PARENT);
+  if (IS_ERR(target)) {
+    put_nameidata(old);
+    return PTR_ERR(target);
+  }
+  const err = rename_between(old, target, flags);
+  put_nameidata(target);
+  put_nameidata(old);
+  return err;
+}

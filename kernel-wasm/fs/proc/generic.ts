@@ -1,0 +1,251 @@
+/**
+ * /proc's tree (fs/proc/generic.c, inode.c). An entry is made once, by proc_create() and its kin; inodes follow when a
+ * path leads there. Operations of an entry are its proc_ops, or a show function for text.
+ */
+import {
+  EIO,
+  ENOENT,
+  ENOMEM,
+  GFP_KERNEL,
+  PROC_ROOT_INO,
+  PROC_SUPER_MAGIC,
+  S_IFDIR,
+  S_IFMT,
+  S_IFREG,
+} from "../../include/generated/constants";
+import {
+  dentry,
+  dir_context,
+  file,
+  file_system_type,
+  inode,
+  proc_dir_entry,
+  proc_ops,
+  super_block,
+} from "../../include/generated/structs";
+import { sym } from "../../include/generated/symbols";
+import { ERR_PTR } from "../../include/err";
+import { INIT_LIST_HEAD, list_add_tail, list_del, list_is_head } from "../../lib/list";
+import { memcmp, strlen } from "../../lib/string";
+import { kfree, kzalloc } from "../../mm/slub";
+import { d_add, d_make_root } from "../dcache";
+import { S_ISDIR, new_inode } from "../inode";
+import { dir_emit, dir_emit_dots, dt_type } from "../readdir";
+import { generic_file_llseek } from "../read_write";
+import { seq_lseek, seq_read, single_open, single_release } from "../seq_file";
+import { mount_nodev, register_filesystem } from "../super";
+
+@inline
+export function PDE(node: inode): proc_dir_entry {
+  return changetype<proc_dir_entry>(node.i_private);
+}
+
+export function pde_data(node: inode): usize {
+  return PDE(node).data;
+}
+
+function find_entry(dir: proc_dir_entry, name: usize, len: usize): proc_dir_entry {
+  const head = dir.subdir;
+  for (let at = head.next; !list_is_head(at, head); at = at.next) {
+    const entry = proc_dir_entry.from_subdir_node(at);
+    if (entry.namelen == len && memcmp(entry.name, name, len) == 0) return entry;
+  }
+  return changetype<proc_dir_entry>(0);
+}
+
+/** A new entry below `parent` (null: /proc). Null when the name is taken or memory is short. `name` is kept. */
+function register_entry(name: usize, mode: u32, parent: proc_dir_entry): proc_dir_entry {
+  const none = changetype<proc_dir_entry>(0);
+  const dir = isnull(parent) ? sym.proc_root : parent;
+  const len = strlen(name);
+  if (!isnull(find_entry(dir, name, len))) return none;
+  const entry = changetype<proc_dir_entry>(kzalloc(proc_dir_entry.SIZE, GFP_KERNEL));
+  if (isnull(entry)) return none;
+  sym.proc_inum_next += 1;
+  entry.refcnt.refs.counter = 1;
+  entry.low_ino = 0xf0000000 + sym.proc_inum_next;
+  entry.nlink = S_ISDIR(mode) ? 2 : 1;
+  entry.mode = <u16>mode;
+  entry.name = name;
+  entry.namelen = <u8>len;
+  entry.parent = dir;
+  INIT_LIST_HEAD(entry.subdir);
+  list_add_tail(entry.subdir_node, dir.subdir);
+  return entry;
+}
+
+export function proc_create_data(
+  name: usize,
+  mode: u32,
+  parent: proc_dir_entry,
+  ops: proc_ops,
+  data: usize,
+): proc_dir_entry {
+  const entry = register_entry(name, (mode & S_IFMT ? mode : mode | S_IFREG) | (mode & 0o777 ? 0 : 0o444), parent);
+  if (isnull(entry)) return entry;
+  entry.proc_ops = ops;
+  entry.data = data;
+  entry.proc_iops = sym.proc_file_inode_operations;
+  return entry;
+}
+
+export function proc_create(name: usize, mode: u32, parent: proc_dir_entry, ops: proc_ops): proc_dir_entry {
+  return proc_create_data(name, mode, parent, ops, 0);
+}
+
+/** A file whose text `show(m: seq_file, v: usize): i32` makes. */
+export function proc_create_single(name: usize, mode: u32, parent: proc_dir_entry, show: u64): proc_dir_entry {
+  const entry = proc_create_data(name, mode, parent, sym.proc_single_ops, 0);
+  if (!isnull(entry)) entry.single_show = show;
+  return entry;
+}
+
+export function proc_mkdir(name: usize, parent: proc_dir_entry): proc_dir_entry {
+  const entry = register_entry(name, S_IFDIR | 0o555, parent);
+  if (!isnull(entry)) entry.parent.nlink += 1;
+  return entry;
+}
+
+export function proc_set_size(entry: proc_dir_entry, size: i64): void {
+  entry.size = size;
+}
+
+/** Removes an entry that nobody has open. */
+export function remove_proc_entry(name: usize, parent: proc_dir_entry): void {
+  const entry = find_entry(isnull(parent) ? sym.proc_root : parent, name, strlen(name));
+  if (isnull(entry)) return;
+  list_del(entry.subdir_node);
+  kfree(changetype<usize>(entry));
+}
+
+function proc_get_inode(sb: super_block, entry: proc_dir_entry): inode {
+  const node = new_inode(sb);
+  if (isnull(node)) return node;
+  node.i_ino = entry.low_ino;
+  node.i_mode = entry.mode;
+  node.i_nlink = entry.nlink;
+  node.i_size = entry.size;
+  node.i_private = changetype<usize>(entry);
+  if (S_ISDIR(entry.mode)) {
+    node.i_op = sym.proc_dir_inode_operations;
+    node.i_fop = sym.proc_dir_operations;
+  } else {
+    node.i_op = sym.proc_file_inode_operations;
+    node.i_fop = sym.proc_reg_file_ops;
+  }
+  return node;
+}
+
+export function proc_lookup(dir: inode, d: dentry, flags: u32): dentry {
+  const entry = find_entry(PDE(dir), d.d_name.name, d.d_name.len);
+  if (isnull(entry)) return ERR_PTR<dentry>(-ENOENT);
+  const node = proc_get_inode(dir.i_sb, entry);
+  if (isnull(node)) return ERR_PTR<dentry>(-ENOMEM);
+  d_add(d, node);
+  return changetype<dentry>(0);
+}
+
+export function proc_readdir(filp: file, ctx: dir_context): i32 {
+  if (!dir_emit_dots(filp, ctx)) return 0;
+  const head = PDE(filp.f_inode).subdir;
+  let pos: i64 = 2;
+  for (let at = head.next; !list_is_head(at, head); at = at.next) {
+    const entry = proc_dir_entry.from_subdir_node(at);
+    if (pos++ != ctx.pos) continue;
+    if (!dir_emit(ctx, entry.name, entry.namelen, entry.low_ino, dt_type(entry.mode))) return 0;
+    ctx.pos += 1;
+  }
+  return 0;
+}
+
+/** The size may have been set after a path first led there. */
+export function proc_getattr(node: inode): i32 {
+  node.i_size = PDE(node).size;
+  return 0;
+}
+
+export function proc_reg_open(node: inode, filp: file): i32 {
+  const ops = PDE(node).proc_ops;
+  node.i_size = PDE(node).size;
+  return ops.proc_open == 0 ? 0 : call_indirect<i32>(text_index(ops.proc_open), node, filp);
+}
+
+export function proc_reg_release(node: inode, filp: file): i32 {
+  const ops = PDE(node).proc_ops;
+  return ops.proc_release == 0 ? 0 : call_indirect<i32>(text_index(ops.proc_release), node, filp);
+}
+
+export function proc_reg_read(filp: file, buf: u64, count: usize, pos: i64): i64 {
+  const ops = PDE(filp.f_inode).proc_ops;
+  return ops.proc_read == 0 ? -EIO : call_indirect<i64>(text_index(ops.proc_read), filp, buf, count, pos);
+}
+
+export function proc_reg_write(filp: file, buf: u64, count: usize, pos: i64): i64 {
+  const ops = PDE(filp.f_inode).proc_ops;
+  return ops.proc_write == 0 ? -EIO : call_indirect<i64>(text_index(ops.proc_write), filp, buf, count, pos);
+}
+
+export function proc_reg_llseek(filp: file, offset: i64, whence: i32): i64 {
+  const ops = PDE(filp.f_inode).proc_ops;
+  if (ops.proc_lseek == 0) return generic_file_llseek(filp, offset, whence);
+  return call_indirect<i64>(text_index(ops.proc_lseek), filp, offset, whence);
+}
+
+export function proc_reg_get_extents(filp: file, pos: i64, len: u64, extents: usize, max_extents: i32): i64 {
+  const ops = PDE(filp.f_inode).proc_ops;
+  if (ops.proc_get_extents == 0) return 0;
+  return call_indirect<i64>(text_index(ops.proc_get_extents), filp, pos, len, extents, max_extents);
+}
+
+export function proc_single_open(node: inode, filp: file): i32 {
+  return single_open(filp, PDE(node).single_show, PDE(node).data);
+}
+
+export function proc_fill_super(sb: super_block, data: usize): i32 {
+  sb.s_magic = PROC_SUPER_MAGIC;
+  sb.s_d_op = sym.simple_dentry_operations;
+  const root = d_make_root(proc_get_inode(sb, sym.proc_root));
+  if (isnull(root)) return -ENOMEM;
+  sb.s_root = root;
+  return 0;
+}
+
+export function proc_mount(type: file_system_type, flags: i32, dev_name: usize, data: usize): dentry {
+  return mount_nodev(type, flags, data, fnptr(proc_fill_super));
+}
+
+function init_operations(): void {
+  sym.proc_dir_inode_operations.lookup = fnptr(proc_lookup);
+  sym.proc_dir_operations.iterate_shared = fnptr(proc_readdir);
+  sym.proc_dir_operations.llseek = fnptr(generic_file_llseek);
+  sym.proc_file_inode_operations.getattr = fnptr(proc_getattr);
+  const file = sym.proc_reg_file_ops;
+  file.open = fnptr(proc_reg_open);
+  file.release = fnptr(proc_reg_release);
+  file.read = fnptr(proc_reg_read);
+  file.write = fnptr(proc_reg_write);
+  file.llseek = fnptr(proc_reg_llseek);
+  file.get_extents = fnptr(proc_reg_get_extents);
+  const single = sym.proc_single_ops;
+  single.proc_open = fnptr(proc_single_open);
+  single.proc_read = fnptr(seq_read);
+  single.proc_lseek = fnptr(seq_lseek);
+  single.proc_release = fnptr(single_release);
+}
+
+export function proc_init_root(): void {
+  const root = sym.proc_root;
+  INIT_LIST_HEAD(root.subdir);
+  INIT_LIST_HEAD(root.subdir_node);
+  root.low_ino = PROC_ROOT_INO;
+  root.mode = S_IFDIR | 0o555;
+  root.nlink = 2;
+  root.name = c`/proc`;
+  root.namelen = 5;
+  root.parent = root;
+  init_operations();
+  const type = sym.proc_fs_type;
+  type.name = c`proc`;
+  type.mount = fnptr(proc_mount);
+  register_filesystem(type);
+}

@@ -1,0 +1,80 @@
+/** /proc/meminfo (fs/proc/meminfo.c): the page allocator's and the statistics' numbers, in kB. */
+import {
+  LRU_ACTIVE_ANON,
+  LRU_ACTIVE_FILE,
+  LRU_INACTIVE_ANON,
+  LRU_INACTIVE_FILE,
+  LRU_UNEVICTABLE,
+  NR_ANON_MAPPED,
+  NR_FILE_DIRTY,
+  NR_FILE_MAPPED,
+  NR_FILE_PAGES,
+  NR_KERNEL_MISC_RECLAIMABLE,
+  NR_KERNEL_STACK_KB,
+  NR_MLOCK,
+  NR_PAGETABLE,
+  NR_SHMEM,
+  NR_SLAB_RECLAIMABLE_B,
+  NR_SLAB_UNRECLAIMABLE_B,
+  NR_WRITEBACK,
+  PAGE_SHIFT,
+  VMALLOC_END,
+  VMALLOC_START,
+} from "../../include/generated/constants";
+import { seq_file } from "../../include/generated/structs";
+import { sym } from "../../include/generated/symbols";
+import { lru_pages, si_mem_available } from "../../mm/meminfo";
+import {
+  global_node_page_state_pages,
+  global_zone_page_state,
+  nr_free_pages,
+  totalram_pages,
+} from "../../mm/vmstat";
+import { seq_printf } from "../seq_file";
+
+/** One line; `label` with its colon. */
+function show_val_kb(m: seq_file, label: usize, pages: u64): void {
+  seq_printf(m, c`%-16s%8lu kB\n`, label, pages << (PAGE_SHIFT - 10));
+}
+
+@inline function node_pages(item: i32): u64 {
+  return global_node_page_state_pages(item);
+}
+
+export function meminfo_proc_show(m: seq_file, v: usize): i32 {
+  const reclaimable = node_pages(NR_SLAB_RECLAIMABLE_B);
+  const unreclaimable = node_pages(NR_SLAB_UNRECLAIMABLE_B);
+  const anon = lru_pages(LRU_ACTIVE_ANON) + lru_pages(LRU_INACTIVE_ANON);
+  const file = lru_pages(LRU_ACTIVE_FILE) + lru_pages(LRU_INACTIVE_FILE);
+  show_val_kb(m, c`MemTotal:`, totalram_pages());
+  show_val_kb(m, c`MemFree:`, nr_free_pages());
+  show_val_kb(m, c`MemAvailable:`, si_mem_available());
+  show_val_kb(m, c`Buffers:`, 0);
+  show_val_kb(m, c`Cached:`, node_pages(NR_FILE_PAGES));
+  show_val_kb(m, c`SwapCached:`, 0);
+  show_val_kb(m, c`Active:`, lru_pages(LRU_ACTIVE_ANON) + lru_pages(LRU_ACTIVE_FILE));
+  show_val_kb(m, c`Inactive:`, anon + file - lru_pages(LRU_ACTIVE_ANON) - lru_pages(LRU_ACTIVE_FILE));
+  show_val_kb(m, c`Active(anon):`, lru_pages(LRU_ACTIVE_ANON));
+  show_val_kb(m, c`Inactive(anon):`, lru_pages(LRU_INACTIVE_ANON));
+  show_val_kb(m, c`Active(file):`, lru_pages(LRU_ACTIVE_FILE));
+  show_val_kb(m, c`Inactive(file):`, lru_pages(LRU_INACTIVE_FILE));
+  show_val_kb(m, c`Unevictable:`, lru_pages(LRU_UNEVICTABLE));
+  show_val_kb(m, c`Mlocked:`, global_zone_page_state(NR_MLOCK));
+  show_val_kb(m, c`SwapTotal:`, 0);
+  show_val_kb(m, c`SwapFree:`, 0);
+  show_val_kb(m, c`Dirty:`, node_pages(NR_FILE_DIRTY));
+  show_val_kb(m, c`Writeback:`, node_pages(NR_WRITEBACK));
+  show_val_kb(m, c`AnonPages:`, node_pages(NR_ANON_MAPPED));
+  show_val_kb(m, c`Mapped:`, node_pages(NR_FILE_MAPPED));
+  show_val_kb(m, c`Shmem:`, node_pages(NR_SHMEM));
+  show_val_kb(m, c`KReclaimable:`, reclaimable + node_pages(NR_KERNEL_MISC_RECLAIMABLE));
+  show_val_kb(m, c`Slab:`, reclaimable + unreclaimable);
+  show_val_kb(m, c`SReclaimable:`, reclaimable);
+  show_val_kb(m, c`SUnreclaim:`, unreclaimable);
+  seq_printf(m, c`KernelStack:    %8lu kB\n`, node_pages(NR_KERNEL_STACK_KB));
+  show_val_kb(m, c`PageTables:`, node_pages(NR_PAGETABLE));
+  seq_printf(m, c`VmallocTotal:   %8lu kB\n`, (VMALLOC_END - VMALLOC_START) >> 10);
+  show_val_kb(m, c`VmallocUsed:`, 0);
+  show_val_kb(m, c`Percpu:`, (<u64>sym.pcpu_unit_size >> PAGE_SHIFT) * sym.nr_cpu_ids);
+  return 0;
+}

@@ -1,0 +1,295 @@
+/**
+ * New tasks (kernel/fork.c). Only kernel threads are born so far; init becomes a user task by execve. A kernel stack is
+ * zeroed before use: what an earlier task left there would look like frames to a debugger.
+ */
+import {
+  CLONE_FILES,
+  CLONE_FS,
+  CLONE_SIGHAND,
+  CLONE_UNTRACED,
+  CLONE_VM,
+  EAGAIN,
+  ENOMEM,
+  GFP_KERNEL,
+  PF_FORKNOEXEC,
+  PF_IDLE,
+  PF_WQ_WORKER,
+  PIDTYPE_PGID,
+  PIDTYPE_PID,
+  PIDTYPE_SID,
+  PIDTYPE_TGID,
+  SIGCHLD,
+  SLAB_HWCACHE_ALIGN,
+  SLAB_PANIC,
+  TASK_SIZE_MAX,
+  THREAD_SIZE,
+  THREAD_SIZE_ORDER,
+  USER_STACK_TOP,
+  _TIF_NEED_RESCHED,
+} from "../include/generated/constants";
+import {
+  mm_struct,
+  pid,
+  sighand_struct,
+  signal_struct,
+  task_struct,
+  vm_area_struct,
+} from "../include/generated/structs";
+import { sym, this_cpu } from "../include/generated/symbols";
+import { ERR_PTR, IS_ERR, PTR_ERR } from "../include/err";
+import { get_current, set_task_stack_end_magic } from "../arch/kernel/current";
+import { pgd_alloc, pgd_free } from "../arch/mm/pgtable";
+import { copy_thread } from "../arch/kernel/process";
+import { copy_files, put_files_struct } from "../fs/file";
+import { copy_fs, free_fs_struct } from "../fs/fs_struct";
+import { INIT_LIST_HEAD, list_add_tail } from "../lib/list";
+import { __get_free_pages, free_pages } from "../mm/page_alloc";
+import { kfree, kmem_cache_alloc, kmem_cache_create, kmem_cache_free, kzalloc } from "../mm/slub";
+import { exit_mmap } from "../mm/mmap";
+import { copy_creds } from "./cred";
+import { init_signal_struct, init_sighand_struct, init_task_lists } from "./init_task";
+import { copy_namespaces } from "./nsproxy";
+import { alloc_pid, attach_pid, init_task_pid, pid_nr } from "./pid";
+import { sched_fork, wake_up_new_task } from "./sched/core";
+import { init_sigpending } from "./signal";
+import { ktime_get } from "./time";
+
+/** Sizes how many tasks the machine may hold: their stacks take an eighth of memory at most. */
+export function fork_init(): void {
+  sym.task_struct_cachep = kmem_cache_create(c`task_struct`, task_struct.SIZE, 64, SLAB_PANIC, 0);
+  const pages = <u64>sym._totalram_pages.counter;
+  let max_threads = (pages << 12) / (THREAD_SIZE * 8);
+  if (max_threads < 20) max_threads = 20;
+  sym.max_threads = <i32>max_threads;
+  sym.init_signals.rlim[6].rlim_cur = max_threads / 2;
+  sym.init_signals.rlim[6].rlim_max = max_threads / 2;
+}
+
+export function proc_caches_init(): void {
+  sym.sighand_cachep = kmem_cache_create(c`sighand_cache`, sighand_struct.SIZE, 0, SLAB_HWCACHE_ALIGN | SLAB_PANIC, 0);
+  sym.mm_cachep = kmem_cache_create(c`mm_struct`, mm_struct.SIZE, 0, SLAB_HWCACHE_ALIGN | SLAB_PANIC, 0);
+  sym.vm_area_cachep = kmem_cache_create(c`vm_area_struct`, vm_area_struct.SIZE, 0, SLAB_PANIC, 0);
+}
+
+function alloc_thread_stack(): usize {
+  const stack = __get_free_pages(GFP_KERNEL, THREAD_SIZE_ORDER);
+  if (stack) memory.fill(stack, 0, THREAD_SIZE);
+  return stack;
+}
+
+/** A copy of the running task with a stack of its own. Null when memory is short. */
+function dup_task_struct(orig: task_struct): task_struct {
+  const p = changetype<task_struct>(kmem_cache_alloc(sym.task_struct_cachep, GFP_KERNEL));
+  if (isnull(p)) return p;
+  const stack = alloc_thread_stack();
+  if (!stack) {
+    kmem_cache_free(sym.task_struct_cachep, changetype<usize>(p));
+    return changetype<task_struct>(0);
+  }
+  memory.copy(changetype<usize>(p), changetype<usize>(orig), task_struct.SIZE);
+  p.stack = stack;
+  set_task_stack_end_magic(p);
+  p.thread_info.flags &= ~<u64>_TIF_NEED_RESCHED;
+  p.cpus_ptr = p.cpus_mask;
+  p.usage.refs.counter = 2;
+  return p;
+}
+
+export function get_task_struct(t: task_struct): task_struct {
+  t.usage.refs.counter += 1;
+  return t;
+}
+
+export function put_task_struct(t: task_struct): void {
+  t.usage.refs.counter -= 1;
+  if (t.usage.refs.counter != 0) return;
+  free_pages(t.stack, THREAD_SIZE_ORDER);
+  kmem_cache_free(sym.task_struct_cachep, changetype<usize>(t));
+}
+
+function copy_sighand(flags: u32, p: task_struct): i32 {
+  const old = get_current().sighand;
+  if (flags & CLONE_SIGHAND) {
+    old.count.refs.counter += 1;
+    return 0;
+  }
+  const sighand = changetype<sighand_struct>(kmem_cache_alloc(sym.sighand_cachep, GFP_KERNEL));
+  if (isnull(sighand)) return -ENOMEM;
+  memory.copy(changetype<usize>(sighand), changetype<usize>(old), sighand_struct.SIZE);
+  init_sighand_struct(sighand);
+  p.sighand = sighand;
+  return 0;
+}
+
+/** Leaves a shared sighand for one of its own (execve). */
+export function unshare_sighand(t: task_struct): i32 {
+  if (t.sighand.count.refs.counter == 1) return 0;
+  const old = t.sighand;
+  const err = copy_sighand(0, t);
+  if (!err) __cleanup_sighand(old);
+  return err;
+}
+
+export function __cleanup_sighand(sighand: sighand_struct): void {
+  sighand.count.refs.counter -= 1;
+  if (sighand.count.refs.counter == 0) kmem_cache_free(sym.sighand_cachep, changetype<usize>(sighand));
+}
+
+function copy_signal(p: task_struct): i32 {
+  const sig = changetype<signal_struct>(kzalloc(signal_struct.SIZE, GFP_KERNEL));
+  if (isnull(sig)) return -ENOMEM;
+  const old = get_current().signal;
+  init_signal_struct(sig);
+  memory.copy(changetype<usize>(sig.rlim), changetype<usize>(old.rlim), 256);
+  list_add_tail(p.thread_node, sig.thread_head);
+  p.signal = sig;
+  return 0;
+}
+
+export function free_signal_struct(sig: signal_struct): void {
+  if (changetype<usize>(sig) != sym.addr_of_init_signals()) kfree(changetype<usize>(sig));
+}
+
+/** Resources by name, each undone by its own function when a later one fails. */
+function copy_resources(flags: u32, p: task_struct): i32 {
+  copy_creds(p);
+  let err = copy_files(flags, p);
+  if (err) return err;
+  err = copy_fs(flags, p);
+  if (err) {
+    put_files_struct(p.files);
+    return err;
+  }
+  err = copy_sighand(flags, p);
+  if (!err) {
+    err = copy_signal(p);
+    if (err) __cleanup_sighand(p.sighand);
+  }
+  if (err) {
+    free_fs_struct(p.fs);
+    put_files_struct(p.files);
+    return err;
+  }
+  copy_namespaces(p);
+  return 0;
+}
+
+function attach_task(p: task_struct, number: pid): void {
+  const leader = get_current();
+  init_task_pid(p, PIDTYPE_PID, number);
+  init_task_pid(p, PIDTYPE_TGID, number);
+  init_task_pid(p, PIDTYPE_PGID, leader.signal.pids[PIDTYPE_PGID]);
+  init_task_pid(p, PIDTYPE_SID, leader.signal.pids[PIDTYPE_SID]);
+  if (p.pid == 1) sym.init_pid_ns.child_reaper = p;
+  list_add_tail(p.sibling, p.real_parent.children);
+  list_add_tail(p.tasks, sym.init_task.tasks);
+  attach_pid(p, PIDTYPE_TGID);
+  attach_pid(p, PIDTYPE_PGID);
+  attach_pid(p, PIDTYPE_SID);
+  attach_pid(p, PIDTYPE_PID);
+  sym.nr_threads += 1;
+  sym.total_forks += 1;
+  this_cpu.process_counts += 1;
+}
+
+/**
+ * A new kernel thread that will run `fn(arg)`, not started. `parent` is its father in the process tree. Returns an
+ * ERR_PTR when memory or numbers are short.
+ */
+export function copy_process(flags: u32, fn: u64, arg: u64, parent: task_struct): task_struct {
+  const curr = get_current();
+  if (sym.nr_threads >= sym.max_threads) return ERR_PTR<task_struct>(-EAGAIN);
+  const p = dup_task_struct(curr);
+  if (isnull(p)) return ERR_PTR<task_struct>(-ENOMEM);
+  p.flags &= ~(PF_IDLE | PF_WQ_WORKER);
+  p.flags |= PF_FORKNOEXEC;
+  init_task_lists(p);
+  init_sigpending(p.pending);
+  p.utime = 0;
+  p.stime = 0;
+  p.gtime = 0;
+  p.nvcsw = 0;
+  p.nivcsw = 0;
+  p.vfork_done_va = 0;
+  p.set_child_tid_va = 0;
+  p.clear_child_tid_va = 0;
+  p.mm_va = 0;
+  p.active_mm_va = 0;
+  sched_fork(p);
+  const err = copy_resources(flags, p);
+  if (err) {
+    p.usage.refs.counter = 1;
+    put_task_struct(p);
+    return ERR_PTR<task_struct>(err);
+  }
+  copy_thread(p, fn, arg);
+  const number = alloc_pid();
+  if (IS_ERR(number)) {
+    free_fs_struct(p.fs);
+    put_files_struct(p.files);
+    __cleanup_sighand(p.sighand);
+    free_signal_struct(p.signal);
+    p.usage.refs.counter = 1;
+    put_task_struct(p);
+    return ERR_PTR<task_struct>(PTR_ERR(number));
+  }
+  p.pid = pid_nr(number);
+  p.tgid = p.pid;
+  p.group_leader = p;
+  p.exit_signal = flags & 0xff;
+  p.real_parent = parent;
+  p.parent = parent;
+  p.start_time = ktime_get();
+  p.start_boottime = p.start_time;
+  attach_task(p, number);
+  return p;
+}
+
+/** A kernel thread that runs `fn(arg)` at once. Returns its number or a negative error. */
+export function kernel_thread(fn: u64, arg: usize, flags: u32): i32 {
+  const p = copy_process(flags | CLONE_VM | CLONE_UNTRACED, fn, va(arg), get_current());
+  if (IS_ERR(p)) return PTR_ERR(p);
+  wake_up_new_task(p);
+  return p.pid;
+}
+
+/** What kthreadd's children share with it. Kernel threads handle no signal, so one sighand does for all. */
+export const KTHREAD_CLONE_FLAGS: u32 = CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_VM | CLONE_UNTRACED | SIGCHLD;
+
+
+/** An empty address space with page tables, one user; null when memory is short. */
+export function mm_alloc(): mm_struct {
+  const mm = changetype<mm_struct>(kmem_cache_alloc(sym.mm_cachep, GFP_KERNEL));
+  if (isnull(mm)) return mm;
+  memory.fill(changetype<usize>(mm), 0, mm_struct.SIZE);
+  const pgd = pgd_alloc();
+  if (!pgd) {
+    kmem_cache_free(sym.mm_cachep, changetype<usize>(mm));
+    return changetype<mm_struct>(0);
+  }
+  mm.pgd_va = va(pgd);
+  mm.mm_users.counter = 1;
+  mm.mm_count.counter = 1;
+  mm.task_size = TASK_SIZE_MAX;
+  mm.mmap_base = USER_STACK_TOP;
+  INIT_LIST_HEAD(mm.mmlist);
+  INIT_LIST_HEAD(mm.mmap_lock.wait_list);
+  return mm;
+}
+
+/** One user of the address space fewer; the last takes the mappings and pages with it. */
+export function mmput(mm: mm_struct): void {
+  mm.mm_users.counter -= 1;
+  if (mm.mm_users.counter == 0) {
+    exit_mmap(mm);
+    mmdrop(mm);
+  }
+}
+
+export function mmdrop(mm: mm_struct): void {
+  mm.mm_count.counter -= 1;
+  if (mm.mm_count.counter == 0) {
+    pgd_free(changetype<usize>(mm.pgd));
+    kmem_cache_free(sym.mm_cachep, changetype<usize>(mm));
+  }
+}

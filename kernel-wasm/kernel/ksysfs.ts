@@ -1,0 +1,51 @@
+/**
+ * /sys/kernel (kernel/ksysfs.c): what of it concerns kdump.
+ *
+ *     kexec_loaded kexec_crash_loaded   0444  0 or 1
+ *     kexec_crash_size                  0644  bytes; writing a smaller number gives the rest back to the system
+ *     vmcoreinfo                        0444  physical address and size (hex) of the note
+ */
+import { EINVAL, VMCOREINFO_NOTE_SIZE } from "../include/generated/constants";
+import { kernfs_node } from "../include/generated/structs";
+import { sym } from "../include/generated/symbols";
+import { sysfs_create_file } from "../fs/sysfs";
+import { kstrtoull } from "../lib/string";
+import { snprintf } from "../lib/vsprintf";
+import { paddr_vmcoreinfo_note } from "./crash_core";
+import { crash_get_memory_size, crash_shrink_memory } from "./kexec_core";
+
+const PAGE: u32 = 4096;
+
+function kexec_loaded_show(kn: kernfs_node, buf: usize): i64 {
+  return snprintf(buf, PAGE, c`%d\n`, sym.kexec_image_va != 0 ? 1 : 0);
+}
+
+function kexec_crash_loaded_show(kn: kernfs_node, buf: usize): i64 {
+  return snprintf(buf, PAGE, c`%d\n`, sym.kexec_crash_image_va != 0 ? 1 : 0);
+}
+
+function kexec_crash_size_show(kn: kernfs_node, buf: usize): i64 {
+  const size = crash_get_memory_size();
+  return size < 0 ? size : snprintf(buf, PAGE, c`%lu\n`, size);
+}
+
+function kexec_crash_size_store(kn: kernfs_node, buf: usize, count: usize): i64 {
+  const value = sym.addr_of_ksysfs_value();
+  if (kstrtoull(buf, 0, value) != 0) return -EINVAL;
+  const error = crash_shrink_memory(load<u64>(value));
+  return error < 0 ? <i64>error : <i64>count;
+}
+
+function vmcoreinfo_show(kn: kernfs_node, buf: usize): i64 {
+  return snprintf(buf, PAGE, c`0x%016llx %x\n`, paddr_vmcoreinfo_note(), VMCOREINFO_NOTE_SIZE);
+}
+
+/** core_initcall */
+export function ksysfs_init(): i32 {
+  const dir = sym.kernel_kobj;
+  sysfs_create_file(dir, c`kexec_loaded`, 0o444, fnptr(kexec_loaded_show), 0);
+  sysfs_create_file(dir, c`kexec_crash_loaded`, 0o444, fnptr(kexec_crash_loaded_show), 0);
+  sysfs_create_file(dir, c`kexec_crash_size`, 0o644, fnptr(kexec_crash_size_show), fnptr(kexec_crash_size_store));
+  sysfs_create_file(dir, c`vmcoreinfo`, 0o444, fnptr(vmcoreinfo_show), 0);
+  return 0;
+}

@@ -1,0 +1,33 @@
+/**
+ * Notifier chains (kernel/notifier.c), the atomic kind: callbacks in order of priority, highest first.
+ * A callback is `(block: usize, action: u64, data: usize) => i32`.
+ */
+import { NOTIFY_DONE, NOTIFY_STOP_MASK } from "../include/generated/constants";
+import { WARN } from "../lib/bug";
+import { atomic_notifier_head, notifier_block } from "../include/generated/structs";
+
+export function atomic_notifier_chain_register(head: atomic_notifier_head, block: notifier_block): void {
+  for (let at = head.head; !isnull(at); at = at.next) {
+    const twice = at == block;
+    if (WARN(twice, c`kernel/notifier.ts`, 14, c`notifier callback %ps already registered\n`, block.notifier_call)) return;
+  }
+  if (isnull(head.head) || block.priority > head.head.priority) {
+    block.next = head.head;
+    head.head = block;
+    return;
+  }
+  let at = head.head;
+  while (!isnull(at.next) && at.next.priority >= block.priority) at = at.next;
+  block.next = at.next;
+  at.next = block;
+}
+
+/** Calls the blocks until one says stop; returns what the last one returned. */
+export function atomic_notifier_call_chain(head: atomic_notifier_head, action: u64, data: usize): i32 {
+  let result: i32 = NOTIFY_DONE;
+  for (let block = head.head; !isnull(block); block = block.next) {
+    result = call_indirect<i32>(text_index(block.notifier_call), changetype<usize>(block), action, data);
+    if (result & NOTIFY_STOP_MASK) break;
+  }
+  return result;
+}

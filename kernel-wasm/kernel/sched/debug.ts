@@ -1,0 +1,33 @@
+/** Showing tasks: sysrq t and w, panic_print (sched_show_task, show_state_filter of kernel/sched/core.c). */
+import { LOGLEVEL_INFO, TASK_RUNNING } from "../../include/generated/constants";
+import { task_struct } from "../../include/generated/structs";
+import { sym } from "../../include/generated/symbols";
+import { show_stack } from "../../arch/kernel/dumpstack";
+import { pr_cont, pr_info } from "../printk/printk";
+
+/** The letter of task_state_array for a task's state: its lowest bit counts. */
+function task_state_to_char(task: task_struct): u32 {
+  const state = (task.__state | (task.exit_state as u32)) & 0x7f;
+  const index = state ? 1 + ctz<u32>(state) : 0;
+  return load<u8>(sym.task_state_array[index]);
+}
+
+export function sched_show_task(task: task_struct): void {
+  pr_info(c`task:%-15.15s state:%c`, task.comm, task_state_to_char(task));
+  if (task.__state == TASK_RUNNING) pr_cont(c`  running task    `);
+  const parent = task.real_parent;
+  pr_cont(
+    c` stack:%5lu pid:%5d ppid:%6d flags:0x%08llx\n`, 0, task.pid, isnull(parent) ? 0 : parent.pid,
+    task.thread_info.flags,
+  );
+  show_stack(task, 0, LOGLEVEL_INFO);
+}
+
+/** All tasks whose state has one of the bits; TASK_RUNNING (0) means every task. */
+export function show_state_filter(state_filter: u32): void {
+  let task = sym.init_task;
+  do {
+    if (!state_filter || task.__state & state_filter) sched_show_task(task);
+    task = task_struct.from_tasks(task.tasks.next);
+  } while (task != sym.init_task);
+}

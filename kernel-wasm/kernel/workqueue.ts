@@ -1,0 +1,143 @@
+/**
+ * Work queues (kernel/workqueue.c). A worker is a kernel thread that takes work items until there is none, then sleeps
+ * idle. An item goes to an idle worker of its own, if there is one, so that the scheduler decides which item is first;
+ * the pool's worklist holds what is left. An item whose function sleeps starts over: the worker keeps it as
+ * current_work.
+ */
+import { GFP_KERNEL, PF_WQ_WORKER, TASK_IDLE, UNBOUND_WORKERS } from "../include/generated/constants";
+import { list_head, work_struct, worker, worker_pool, workqueue_struct } from "../include/generated/structs";
+import { sym } from "../include/generated/symbols";
+import { IS_ERR } from "../include/err";
+import { get_current } from "../arch/kernel/current";
+import { INIT_LIST_HEAD, list_add, list_add_tail, list_del_init, list_empty } from "../lib/list";
+import { strscpy } from "../lib/string";
+import { kfree, kzalloc } from "../mm/slub";
+import { kthread_create } from "./kthread";
+import { schedule, wake_up_process } from "./sched/core";
+
+const WORK_STRUCT_PENDING: i64 = 1;
+const WQ_UNBOUND: u32 = 2;
+const WORKER_IDLE: u32 = 4;
+
+export function INIT_WORK(work: work_struct, func: u64): void {
+  work.data.counter = 0;
+  work.func = func;
+  INIT_LIST_HEAD(work.entry);
+}
+
+function init_worker_pool(pool: worker_pool, cpu: i32, id: i32): void {
+  INIT_LIST_HEAD(pool.worklist);
+  INIT_LIST_HEAD(pool.idle_list);
+  INIT_LIST_HEAD(pool.workers);
+  pool.cpu = cpu;
+  pool.id = id;
+}
+
+function alloc_workqueue(name: usize, flags: u32, pool: worker_pool): workqueue_struct {
+  const wq = changetype<workqueue_struct>(kzalloc(workqueue_struct.SIZE, GFP_KERNEL));
+  if (isnull(wq)) return wq;
+  strscpy(wq.name, name, 24);
+  wq.flags = flags;
+  wq.pool = pool;
+  list_add_tail(wq.list, sym.workqueues);
+  return wq;
+}
+
+/** Queues work from here on; it runs once workqueue_init() has made workers. */
+export function workqueue_init_early(): void {
+  INIT_LIST_HEAD(sym.workqueues);
+  init_worker_pool(sym.cpu_worker_pool, 0, 0);
+  init_worker_pool(sym.unbound_pool, -1, <i32>sym.nr_cpu_ids * 2);
+  sym.system_wq = alloc_workqueue(c`events`, 0, sym.cpu_worker_pool);
+  sym.system_unbound_wq = alloc_workqueue(c`events_unbound`, WQ_UNBOUND, sym.unbound_pool);
+}
+
+function create_worker(pool: worker_pool): void {
+  const w = changetype<worker>(kzalloc(worker.SIZE, GFP_KERNEL));
+  if (isnull(w)) return;
+  INIT_LIST_HEAD(w.scheduled);
+  INIT_LIST_HEAD(w.entry);
+  w.pool = pool;
+  w.id = pool.nr_workers;
+  const fn = fnptr(worker_thread);
+  const task =
+    pool.cpu < 0
+      ? kthread_create(fn, changetype<usize>(w), c`kworker/u%d:%d`, pool.id, w.id)
+      : kthread_create(fn, changetype<usize>(w), c`kworker/%d:%d`, pool.cpu, w.id);
+  if (IS_ERR(task)) {
+    kfree(changetype<usize>(w));
+    return;
+  }
+  task.flags |= PF_WQ_WORKER;
+  w.task = task;
+  list_add_tail(w.node, pool.workers);
+  pool.nr_workers += 1;
+  wake_up_process(task);
+}
+
+export function workqueue_init(): void {
+  create_worker(sym.cpu_worker_pool);
+  for (let i = 0; i < UNBOUND_WORKERS; i++) create_worker(sym.unbound_pool);
+}
+
+/** False when the item is queued already. */
+export function queue_work(wq: workqueue_struct, work: work_struct): bool {
+  if (work.data.counter & WORK_STRUCT_PENDING) return false;
+  const pool = wq.pool;
+  work.data.counter = WORK_STRUCT_PENDING;
+  if (list_empty(pool.idle_list)) {
+    list_add_tail(work.entry, pool.worklist);
+    return true;
+  }
+  const w = worker.from_entry(pool.idle_list.next);
+  list_add_tail(work.entry, w.scheduled);
+  worker_leave_idle(w);
+  wake_up_process(w.task);
+  return true;
+}
+
+export function schedule_work(work: work_struct): bool {
+  return queue_work(sym.system_wq, work);
+}
+
+function worker_enter_idle(w: worker): void {
+  w.flags |= WORKER_IDLE;
+  w.pool.nr_idle += 1;
+  list_add(w.entry, w.pool.idle_list);
+}
+
+function worker_leave_idle(w: worker): void {
+  if (!(w.flags & WORKER_IDLE)) return;
+  w.flags &= ~WORKER_IDLE;
+  w.pool.nr_idle -= 1;
+  list_del_init(w.entry);
+}
+
+function next_work(w: worker): work_struct {
+  let list: list_head = w.scheduled;
+  if (list_empty(list)) list = w.pool.worklist;
+  return list_empty(list) ? changetype<work_struct>(0) : work_struct.from_entry(list.next);
+}
+
+export function process_one_work(w: worker, work: work_struct): void {
+  if (w.current_work != work) {
+    list_del_init(work.entry);
+    work.data.counter = 0;
+    w.current_work = work;
+    w.current_func = work.func;
+  }
+  call_indirect<void>(text_index(w.current_func), work);
+  w.current_work = changetype<work_struct>(0);
+  w.current_func = 0;
+}
+
+export function worker_thread(self: usize): i32 {
+  const w = changetype<worker>(self);
+  worker_leave_idle(w);
+  if (w.current_work_va != 0) process_one_work(w, w.current_work);
+  for (let work = next_work(w); !isnull(work); work = next_work(w)) process_one_work(w, work);
+  worker_enter_idle(w);
+  get_current().__state = TASK_IDLE;
+  schedule();
+  return 0;
+}

@@ -1,0 +1,140 @@
+/**
+ * The page cache (mm/filemap.c): a file's pages by index in its address_space. For file systems that live in it alone
+ * (ramfs), a page that is not there is a hole, which reads as zeros and is made by a write.
+ */
+import {
+  EFAULT,
+  EFBIG,
+  ENOMEM,
+  NR_FILE_PAGES,
+  O_APPEND,
+  PAGE_SHIFT,
+  PAGE_SIZE,
+  PG_dirty,
+  PG_uptodate,
+} from "../include/generated/constants";
+import { address_space, file, hostfs_extent, page } from "../include/generated/structs";
+import { ERR_PTR, IS_ERR, PTR_ERR } from "../include/err";
+import { clear_buf, copy_from_buf, copy_to_buf } from "../arch/lib/usercopy";
+import { inode_update_mtime } from "../fs/inode";
+import { xa_erase, xa_find, xa_load, xa_store } from "../lib/xarray";
+import { clear_page_flag, page_to_phys, set_page_flag } from "./page";
+import { alloc_page, put_page } from "./page_alloc";
+import { lru_cache_add, lru_cache_del } from "./swap";
+import { mod_node_page_state } from "./vmstat";
+
+/** The page at an index, without a reference of its own; null for a hole. */
+export function find_get_page(mapping: address_space, index: u64): page {
+  return changetype<page>(pa(xa_load(mapping.i_pages, index)));
+}
+
+/** A cleared page enters the cache: lru, uptodate and dirty (nothing else holds its contents). */
+function add_page(mapping: address_space, index: u64): page {
+  const p = alloc_page(mapping.gfp_mask);
+  if (isnull(p)) return ERR_PTR<page>(-ENOMEM);
+  memory.fill(page_to_phys(p), 0, PAGE_SIZE);
+  const err = xa_store(mapping.i_pages, index, va(changetype<usize>(p)));
+  if (err) {
+    put_page(p);
+    return ERR_PTR<page>(err);
+  }
+  p.mapping = mapping;
+  p.index = index;
+  mapping.nrpages += 1;
+  set_page_flag(p, PG_uptodate);
+  set_page_flag(p, PG_dirty);
+  mod_node_page_state(NR_FILE_PAGES, 1);
+  lru_cache_add(p);
+  return p;
+}
+
+export function grab_cache_page(mapping: address_space, index: u64): page {
+  const p = find_get_page(mapping, index);
+  return isnull(p) ? add_page(mapping, index) : p;
+}
+
+function delete_from_page_cache(mapping: address_space, index: u64): void {
+  const p = changetype<page>(pa(xa_erase(mapping.i_pages, index)));
+  lru_cache_del(p);
+  p.mapping_va = 0;
+  clear_page_flag(p, PG_dirty);
+  mapping.nrpages -= 1;
+  mod_node_page_state(NR_FILE_PAGES, -1);
+  put_page(p);
+}
+
+/** Drops the pages behind the first `length` bytes and clears the rest of the last one. */
+export function truncate_inode_pages(mapping: address_space, length: u64): void {
+  const first = (length + PAGE_SIZE - 1) >> PAGE_SHIFT;
+  for (let i = xa_find(mapping.i_pages, first); i != u64.MAX_VALUE; i = xa_find(mapping.i_pages, i + 1)) {
+    delete_from_page_cache(mapping, i);
+  }
+  const within = <usize>length & (PAGE_SIZE - 1);
+  if (within == 0) return;
+  const p = find_get_page(mapping, length >> PAGE_SHIFT);
+  if (!isnull(p)) memory.fill(page_to_phys(p) + within, 0, PAGE_SIZE - within);
+}
+
+@inline
+function piece(pos: u64, n: u64): usize {
+  const left = <usize>PAGE_SIZE - (<usize>pos & (PAGE_SIZE - 1));
+  return n < left ? <usize>n : left;
+}
+
+export function generic_file_read(filp: file, buf: u64, count: usize, pos: i64): i64 {
+  const node = filp.f_inode;
+  if (pos >= node.i_size) return 0;
+  const end = min<i64>(pos + count, node.i_size);
+  let at = pos;
+  while (at < end) {
+    const len = piece(at, end - at);
+    const p = find_get_page(node.i_mapping, at >> PAGE_SHIFT);
+    const left = isnull(p)
+      ? clear_buf(buf + (at - pos), len)
+      : copy_to_buf(buf + (at - pos), page_to_phys(p) + (<usize>at & (PAGE_SIZE - 1)), len);
+    at += len - left;
+    if (left) break;
+  }
+  return at == pos ? -EFAULT : at - pos;
+}
+
+export function generic_file_write(filp: file, buf: u64, count: usize, pos: i64): i64 {
+  const node = filp.f_inode;
+  const start = filp.f_flags & O_APPEND ? node.i_size : pos;
+  if (start < 0 || start + count > node.i_sb.s_maxbytes) return -EFBIG;
+  let at = start;
+  let err: i64 = 0;
+  while (at < start + count) {
+    const len = piece(at, start + count - at);
+    const p = grab_cache_page(node.i_mapping, at >> PAGE_SHIFT);
+    if (IS_ERR(p)) {
+      err = PTR_ERR(p);
+      break;
+    }
+    const left = copy_from_buf(page_to_phys(p) + (<usize>at & (PAGE_SIZE - 1)), buf + (at - start), len);
+    at += len - left;
+    if (left) {
+      err = -EFAULT;
+      break;
+    }
+  }
+  if (at > node.i_size) node.i_size = at;
+  if (at > start) inode_update_mtime(node);
+  return at > start ? at - start : err;
+}
+
+/** Physical extents of cached pages, one a page; stops at a hole. For copies by DMA. */
+export function generic_file_get_extents(filp: file, pos: i64, len: u64, extents: usize, max_extents: i32): i64 {
+  const node = filp.f_inode;
+  const end = min<i64>(pos + len, node.i_size);
+  let n = 0;
+  for (let at = pos; at < end && n < max_extents; n++) {
+    const p = find_get_page(node.i_mapping, at >> PAGE_SHIFT);
+    if (isnull(p)) break;
+    const extent = changetype<hostfs_extent>(extents + n * hostfs_extent.SIZE);
+    extent.addr = page_to_phys(p) + (<usize>at & (PAGE_SIZE - 1));
+    extent.len = piece(at, end - at);
+    at += extent.len;
+  }
+  return n;
+}

@@ -1,0 +1,65 @@
+/**
+ * CONFIG_SHUFFLE_PAGE_ALLOCATOR (mm/shuffle.c): the free lists of largest blocks in random order after boot, and freed
+ * blocks of that size at a random end. Two seeds of the machine then allocate differently from the first page on.
+ */
+import { CONFIG_SHUFFLE_PAGE_ALLOCATOR, MAX_NR_ZONES, SHUFFLE_ORDER } from "../include/generated/constants";
+import { page, zone } from "../include/generated/structs";
+import { sym } from "../include/generated/symbols";
+import { list_swap } from "../lib/list";
+import { get_random_u32 } from "../lib/random";
+import { NODE_DATA, PageBuddy, buddy_order, page_zone, pfn_to_page, pfn_valid } from "./page";
+import { get_pageblock_migratetype } from "./pageblock";
+
+/** Tries to find a partner before a block stays where it is. */
+const SHUFFLE_RETRY = 10;
+
+@inline export function is_shuffle_order(order: u32): bool {
+  return CONFIG_SHUFFLE_PAGE_ALLOCATOR && order >= SHUFFLE_ORDER;
+}
+
+/** One random bit; 64 are drawn at a time. */
+export function shuffle_pick_tail(): bool {
+  if (sym.shuffle_rand_bits == 0) {
+    sym.shuffle_rand = (<u64>get_random_u32() << 32) | get_random_u32();
+    sym.shuffle_rand_bits = 64;
+  }
+  const bit = (sym.shuffle_rand & 1) != 0;
+  sym.shuffle_rand >>= 1;
+  sym.shuffle_rand_bits -= 1;
+  return bit;
+}
+
+/** A free block of `order` at `pfn` in `z`, or null. */
+function shuffle_valid_page(z: zone, pfn: usize, order: u32): page {
+  if (!pfn_valid(pfn)) return changetype<page>(0);
+  const p = pfn_to_page(pfn);
+  if (changetype<usize>(page_zone(p)) != changetype<usize>(z) || !PageBuddy(p)) return changetype<page>(0);
+  return buddy_order(p) == order ? p : changetype<page>(0);
+}
+
+function shuffle_zone(z: zone): void {
+  const block: usize = 1 << SHUFFLE_ORDER;
+  const start = (<usize>z.zone_start_pfn + block - 1) & ~(block - 1);
+  const end = <usize>(z.zone_start_pfn + z.spanned_pages);
+  if (end <= start) return;
+  const blocks = (end - start) / block;
+  for (let i = start; i + block <= end; i += block) {
+    const a = shuffle_valid_page(z, i, SHUFFLE_ORDER);
+    if (isnull(a)) continue;
+    let b = changetype<page>(0);
+    for (let retry = 0; retry < SHUFFLE_RETRY && isnull(b); retry++) {
+      const j = start + (get_random_u32() % blocks) * block;
+      if (j != i) b = shuffle_valid_page(z, j, SHUFFLE_ORDER);
+    }
+    if (isnull(b) || get_pageblock_migratetype(a) != get_pageblock_migratetype(b)) continue;
+    list_swap(a.lru, b.lru);
+  }
+}
+
+export function shuffle_free_memory(): void {
+  if (!CONFIG_SHUFFLE_PAGE_ALLOCATOR) return;
+  for (let i: usize = 0; i < MAX_NR_ZONES; i++) {
+    const z = NODE_DATA(0).node_zones[i];
+    if (z.managed_pages.counter) shuffle_zone(z);
+  }
+}

@@ -1,0 +1,34 @@
+/** The LRU lists (mm/swap.c): a page on one carries PG_lru and counts in its zone's and the node's statistics. */
+import {
+  LRU_ACTIVE_ANON,
+  LRU_INACTIVE_ANON,
+  LRU_INACTIVE_FILE,
+  NR_LRU_BASE,
+  NR_ZONE_LRU_BASE,
+  PG_lru,
+  PG_swapbacked,
+} from "../include/generated/constants";
+import { page } from "../include/generated/structs";
+import { list_add, list_del } from "../lib/list";
+import { NODE_DATA, clear_page_flag, page_flag, set_page_flag } from "./page";
+import { mod_lruvec_page_state } from "./vmstat";
+
+function page_lru(p: page): i32 {
+  return page_flag(p, PG_swapbacked) ? LRU_ACTIVE_ANON : LRU_INACTIVE_FILE;
+}
+
+/** Anonymous pages are mapped, so they start active; pages of files inactive. */
+export function lru_cache_add(p: page): void {
+  const lru = page_lru(p);
+  set_page_flag(p, PG_lru);
+  list_add(p.lru, NODE_DATA(0).__lruvec.lists[lru]);
+  mod_lruvec_page_state(p, NR_ZONE_LRU_BASE + lru - LRU_INACTIVE_ANON, NR_LRU_BASE + lru - LRU_INACTIVE_ANON, 1);
+}
+
+export function lru_cache_del(p: page): void {
+  if (!page_flag(p, PG_lru)) return;
+  const lru = page_lru(p);
+  list_del(p.lru);
+  clear_page_flag(p, PG_lru);
+  mod_lruvec_page_state(p, NR_ZONE_LRU_BASE + lru - LRU_INACTIVE_ANON, NR_LRU_BASE + lru - LRU_INACTIVE_ANON, -1);
+}
