@@ -1,6 +1,6 @@
 /**
- * The programs in one file: build/wkdump.js, an ES module that Bun, Node and Deno run as it is. It knows size and
- * SHA-256 of the files that belong to it, so that a damaged one, or one of another build, is recognised.
+ * The programs in one file: build/wkdump.js, an ES module that Bun, Node and Deno run as it is. It knows size
+ * and SHA-256 of the files that belong to it, so that a damaged one, or one of another build, is recognised.
  */
 import { createHash } from "node:crypto";
 import { chmodSync, readFileSync, renameSync, writeFileSync } from "node:fs";

@@ -46,6 +46,8 @@ export interface Compiled {
   wasm: Uint8Array;
   sourceMap: string;
   strings: Uint8Array;
+  /** Those functions of the layout's backtrace and entry lists that this target calls. */
+  kept: ReadonlySet<string>;
 }
 
 /** The constants that become literals: all but the boolean configuration, which is folded as it is. */
@@ -66,6 +68,8 @@ export async function runAsc(
 ): Promise<Compiled & { wat: string; generated: Record<string, string> }> {
   const generated = generate(layout, files ? [] : vmcoreinfo);
   const strings = new StringTable();
+  const keep = [...KEEP, ...layout.backtrace, ...layout.entry];
+  const kept = new Set<string>();
   const out = new Map<string, Uint8Array>();
   const argv = [...entries, "--config", "asconfig.json", "--target", target, "--sourceMap", "--textFile", "k.wat"];
   const result = await asc.main(argv, {
@@ -83,7 +87,7 @@ export async function runAsc(
       out.set(name, typeof contents === "string" ? new TextEncoder().encode(contents) : contents);
     },
     listFiles: () => [],
-    transforms: [kernelTransform(strings, literals(layout), [...KEEP, ...layout.backtrace, ...layout.entry])],
+    transforms: [kernelTransform({ strings, constants: literals(layout), keep, kept })],
   } as unknown as Parameters<typeof asc.main>[1]);
   const messages = result.stderr.toString();
   if (result.error) throw new BuildError(`asc ${target}: ${result.error.message}\n${messages}`);
@@ -98,6 +102,7 @@ export async function runAsc(
     wasm: find(".wasm"),
     sourceMap: text(".map"),
     strings: strings.bytes(),
+    kept,
     wat: text(".wat"),
     generated,
   };

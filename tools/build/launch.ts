@@ -3,8 +3,9 @@
  *
  *     bun tools/build/launch.ts ENGINE ARGS...     ENGINE is bun, node, deno; or build: only build
  *
- * Under Bun the command runs in this very process, because a second start would cost a third of a whole boot. Node
- * and Deno get a process of their own that only runs build/wkdump.js; Deno may touch the files it is told, no more.
+ * Under Bun the command runs in this very process, because a second start would cost a third of a whole boot.
+ * Node and Deno get a process of their own that only runs build/wkdump.js; Deno may touch the files it is
+ * told, no more.
  */
 import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
@@ -13,8 +14,7 @@ import { buildAndMark, isFresh, withBuildLock } from "./stale.ts";
 
 const ROOT = dirname(dirname(import.meta.dir));
 const BUNDLE = join(ROOT, "build/wkdump.js");
-/** Flags and commands of wkdump whose value is a file or folder it writes to or reads from. */
-const FILES_WRITTEN = ["--out", "--save-memory", "-o"];
+/** Where boot and capture save without --out. */
 const OUT_DEFAULT = "var/crash";
 
 function say(text: string): void {
@@ -54,18 +54,25 @@ async function ensureBuilt(): Promise<void> {
   );
 }
 
+/** The path, or the first directory of it that does not exist yet and must be made. */
+function firstMissing(path: string): string {
+  const parent = dirname(path);
+  return parent === path || existsSync(parent) ? path : firstMissing(parent);
+}
+
 /** Deno's permissions: the build, and what the arguments name. */
 function denoPermissions(args: string[]): string[] {
-  const write = [resolve(OUT_DEFAULT)];
+  const write: string[] = [];
   const read = [join(ROOT, "build")];
-  for (let i = 0; i < args.length; i++) {
-    const arg = args[i]!;
-    for (const flag of FILES_WRITTEN) {
-      if (arg === flag && args[i + 1] !== undefined) write.push(resolve(args[i + 1]!));
-      else if (arg.startsWith(`${flag}=`)) write.push(resolve(arg.slice(flag.length + 1)));
-    }
-    if (i > 0 && !arg.startsWith("-") && existsSync(arg)) read.push(resolve(arg));
-  }
+  const value = (flag: string): string | undefined => {
+    const at = args.findIndex((arg) => arg === flag || arg.startsWith(`${flag}=`));
+    return at < 0 || args[at] !== flag ? args[at]?.slice(flag.length + 1) : args[at + 1];
+  };
+  write.push(firstMissing(resolve(value("--out") ?? OUT_DEFAULT)));
+  // A new file lies under a temporary name until it is complete.
+  const snapshot = value("--save-memory");
+  if (snapshot !== undefined) write.push(resolve(snapshot), resolve(`${snapshot}.incomplete`));
+  for (const arg of args.slice(1)) if (!arg.startsWith("-") && existsSync(arg)) read.push(resolve(arg));
   return [
     `--allow-read=${[...read, ...write].join(",")}`,
     `--allow-write=${write.join(",")}`,
@@ -111,6 +118,8 @@ async function launch(engine: string | undefined, args: string[]): Promise<void>
 try {
   await launch(process.argv[2], process.argv.slice(3));
 } catch (error) {
-  say(error instanceof Error && error.name === "BuildError" ? `build: ${error.message}` : String((error as Error).stack ?? error));
+  // What is wrong with the sources is told by the message; a stack would be about the build itself.
+  const aboutSources = error instanceof Error && /^(Build|Layout|Link|Image)Error$/.test(error.name);
+  say(aboutSources ? `build: ${error.message}` : String((error as Error).stack ?? error));
   process.exitCode = 1;
 }

@@ -41,7 +41,7 @@ function linkSymbols(layout: Layout): Parameters<typeof link>[0]["symbols"] {
 }
 
 function linkTarget(target: Target, compiled: Compiled, blobs: Record<string, Uint8Array>): LinkOutput {
-  const { layout, wasm, sourceMap, strings } = compiled;
+  const { layout, wasm, sourceMap, strings, kept } = compiled;
   const purgatory = target === "purgatory";
   if (layout.symbols.has("vmlinux_build_id")) layout.initialise("vmlinux_build_id", buildId(compiled));
   return link(
@@ -54,8 +54,8 @@ function linkTarget(target: Target, compiled: Compiled, blobs: Record<string, Ui
       data: layout.data,
       dataEnd: layout.dataEnd,
       symbols: linkSymbols(layout),
-      backtrace: layout.backtrace,
-      entry: layout.entry,
+      backtrace: layout.backtrace.filter((name) => kept.has(name)),
+      entry: layout.entry.filter((name) => kept.has(name)),
       kallsyms: layout.config.CONFIG_KALLSYMS === true,
       release: KERNEL_RELEASE,
       ...(purgatory ? { paramsSymbol: "purgatory_info" } : {}),

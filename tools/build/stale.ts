@@ -1,11 +1,22 @@
 /**
  * Whether build/ still fits the sources, and who may build. A run must find out in a few milliseconds, so the
- * quick answer is a stamp of every source file's path, size and time; only when that differs (a fresh clone, a
- * touched file) are the contents hashed. Offers isFresh, markFresh and withBuildLock.
+ * quick answer is a stamp of every source file's path, size and time; only when that differs (a fresh clone,
+ * a touched file) are the contents hashed. Offers isFresh, markFresh and withBuildLock.
  */
 import { createHash } from "node:crypto";
-import { closeSync, mkdirSync, openSync, readdirSync, readFileSync, renameSync, statSync, unlinkSync } from "node:fs";
-import { writeFileSync, writeSync } from "node:fs";
+import {
+  closeSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  unlinkSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs";
 import { join } from "node:path";
 
 /** What the build reads, from the project's top. */
@@ -85,7 +96,8 @@ export function isFresh(root: string): boolean {
   const made = readStamp(root);
   if (made === undefined) return false;
   const build = join(root, "build");
-  if (!PRODUCTS.every((name) => statSync(join(build, name), { throwIfNoEntry: false }) !== undefined)) return false;
+  if (!PRODUCTS.every((name) => statSync(join(build, name), { throwIfNoEntry: false }) !== undefined))
+    return false;
   const files = sourceFiles(root);
   const now = stampFiles(root, files);
   if (now === made.files) return true;
@@ -100,6 +112,8 @@ export function isFresh(root: string): boolean {
  */
 export async function buildAndMark(root: string, build: () => Promise<void>): Promise<void> {
   const stamp = takeStamp(root);
+  // A build that fails half way leaves products of two builds: no stamp may call them fresh.
+  rmSync(join(root, "build", STAMP_FILE), { force: true });
   await build();
   writeStamp(root, stamp);
 }
@@ -112,7 +126,7 @@ function holderLives(path: string): boolean {
     return false;
   }
   // Between another process's creating the file and its writing the number the file is empty.
-  if (!(pid > 0)) return statSync(path, { throwIfNoEntry: false })?.mtimeMs! > Date.now() - 2000;
+  if (!(pid > 0)) return (statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0) > Date.now() - 2000;
   try {
     process.kill(pid, 0);
     return true;
@@ -125,7 +139,11 @@ function holderLives(path: string): boolean {
  * Runs `work` while holding build/lock, so that one process builds at a time. A lock whose process is gone is
  * taken over. `waiting` is called once when another process holds it.
  */
-export async function withBuildLock(root: string, waiting: () => void, work: () => Promise<void>): Promise<void> {
+export async function withBuildLock(
+  root: string,
+  waiting: () => void,
+  work: () => Promise<void>,
+): Promise<void> {
   const build = join(root, "build");
   mkdirSync(build, { recursive: true });
   const lock = join(build, LOCK_FILE);

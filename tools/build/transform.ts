@@ -58,12 +58,19 @@ export class StringTable {
   }
 }
 
+export interface TransformOptions {
+  /** Gets the module's C strings. */
+  strings: StringTable;
+  /** What identifiers imported from generated/constants stand for. */
+  constants: ReadonlyMap<string, bigint>;
+  /** Functions to keep out of the inliner. */
+  keep: readonly string[];
+  /** Gets those of them that the program calls at all. */
+  kept: Set<string>;
+}
+
 /** Makes the transform class that asc instantiates for one compilation. */
-export function kernelTransform(
-  strings: StringTable,
-  constants: ReadonlyMap<string, bigint>,
-  keep: string[],
-): new () => Transform {
+export function kernelTransform({ strings, constants, keep, kept }: TransformOptions): new () => Transform {
   return class extends Transform {
     afterParse(parser: { sources: (Node & { isLibrary: boolean; statements: Node[] })[] }): void {
       for (const source of parser.sources) {
@@ -72,8 +79,13 @@ export function kernelTransform(
     }
 
     afterCompile(module: { runPasses(passes: string[]): void }): void {
-      const binaryen = (this as unknown as { binaryen: { setPassArgument(name: string, value: string): void } }).binaryen;
+      const { binaryen, program } = this as unknown as {
+        binaryen: { setPassArgument(name: string, value: string): void };
+        program: { instancesByName: Map<string, unknown> };
+      };
+      const compiled = new Set([...program.instancesByName.keys()].map((name) => name.slice(name.lastIndexOf("/") + 1)));
       for (const name of keep) {
+        if (compiled.has(name)) kept.add(name);
         binaryen.setPassArgument("no-inline", `*/${name}`);
         module.runPasses(["no-inline"]);
       }

@@ -36,7 +36,8 @@ export class StructEmitter {
     if (!name) {
       name = def.name || fallback;
       this.names.set(def, name);
-      if (!def.name) this.emitClass(def, name);
+      // Named ones of the table are printed by emit(), all others where they are first seen.
+      if (this.layout.decls.structs.get(name) !== def) this.emitClass(def, name);
     }
     return name;
   }
@@ -121,10 +122,7 @@ export class StructEmitter {
     for (const [name, type] of this.layout.decls.typedefs) {
       const t = this.layout.resolve(type);
       if (t.kind === "struct" && t.def.name !== name) this.out.push(`export type ${name} = ${this.className(t.def, name)};`);
-      else if (t.kind === "struct" && !this.layout.decls.structs.has(name) && !this.names.has(t.def)) {
-        this.names.set(t.def, name);
-        this.emitClass(t.def, name);
-      }
+      else if (t.kind === "struct") this.className(t.def, name);
     }
   }
 

@@ -1,0 +1,66 @@
+import { describe, expect, it } from "vitest";
+import { parseBenchFlags, type Row, run, table } from "../../tools/bench/main.ts";
+import { median } from "../../tools/bench/measure.ts";
+import { UsageError } from "../../tools/flags.ts";
+
+describe("wkdump bench", () => {
+  it("measures everything unless told otherwise", () => {
+    expect(parseBenchFlags([])).toEqual({
+      rounds: 10,
+      dump: 1 << 30,
+      only: ["boot", "crash", "save"],
+      out: "./var/bench",
+      json: false,
+    });
+    const flags = ["--rounds", "3", "--dump=16M", "--only", "save,boot", "--out", "x", "--json"];
+    expect(parseBenchFlags(flags)).toEqual({
+      rounds: 3,
+      dump: 16 << 20,
+      only: ["boot", "save"],
+      out: "x",
+      json: true,
+    });
+  });
+
+  it.each([
+    [["--rounds", "0"]],
+    [["--rounds", "1.5"]],
+    [["--dump", "much"]],
+    [["--only", "speed"]],
+    [["x"]],
+    [["--frob"]],
+  ])("refuses %j", (args) => {
+    expect(() => parseBenchFlags(args)).toThrow(UsageError);
+  });
+
+  it("takes the middle of the samples", () => {
+    expect(median([5])).toBe(5);
+    expect(median([9, 1, 5])).toBe(5);
+    expect(median([4, 1, 3, 2])).toBe(2.5);
+    expect(median([])).toBeNaN();
+  });
+
+  it("prints a table whose columns stand below each other", () => {
+    const row = (what: string, met: boolean): Row => ({
+      name: what,
+      what,
+      value: "1.0 ms",
+      beside: "cp 2.0 ms",
+      ratio: 0.5,
+      aim: "<= 1 ms",
+      met,
+      samples: {},
+    });
+    expect(table([row("short", true), row("rather long", false)])).toBe(
+      "             median  beside     ratio  aim\n" +
+        "short        1.0 ms  cp 2.0 ms  0.50   <= 1 ms  met\n" +
+        "rather long  1.0 ms  cp 2.0 ms  0.50   <= 1 ms  missed\n",
+    );
+  });
+
+  it("fails on wrong usage before anything runs", async () => {
+    await expect(run({} as never, ["--rounds", "none"])).rejects.toThrow(
+      /--rounds none: a number from 1 to 1000/,
+    );
+  });
+});

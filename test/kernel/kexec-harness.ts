@@ -1,0 +1,148 @@
+/**
+ * Compiles a piece of the kernel with chosen modules replaced, and instantiates it over a memory of its own: enough of
+ * the link step's imports to run code that calls no function pointers.
+ */
+import { runAsc } from "../../tools/build/compile.ts";
+import type { Target } from "../../kernel-wasm/abi/dsl.ts";
+import type { Layout } from "../../tools/build/layout/layout.ts";
+import { loadLayout } from "../../tools/build/specs.ts";
+
+/** Physical address of the module's data; its image starts IMAGE_START, both in low memory of the test's machine. */
+export const BASE = 0x180000;
+export const IMAGE_START = 0x100000;
+const MEMORY_PAGES = 128;
+/** Allocations are served from here upwards. */
+const HEAP = 0x300000;
+
+const LEVELS = ["emerg", "alert", "crit", "err", "warn", "notice", "info", "debug"];
+const parameters = (type: string, extra = "") => Array.from({ length: 6 }, (_, i) => `a${i}${type}${extra}`).join(", ");
+
+/** Modules that many pieces import: the log, allocators and the clock, served by the test. */
+export const FAKES: Record<string, string> = {
+  "kernel/printk/printk.ts": `
+    @external("test", "log") declare function log(level: i32, fmt: usize, ${parameters(": u64")}): void;
+    ${LEVELS.map(
+      (name, level) =>
+        `export function pr_${name}(fmt: usize, ${parameters(": u64", " = 0")}): void { log(${level}, fmt, ${parameters("")}); }`,
+    ).join("\n")}`,
+  "mm/page_alloc.ts": `
+    import { page } from "../include/generated/structs";
+    @external("test", "alloc") declare function alloc(size: usize): usize;
+    @external("test", "free_reserved") declare function free_reserved(page: usize): void;
+    export function alloc_pages_exact(size: usize, gfp: u32): usize { return alloc(size); }
+    export function free_pages_exact(at: usize, size: usize): void {}
+    export function get_zeroed_page(gfp: u32): usize { return alloc(4096); }
+    export function __get_free_page(gfp: u32): usize { return alloc(4096); }
+    export function free_page(at: usize): void {}
+    export function free_reserved_page(p: page): void { free_reserved(changetype<usize>(p)); }`,
+  "mm/page.ts": "export function get_order(size: usize): u32 { return 0; }",
+  "mm/slub.ts": `
+    @external("test", "alloc") declare function alloc(size: usize): usize;
+    export function kmalloc(size: usize, gfp: u32): usize { return alloc(size); }
+    export function kzalloc(size: usize, gfp: u32): usize { return alloc(size); }
+    export function kfree(at: usize): void {}`,
+  "kernel/time.ts": "export function ktime_get_real_seconds(): u64 { return 1700000000; }",
+  "arch/lib/usercopy.ts": `
+    export function copy_from_user(to: usize, from: u64, n: usize): usize { memory.copy(to, <usize>from, n); return 0; }
+    export function copy_to_buf(to: u64, from: usize, n: usize): usize { memory.copy(<usize>to, from, n); return 0; }`,
+};
+
+export interface Piece {
+  exports: Record<string, (...args: number[]) => number>;
+  memory: WebAssembly.Memory;
+  bytes: Uint8Array;
+  view: DataView;
+  layout: Layout;
+  /** What was logged since the last call, without the newlines. */
+  log(): string[];
+  /** Address of a symbol, of its struct's member. */
+  at(symbol: string): number;
+  text(address: number): string;
+  /** Bytes of new, zeroed memory. */
+  alloc(size: number): number;
+}
+
+/** printf as far as the tested messages need it. */
+function format(text: string, args: bigint[], string: (address: number) => string): string {
+  let next = 0;
+  return text.replace(/%(0?\d*)(?:l|ll)?([duxcs])/g, (_, width: string, kind: string) => {
+    const value = args[next++] ?? 0n;
+    if (kind === "s") return string(Number(value));
+    if (kind === "c") return String.fromCharCode(Number(value));
+    const digits = value.toString(kind === "x" ? 16 : 10);
+    return width ? digits.padStart(Number(width), width.startsWith("0") ? "0" : " ") : digits;
+  });
+}
+
+/** `source` is the piece's entry, as if it stood in kernel-wasm/; `fakes` replace modules, by path below kernel-wasm/. */
+export async function compilePiece(
+  target: Target,
+  source: string,
+  fakes: Record<string, string>,
+  imports: Record<string, (...args: never[]) => unknown> = {},
+): Promise<Piece> {
+  const layout = await loadLayout(target);
+  const files: Record<string, string> = { "kernel-wasm/test-entry.ts": source };
+  for (const [path, text] of Object.entries(fakes)) files[`kernel-wasm/${path}`] = text;
+  const entries = ["kernel-wasm/include/link.ts", "kernel-wasm/test-entry.ts"];
+  if (target !== "purgatory") entries.splice(1, 0, "kernel-wasm/include/addr.ts");
+  const { wasm, strings } = await runAsc(target, layout, entries, files);
+
+  const memory = new WebAssembly.Memory({ initial: MEMORY_PAGES, maximum: 65536, shared: true });
+  const bytes = new Uint8Array(memory.buffer);
+  const view = new DataView(memory.buffer);
+  const text = (address: number): string => {
+    let end = address;
+    while (bytes[end]) end++;
+    return new TextDecoder().decode(bytes.slice(address, end));
+  };
+  let heap = HEAP;
+  const alloc = (size: number): number => {
+    const at = heap;
+    heap += Math.ceil(size / 4096) * 4096;
+    if (heap > bytes.length) return 0;
+    bytes.fill(0, at, at + size);
+    return at;
+  };
+  const lines: string[] = [];
+  const link = new Proxy(
+    {},
+    {
+      get: (_, name: string) => {
+        if (name === "sym__text") return () => IMAGE_START;
+        if (name === "sym__end") return () => BASE + layout.dataEnd;
+        if (name === "text_address") return () => 0n;
+        return () => 0;
+      },
+    },
+  ) as WebAssembly.ModuleImports;
+  const test = {
+    log: (level: number, fmt: number, ...args: bigint[]) =>
+      lines.push(`<${level}>${format(text(fmt), args, text).replace(/\n$/, "")}`),
+    alloc,
+    free_reserved: () => {},
+    ...imports,
+  };
+  const fault = () => {
+    throw new Error("page fault");
+  };
+  const instance = new WebAssembly.Instance(new WebAssembly.Module(wasm as BufferSource), {
+    env: { memory, __base: BASE, __phys_base: 0, abort: fault },
+    link,
+    hw: { page_fault: fault, ...imports },
+    test: test as unknown as WebAssembly.ModuleImports,
+  });
+  bytes.set(strings, BASE - strings.length);
+  bytes.set(layout.data, BASE);
+  return {
+    exports: instance.exports as unknown as Piece["exports"],
+    memory,
+    bytes,
+    view,
+    layout,
+    log: () => lines.splice(0),
+    at: (symbol) => BASE + (layout.symbols.get(symbol)?.offset ?? Number.NaN),
+    text,
+    alloc,
+  };
+}

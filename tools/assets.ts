@@ -1,0 +1,38 @@
+/** The files that belong to the program and lie beside it: kernel image, initrd, symbols. */
+import { currentHost, HostError } from "../runtime/adapter/index.ts";
+import type { Terminal } from "../runtime/adapter/terminal.ts";
+import { CommandError } from "./flags.ts";
+import { strerror } from "./strerror.ts";
+
+/** Their names in build/. */
+export const ASSETS = ["vmlinuz", "initrd.img", "System.map"] as const;
+export type AssetName = (typeof ASSETS)[number];
+export type BuiltAssets = Record<AssetName, { size: number; sha256: string }>;
+
+/** What the build knew of each; tools/build/bundle.ts puts the object in the place of this name. */
+declare const BUILT_ASSETS: BuiltAssets;
+
+const ADVICE = "build again with `npm run build`, or install the package again";
+
+const hex = (bytes: Uint8Array): string =>
+  Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+
+/** The bytes of an asset. CommandError when it is missing or not what was built with this program. */
+export function readAsset(terminal: Terminal, name: AssetName): Uint8Array {
+  let bytes: Uint8Array;
+  try {
+    bytes = terminal.asset(name);
+  } catch (error) {
+    if (!(error instanceof HostError)) throw error;
+    throw new CommandError(`${error.path}: ${strerror(error)}: ${ADVICE}`);
+  }
+  const { size, sha256 } = BUILT_ASSETS[name];
+  if (bytes.length !== size) {
+    const state = bytes.length < size ? "truncated" : "too long";
+    throw new CommandError(`${name} is ${state}: ${bytes.length} bytes instead of ${size}: ${ADVICE}`);
+  }
+  if (hex(currentHost().sha256(bytes)) !== sha256) {
+    throw new CommandError(`${name} is damaged, its SHA-256 is not that of this build: ${ADVICE}`);
+  }
+  return bytes;
+}

@@ -1,0 +1,195 @@
+/** bench: how fast this is here, as ratios to other programs measured in the same run. */
+import { currentHost } from "../../runtime/adapter/index.ts";
+import type { Terminal } from "../../runtime/adapter/terminal.ts";
+import { type FlagForm, parseFlags, UsageError } from "../flags.ts";
+import { formatSize, parseSize, readableSize } from "../size.ts";
+import { measureBoot, measureCrash, measureSave, median, type Samples } from "./measure.ts";
+
+export const HELP = `wkdump bench - measure, and compare with the stock tools on this machine
+
+Usage: wkdump bench [--rounds N] [--dump SIZE] [--only NAME,...] [--out DIR]
+                    [--json]
+
+Three things are measured, each beside something else in the same run:
+
+  boot    whole runs of \`wkdump boot --memory 64M\`, from the start of the process
+          to its end, beside a start of the same engine with an empty program
+  crash   from the crash to the capture kernel's user mode, in a loop of crashes
+          in one process, beside the first kernel's way to user mode
+  save    a vmcore of random data written by the capture kernel, beside
+          \`cp --reflink=never --sparse=never\` of the same file onto the same file
+          system; as written, and with the wait for the disk on both sides
+
+Options:
+  --rounds N      samples of boot and crash (10); save takes a third of them
+  --dump SIZE     memory of the machine that is saved (1G)
+  --only NAME     leave the others out; several with commas between
+  --out DIR       where the dumps are written and deleted again (./var/bench)
+  --json          print one JSON object with all samples, and nothing else
+
+Exit status:
+  0  measured, whether or not the aims were met
+  1  something could not be measured; the reason is on standard error
+  2  wrong usage
+`;
+
+const FORMS: Record<string, FlagForm> = {
+  "--rounds": { value: "N" },
+  "--dump": { value: "SIZE" },
+  "--only": { value: "NAME" },
+  "--out": { value: "DIR" },
+  "--json": { value: "switch" },
+};
+const NAMES = ["boot", "crash", "save"] as const;
+type Name = (typeof NAMES)[number];
+const ROUNDS_MAX = 1000;
+
+export interface BenchFlags {
+  rounds: number;
+  dump: number;
+  only: readonly Name[];
+  out: string;
+  json: boolean;
+}
+
+export function parseBenchFlags(args: readonly string[]): BenchFlags {
+  const { values, operands } = parseFlags(FORMS, args);
+  if (operands.length > 0) throw new UsageError(`unexpected argument ${operands[0]}`);
+  const get = (name: string, absent: string) => values.get(name)?.[0] ?? absent;
+  const rounds = Number(get("--rounds", "10"));
+  if (!Number.isInteger(rounds) || rounds < 1 || rounds > ROUNDS_MAX) {
+    throw new UsageError(`--rounds ${get("--rounds", "")}: a number from 1 to ${ROUNDS_MAX}`);
+  }
+  const dump = parseSize(get("--dump", "1G"));
+  if (dump === undefined)
+    throw new UsageError(`--dump ${get("--dump", "")} is no size: write it as 1G or 256M`);
+  const only = get("--only", NAMES.join(",")).split(",");
+  for (const name of only) {
+    if (!NAMES.some((known) => known === name)) {
+      throw new UsageError(`--only ${name}: the measurements are ${NAMES.join(", ")}`);
+    }
+  }
+  return {
+    rounds,
+    dump,
+    only: NAMES.filter((name) => only.includes(name)),
+    out: get("--out", "./var/bench"),
+    json: values.has("--json"),
+  };
+}
+
+/** One line of the table, and one member of the JSON object. */
+export interface Row {
+  name: string;
+  what: string;
+  /** The median with its unit, and the same of what it is compared with. */
+  value: string;
+  beside: string;
+  ratio: number;
+  aim: string;
+  met: boolean;
+  samples: Record<string, Samples | number>;
+}
+
+const BOOT_AIM_MS = 100;
+const CRASH_AIM_MS = 10;
+const SAVE_AIM = 0.7;
+
+const ms = (value: number) => `${value.toFixed(1)} ms`;
+
+export async function run(terminal: Terminal, args: readonly string[]): Promise<number> {
+  const flags = parseBenchFlags(args);
+  const rows: Row[] = [];
+  for (const name of flags.only) {
+    const progress = (round: number, rounds: number) => {
+      if (!flags.json) terminal.err(`\rmeasuring ${name}: ${round + 1} of ${rounds} `);
+    };
+    rows.push(...(await MEASUREMENTS[name](terminal, flags, progress)));
+    if (!flags.json) terminal.err("\n");
+  }
+  const { engine } = currentHost();
+  if (flags.json) {
+    const members = rows.map(({ name, ratio, aim, met, samples }) => [name, { ratio, aim, met, ...samples }]);
+    terminal.out(`${JSON.stringify({ engine, rounds: flags.rounds, ...Object.fromEntries(members) })}\n`);
+  } else terminal.out(`${engine}, medians of ${flags.rounds}\n\n${table(rows)}`);
+  return 0;
+}
+
+type Measurement = (
+  terminal: Terminal,
+  flags: BenchFlags,
+  progress: (round: number, rounds: number) => void,
+) => Promise<Row[]>;
+
+const MEASUREMENTS: Record<Name, Measurement> = {
+  async boot(_terminal, { out, rounds }, progress) {
+    const { boot_ms, empty_ms } = measureBoot(out, rounds, progress);
+    const [value, beside] = [median(boot_ms), median(empty_ms)];
+    return [
+      {
+        name: "boot",
+        what: "whole boot, 64M",
+        value: ms(value),
+        beside: `empty program ${ms(beside)}`,
+        ratio: value / beside,
+        aim: `<= ${BOOT_AIM_MS} ms`,
+        met: value <= BOOT_AIM_MS,
+        samples: { boot_ms, empty_ms },
+      },
+    ];
+  },
+
+  async crash(terminal, { rounds }, progress) {
+    const { crash_to_capture_ms, power_on_to_user_ms } = await measureCrash(terminal, rounds, progress);
+    const [value, beside] = [median(crash_to_capture_ms), median(power_on_to_user_ms)];
+    return [
+      {
+        name: "crash",
+        what: "crash to capture kernel, 64M",
+        value: ms(value),
+        beside: `first kernel's boot ${ms(beside)}`,
+        ratio: value / beside,
+        aim: `<= ${CRASH_AIM_MS} ms`,
+        met: value <= CRASH_AIM_MS,
+        samples: { crash_to_capture_ms, power_on_to_user_ms },
+      },
+    ];
+  },
+
+  async save(terminal, { out, dump, rounds }, progress) {
+    const few = Math.max(1, Math.ceil(rounds / 3));
+    const { bytes, ...samples } = await measureSave(terminal, out, dump, few, progress);
+    const row = (name: string, what: string, ours: Samples, theirs: Samples, other: string): Row => {
+      const speed = (times: Samples) => `${readableSize((bytes / median(times)) * 1000)}/s`;
+      const ratio = median(theirs) / median(ours);
+      return {
+        name,
+        what: `${what}, ${formatSize(dump)} random`,
+        value: speed(ours),
+        beside: `${other} ${speed(theirs)}`,
+        ratio,
+        aim: `ratio >= ${SAVE_AIM}`,
+        met: ratio >= SAVE_AIM,
+        samples: { bytes, ours_ms: ours, theirs_ms: theirs },
+      };
+    };
+    return [
+      row("save", "vmcore written", samples.write_ms, samples.cp_ms, "cp"),
+      row("save_sync", "vmcore on the disk", samples.save_ms, samples.cp_sync_ms, "cp and sync"),
+    ];
+  },
+};
+
+/** The rows in columns, each as wide as its widest text. */
+export function table(rows: readonly Row[]): string {
+  const head = ["", "median", "beside", "ratio", "aim", ""];
+  const cells = rows.map(({ what, value, beside, ratio, aim, met }) => {
+    return [what, value, beside, ratio.toFixed(2), aim, met ? "met" : "missed"];
+  });
+  const widths = head.map((text, column) => {
+    return Math.max(text.length, ...cells.map((row) => row[column]?.length ?? 0));
+  });
+  const line = (row: readonly string[]) =>
+    row.map((text, column) => text.padEnd(widths[column] ?? 0)).join("  ");
+  return [head, ...cells].map((row) => `${line(row).trimEnd()}\n`).join("");
+}

@@ -1,0 +1,208 @@
+/**
+ * The measurements of `wkdump bench`. Each compares with something measured in the same run, since times on
+ * one machine say little about another, and on a shared one little about the next minute.
+ */
+import { currentHost, type HostFs, MemoryFs, openDirectory } from "../../runtime/adapter/index.ts";
+import { freeSpace, ownCommand, runCommand, temporaryDirectory } from "../../runtime/adapter/process.ts";
+import type { Terminal } from "../../runtime/adapter/terminal.ts";
+import { type BootOptions, type BootResult, boot } from "../../runtime/index.ts";
+import type { Program } from "../../runtime/user/proc.ts";
+import { readAsset } from "../assets.ts";
+import { parseBootFlags } from "../boot/options.ts";
+import { CommandError } from "../flags.ts";
+import { machinePrograms } from "../init/programs.ts";
+import { REBOOT_CMD_POWER_OFF } from "../init/reboot.ts";
+import { formatSize, readableSize } from "../size.ts";
+
+const CHILD_TIMEOUT_MS = 60_000;
+const COPY_TIMEOUT_MS = 600_000;
+
+/** What was measured, in order; milliseconds. */
+export type Samples = number[];
+
+export function median(samples: Samples): number {
+  const sorted = [...samples].sort((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  const upper = sorted[middle] ?? Number.NaN;
+  return sorted.length % 2 === 1 ? upper : ((sorted[middle - 1] ?? Number.NaN) + upper) / 2;
+}
+
+/** Called before each sample: which of how many. */
+export type Progress = (round: number, rounds: number) => void;
+
+export interface BootMeasure {
+  boot_ms: Samples;
+  /** The engine with an empty program. */
+  empty_ms: Samples;
+}
+
+/** Whole runs of `boot` at 64M, each a process of its own: from its start to its end. */
+export function measureBoot(out: string, rounds: number, progress: Progress): BootMeasure {
+  const { engine, program } = ownCommand();
+  const measure: BootMeasure = { boot_ms: [], empty_ms: [] };
+  for (let round = 0; round < rounds; round++) {
+    progress(round, rounds);
+    const directory = temporaryDirectory(out);
+    try {
+      measure.empty_ms.push(succeed([...engine, "-e", ""], CHILD_TIMEOUT_MS));
+      const flags = ["--memory", "64M", "--quiet", "--out", directory.path];
+      measure.boot_ms.push(succeed([...program, "boot", ...flags], CHILD_TIMEOUT_MS));
+    } finally {
+      directory.remove();
+    }
+  }
+  return measure;
+}
+
+export interface CrashMeasure {
+  /** The jump into purgatory until the capture kernel is in user mode. */
+  crash_to_capture_ms: Samples;
+  /** Power-on until the first kernel is in user mode, in the same runs. */
+  power_on_to_user_ms: Samples;
+}
+
+/** Crashes at 64M, one after another in this process; the first, which compiles, is not counted. */
+export async function measureCrash(
+  terminal: Terminal,
+  rounds: number,
+  progress: Progress,
+): Promise<CrashMeasure> {
+  // Nothing is saved: the capture kernel's first program switches the machine off.
+  const leave: Program = async (proc) => {
+    await proc.reboot(REBOOT_CMD_POWER_OFF);
+    return 1;
+  };
+  const programs = machinePrograms();
+  programs.kdump = leave;
+  const options = machineOptions(terminal, ["--memory", "64M"], new MemoryFs(), programs);
+  const measure: CrashMeasure = { crash_to_capture_ms: [], power_on_to_user_ms: [] };
+  let memory: BootOptions["memory"] = options.memory;
+  for (let round = -1; round < rounds; round++) {
+    progress(Math.max(round, 0), rounds);
+    const result = await boot({ ...options, memory, seed: round + 1 });
+    // Engines slow down when many shared memories were made (one is used again and again).
+    memory = result.machine.memory;
+    if (round < 0) continue;
+    measure.crash_to_capture_ms.push(reached(result, "crash_to_capture"));
+    measure.power_on_to_user_ms.push(reached(result, "boot"));
+  }
+  return measure;
+}
+
+export interface SaveMeasure {
+  /** Size of the vmcore. */
+  bytes: number;
+  /**
+   * The capture kernel's user mode until the vmcore has its final name: all of it, then without waiting for
+   * the disk.
+   */
+  save_ms: Samples;
+  write_ms: Samples;
+  /** cp of the same file; then the same with sync(1) of the copy. */
+  cp_ms: Samples;
+  cp_sync_ms: Samples;
+}
+
+/** Dumps of a machine full of random data, and copies of them by cp, onto the same file system. */
+export async function measureSave(
+  terminal: Terminal,
+  out: string,
+  memory: number,
+  rounds: number,
+  progress: Progress,
+): Promise<SaveMeasure> {
+  const measure: SaveMeasure = { bytes: 0, save_ms: [], write_ms: [], cp_ms: [], cp_sync_ms: [] };
+  const directory = temporaryDirectory(out);
+  try {
+    const needed = 2 * memory + (64 << 20);
+    const free = freeSpace(directory.path);
+    if (free < needed) {
+      const sizes = `${readableSize(needed)} are needed, ${readableSize(free)} are free`;
+      throw new CommandError(
+        `${out}: a dump and its copy do not fit: ${sizes} (--out DIR, or a smaller --dump SIZE)`,
+      );
+    }
+    const flags = ["--memory", formatSize(memory), "--poweron", "random", "--seed", "1"];
+    const fs = openDirectory(directory.path);
+    let sync_ms = 0;
+    const timed = timeSync(fs, (ms) => {
+      sync_ms += ms;
+    });
+    const options = machineOptions(terminal, flags, timed, machinePrograms());
+    for (let round = 0; round < rounds; round++) {
+      progress(round, rounds);
+      sync_ms = 0;
+      const result = await boot(options);
+      options.memory = result.machine.memory;
+      const save_ms = reached(result, "save");
+      const vmcore = result.vmcores[0];
+      if (vmcore === undefined) throw new CommandError(`no vmcore was saved: ${result.reason}`);
+      measure.bytes = fs.stat(vmcore).size;
+      measure.save_ms.push(save_ms);
+      measure.write_ms.push(save_ms - sync_ms);
+      const original = `${directory.path}/${vmcore}`;
+      const copy = `${directory.path}/copy`;
+      const cp_ms = succeed(["cp", "--reflink=never", "--sparse=never", original, copy], COPY_TIMEOUT_MS);
+      measure.cp_ms.push(cp_ms);
+      measure.cp_sync_ms.push(cp_ms + succeed(["sync", copy], COPY_TIMEOUT_MS));
+      fs.unlink("copy");
+      fs.unlink(vmcore);
+    }
+  } finally {
+    directory.remove();
+  }
+  return measure;
+}
+
+function machineOptions(
+  terminal: Terminal,
+  flags: readonly string[],
+  hostfs: HostFs,
+  programs: Record<string, Program>,
+): BootOptions {
+  const { memory, cmdline, powerOnFill, seed } = parseBootFlags(flags);
+  return {
+    image: readAsset(terminal, "vmlinuz"),
+    initrd: readAsset(terminal, "initrd.img"),
+    memory,
+    cmdline,
+    powerOnFill,
+    ...(seed === undefined ? {} : { seed }),
+    console: () => {},
+    hostfs,
+    host: currentHost(),
+    programs,
+  };
+}
+
+/** The same file system; `waited` is told how long each fsync took. */
+function timeSync(fs: HostFs, waited: (ms: number) => void): HostFs {
+  const host = currentHost();
+  const clocked = (call: () => void) => {
+    const start = host.monotonic_ms();
+    call();
+    waited(host.monotonic_ms() - start);
+  };
+  return new Proxy(fs, {
+    get(target, name) {
+      if (name === "fsync") return (handle: number) => clocked(() => target.fsync(handle));
+      if (name === "fsyncDirectory") return (path: string) => clocked(() => target.fsyncDirectory(path));
+      const value: unknown = Reflect.get(target, name, target);
+      return typeof value === "function" ? value.bind(target) : value;
+    },
+  });
+}
+
+function reached(result: BootResult, phase: "boot" | "crash_to_capture" | "save"): number {
+  const ms = result.timings_ms[phase];
+  if (ms === null) throw new CommandError(`the machine did not come that far (${phase}): ${result.reason}`);
+  return ms;
+}
+
+/** Runs a command that must succeed; its milliseconds. */
+function succeed(command: readonly string[], timeout_ms: number): number {
+  const { status, elapsed_ms, stderr } = runCommand(command, timeout_ms);
+  if (status === 0) return elapsed_ms;
+  const how = status === null ? `did not end in ${timeout_ms} ms` : `ended with ${status}`;
+  throw new CommandError(`${command.join(" ")} ${how}: ${stderr.trim()}`);
+}

@@ -1,0 +1,144 @@
+/**
+ * The crashed kernel's own accounting at the moment of the crash, read from its memory: a truth to compare
+ * the tools' reports with. After the run the first kernel's memory still stands; only the low 640 KiB and the
+ * crash region, where none of this lies, have changed.
+ */
+import { constants, page as pageLayout, resource } from "../../build/generated/offsets.ts";
+import { hostProc } from "../../runtime/adapter/index.ts";
+import type { PhysicalMemory } from "../../runtime/index.ts";
+import { FileBytes } from "../dump/bytes.ts";
+import { ElfCore } from "../dump/elf.ts";
+import type { SystemMap } from "./system-map.ts";
+
+/** Physical address and bytes. */
+export interface CrashRegion {
+  base: number;
+  size: number;
+}
+
+/** Pages of 4 KiB, by the classes that makedumpfile's dump levels know. */
+export interface PageCounts {
+  /** Counted here: pages of zeros in the dump that are in no other class. */
+  zero: number;
+  /** File pages on the LRU lists, without private data. */
+  cache: number;
+  /** File pages with private data (buffers). */
+  cache_private: number;
+  /** Anonymous pages on the LRU lists. */
+  user: number;
+  /** NR_FREE_PAGES. */
+  free: number;
+  hwpoison: number;
+  offline: number;
+  /** All pages that the dump holds. */
+  total: number;
+}
+
+const PAGE_SIZE = 4096;
+const READ_SIZE = 4 << 20;
+/**
+ * page._mapcount of the first page of a free block, whose `private` is the block's order; of an offline page.
+ */
+const PAGE_BUDDY_MAPCOUNT_VALUE = 0xffffff7f;
+const PAGE_OFFLINE_MAPCOUNT_VALUE = 0xfffffeff;
+/** PAGE_MAPPING_ANON: bit 0 of page.mapping. */
+const PAGE_MAPPING_ANON = 1;
+
+/** What the memory map says of a page; 0 is none of these. */
+const CLASSES = ["none", "cache", "cache_private", "user", "free", "hwpoison", "offline"] as const;
+type PageClass = (typeof CLASSES)[number];
+
+/** crashk_res; undefined when nothing was reserved. */
+export function crashRegion(memory: PhysicalMemory, symbols: SystemMap): CrashRegion | undefined {
+  const at = symbols.physical("crashk_res");
+  const base = memory.u64(at + resource.start);
+  const end = memory.u64(at + resource.end);
+  return end > base ? { base, size: end - base + 1 } : undefined;
+}
+
+/** Counts for the machine whose dump is the file `vmcore`. */
+export async function pageCounts(
+  memory: PhysicalMemory,
+  symbols: SystemMap,
+  vmcore: string,
+): Promise<PageCounts> {
+  const zone = (item: number): number => memory.u64(symbols.physical("vm_zone_stat") + item * 8);
+  const node = (item: number): number => memory.u64(symbols.physical("vm_node_stat") + item * 8);
+  const file = await FileBytes.open(hostProc(["wkdump"]), vmcore);
+  try {
+    const core = await ElfCore.open(file);
+    const classes = classify(memory, symbols);
+    const marked = (name: PageClass): number => {
+      const wanted = CLASSES.indexOf(name);
+      return classes.reduce((count, found) => count + (found === wanted ? 1 : 0), 0);
+    };
+    const cache_private = marked("cache_private");
+    // Pages of ramfs cannot be evicted, and stay on a list of their own.
+    const file_lru = ["NR_ACTIVE_FILE", "NR_INACTIVE_FILE", "NR_UNEVICTABLE"] as const;
+    const anon_lru = ["NR_ACTIVE_ANON", "NR_INACTIVE_ANON"] as const;
+    const sum = (items: readonly (typeof file_lru | typeof anon_lru)[number][]): number =>
+      items.reduce<number>((pages, item) => pages + node(constants[item]), 0);
+    return {
+      zero: await countZero(core, classes),
+      cache: sum(file_lru) - cache_private,
+      cache_private,
+      user: sum(anon_lru),
+      free: zone(constants.NR_FREE_PAGES),
+      hwpoison: marked("hwpoison"),
+      offline: marked("offline"),
+      total: core.ranges.reduce((pages, { start, end }) => pages + (end - start) / PAGE_SIZE, 0),
+    };
+  } finally {
+    await file.close();
+  }
+}
+
+/** By page frame number: what the memory map says, as an index of CLASSES. */
+function classify(memory: PhysicalMemory, symbols: SystemMap): Uint8Array {
+  const classes = new Uint8Array(memory.size / PAGE_SIZE);
+  const vmemmap = memory.u64(symbols.physical("vmemmap_phys"));
+  const first = (memory.u64(symbols.physical("mem_map_start_phys")) - vmemmap) / pageLayout.SIZE;
+  const end = (memory.u64(symbols.physical("mem_map_end_phys")) - vmemmap) / pageLayout.SIZE;
+  for (let pfn = first; pfn < Math.min(end, classes.length); pfn++) {
+    const at = vmemmap + pfn * pageLayout.SIZE;
+    const name = pageClass(memory, at);
+    const pages = name === "free" ? 1 << memory.u32(at + pageLayout.private) : 1;
+    classes.fill(CLASSES.indexOf(name), pfn, pfn + pages);
+    pfn += pages - 1;
+  }
+  return classes;
+}
+
+/** The class of the struct page at a physical address. */
+function pageClass(memory: PhysicalMemory, at: number): PageClass {
+  const mapcount = memory.u32(at + pageLayout._mapcount);
+  if (mapcount === PAGE_BUDDY_MAPCOUNT_VALUE) return "free";
+  if (mapcount === PAGE_OFFLINE_MAPCOUNT_VALUE) return "offline";
+  const flags = memory.u32(at + pageLayout.flags);
+  const has = (bit: number): boolean => (flags & (1 << bit)) !== 0;
+  if (has(constants.PG_hwpoison)) return "hwpoison";
+  if ((memory.u32(at + pageLayout.mapping) & PAGE_MAPPING_ANON) !== 0) return "user";
+  if (!has(constants.PG_lru)) return "none";
+  return has(constants.PG_private) ? "cache_private" : "cache";
+}
+
+async function countZero(core: ElfCore, classes: Uint8Array): Promise<number> {
+  let zero = 0;
+  for (const { start, end } of core.ranges) {
+    for (let at = start; at < end; at += READ_SIZE) {
+      const bytes = await core.read(at, Math.min(READ_SIZE, end - at));
+      // The fast way to look at bytes wants them aligned.
+      const aligned = bytes.byteOffset % 4 === 0 ? bytes : bytes.slice();
+      const words = new Int32Array(aligned.buffer, aligned.byteOffset, aligned.length / 4);
+      for (let page = 0; page * PAGE_SIZE < bytes.length; page++) {
+        if (classes[at / PAGE_SIZE + page] === 0 && isZeroPage(words, (page * PAGE_SIZE) / 4)) zero++;
+      }
+    }
+  }
+  return zero;
+}
+
+function isZeroPage(words: Int32Array, from: number): boolean {
+  for (let i = from; i < from + PAGE_SIZE / 4; i++) if (words[i] !== 0) return false;
+  return true;
+}

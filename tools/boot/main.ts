@@ -1,0 +1,95 @@
+/** `wkdump boot`: the main job. */
+import { currentHost } from "../../runtime/adapter/index.ts";
+import type { Terminal } from "../../runtime/adapter/terminal.ts";
+import { type BootResult, boot } from "../../runtime/index.ts";
+import { readAsset } from "../assets.ts";
+import { machinePrograms } from "../init/programs.ts";
+import { Complaints } from "./complaints.ts";
+import { parseBootFlags } from "./options.ts";
+import { openOut } from "./out.ts";
+import { report } from "./report.ts";
+import { Story } from "./story.ts";
+import { SystemMap } from "./system-map.ts";
+
+export const HELP = `wkdump boot - power on, load the capture kernel, crash, capture, save
+
+Usage: wkdump boot [FLAGS]        (in a checkout: npm run boot -- [FLAGS])
+
+Shows the kernels' console with the time of each phase, and leaves the dump in
+OUT/127.0.0.1-YYYY-MM-DD-HH:MM:SS/vmcore with vmcore-dmesg.txt beside it.
+
+  --memory SIZE     the machine's memory, 4M to 4G in multiples of 64K (64M)
+  --append "WORDS"  kernel command line; a word given here takes the place of
+                    the default of the same name: console=ttyS0 and a
+                    crashkernel= that fits the memory
+  --crash TYPE      sysrq-c (echo c > /proc/sysrq-trigger), or none: power off
+  --seed N          clock and randomness from this number: the same seed gives
+                    the same vmcore, byte for byte, on every engine
+  --out DIR         the machine's /var/crash (./var/crash)
+  --poweron FILL    what memory holds at power-on: zero, or random (zero)
+  --inject 'phys=ADDR,xor=BYTE,at=POINT'
+                    change a byte of memory: at=panic, on the way into purgatory;
+                    purgatory, on the way out; capture, when the capture kernel
+                    runs its first program. May be given several times
+  --stop-at purgatory --save-memory FILE
+                    stop at the jump into purgatory and save the machine's
+                    memory; wkdump capture FILE goes on from there
+  --json            one JSON object on stdout and nothing else
+  --quiet           print only where the dump is
+  --help            print this text
+
+Sizes and addresses are written as Linux writes them: 64M, 1G, 0x400000.
+
+Exit status:
+  0  the dump was saved (with --crash none: the machine powered off)
+  1  it was not; the reason is on standard error
+  2  wrong usage
+`;
+
+export async function run(terminal: Terminal, args: readonly string[]): Promise<number> {
+  const flags = parseBootFlags(args);
+  const image = readAsset(terminal, "vmlinuz");
+  const initrd = readAsset(terminal, "initrd.img");
+  const hostfs = openOut(flags.out);
+  const snapshot = flags.saveMemory === undefined ? undefined : terminal.createFile(flags.saveMemory);
+  const host = currentHost();
+  const silent = flags.json || flags.quiet;
+  const story = silent ? undefined : new Story(terminal, () => host.monotonic_ms());
+  const complaints = new Complaints();
+  let result: BootResult;
+  try {
+    result = await boot({
+      image,
+      initrd,
+      memory: flags.memory,
+      cmdline: flags.cmdline,
+      ...(flags.seed === undefined ? {} : { seed: flags.seed }),
+      powerOnFill: flags.powerOnFill,
+      console: (bytes) => {
+        complaints.console(bytes);
+        story?.console(bytes);
+      },
+      hostfs,
+      host,
+      programs: machinePrograms(),
+      inject: flags.inject,
+      ...(flags.stopAt === undefined ? {} : { stopAt: flags.stopAt }),
+      saveMemory: (pieces) => {
+        for (const piece of pieces) snapshot?.write(piece);
+        snapshot?.finish();
+      },
+      onPhase: (phase) => story?.phase(phase),
+    });
+  } finally {
+    story?.end();
+    snapshot?.discard();
+  }
+  const wanted = flags.stopAt !== undefined ? "stopped" : flags.crash === "none" ? "powered-off" : "captured";
+  return report(terminal, result, wanted, {
+    ...flags,
+    complaint: complaints.text,
+    hostfs,
+    snapshot: flags.saveMemory,
+    symbols: () => SystemMap.parse(readAsset(terminal, "System.map")),
+  });
+}

@@ -1,0 +1,145 @@
+/**
+ * The flags of `boot` as the machine wants them, checked: a UsageError says what is wrong and what would be
+ * right.
+ */
+
+import type { Injection } from "../../runtime/index.ts";
+import { type FlagForm, parseFlags, UsageError } from "../flags.ts";
+import { CRASH_DEFAULT, CRASH_PARAMETER, CRASH_TYPES } from "../init/crashes.ts";
+import { formatSize, parseSize } from "../size.ts";
+import { OUT_DEFAULT } from "./out.ts";
+
+const KIB = 1024;
+const MIB = 1024 * KIB;
+const MEMORY_MIN = 4 * MIB;
+const MEMORY_MAX = 4096 * MIB;
+const MEMORY_UNIT = 64 * KIB;
+const SEED_MAX = 0xffffffff;
+
+const INJECT_POINTS: readonly Injection["at"][] = ["panic", "purgatory", "capture"];
+
+export interface BootFlags {
+  /** Bytes. */
+  memory: number;
+  cmdline: string;
+  crash: string;
+  seed: number | undefined;
+  out: string;
+  inject: Injection[];
+  stopAt: "purgatory" | undefined;
+  saveMemory: string | undefined;
+  powerOnFill: "zero" | "random";
+  json: boolean;
+  quiet: boolean;
+}
+
+const FORMS: Record<string, FlagForm> = {
+  "--memory": { value: "SIZE" },
+  "--append": { value: '"CMDLINE"' },
+  "--crash": { value: "TYPE" },
+  "--seed": { value: "N" },
+  "--out": { value: "DIR" },
+  "--inject": { value: "'phys=ADDR,xor=BYTE,at=POINT'", many: true },
+  "--stop-at": { value: "purgatory" },
+  "--save-memory": { value: "FILE" },
+  "--poweron": { value: "zero|random" },
+  "--json": { value: "switch" },
+  "--quiet": { value: "switch" },
+};
+
+/** The reservation that fits a machine: the capture kernel runs in 1M; larger ones have room to spare. */
+const CRASHKERNEL: readonly { below: number; size: string }[] = [
+  { below: 32 * MIB, size: "1M" },
+  { below: 64 * MIB, size: "2M" },
+  { below: 512 * MIB, size: "4M" },
+  { below: Number.POSITIVE_INFINITY, size: "16M" },
+];
+
+export function parseBootFlags(args: readonly string[]): BootFlags {
+  const { values, operands } = parseFlags(FORMS, args);
+  if (operands.length > 0) throw new UsageError(`unexpected argument ${operands[0]}`);
+  const get = (name: string): string | undefined => values.get(name)?.[0];
+  const memory = parseMemory(get("--memory") ?? "64M");
+  const stopAt = get("--stop-at");
+  const saveMemory = get("--save-memory");
+  if (stopAt !== undefined && stopAt !== "purgatory") {
+    throw new UsageError(`--stop-at ${stopAt}: the only place to stop at is purgatory`);
+  }
+  if (saveMemory === "") throw new UsageError("--save-memory wants the name of a file");
+  if ((stopAt === undefined) !== (saveMemory === undefined)) {
+    throw new UsageError("--stop-at purgatory and --save-memory FILE go together");
+  }
+  const powerOnFill = get("--poweron") ?? "zero";
+  if (powerOnFill !== "zero" && powerOnFill !== "random") {
+    throw new UsageError(`--poweron ${powerOnFill}: memory at power-on is zero or random`);
+  }
+  const crash = parseCrash(get("--crash"));
+  const out = get("--out") ?? OUT_DEFAULT;
+  if (out === "") throw new UsageError("--out wants the name of a directory");
+  return {
+    memory,
+    cmdline: commandLine(memory, crash, get("--append") ?? ""),
+    crash,
+    seed: parseSeed(get("--seed")),
+    out,
+    inject: (values.get("--inject") ?? []).map(parseInjection),
+    stopAt,
+    saveMemory,
+    powerOnFill,
+    json: values.has("--json"),
+    quiet: values.has("--quiet"),
+  };
+}
+
+function parseMemory(text: string): number {
+  const size = parseSize(text);
+  const [min, max, unit] = [MEMORY_MIN, MEMORY_MAX, MEMORY_UNIT].map(formatSize);
+  const range = `from ${min} to ${max}, in multiples of ${unit}`;
+  if (size === undefined)
+    throw new UsageError(`--memory ${text} is no size: write it as 64M or 0x4000000, ${range}`);
+  if (size < MEMORY_MIN || size > MEMORY_MAX || size % MEMORY_UNIT !== 0) {
+    throw new UsageError(`--memory ${text}: a machine's memory is ${range}`);
+  }
+  return size;
+}
+
+function parseCrash(type: string | undefined): string {
+  const names = CRASH_TYPES.map(({ name }) => name);
+  if (type !== undefined && !names.includes(type)) {
+    throw new UsageError(`--crash ${type}: the types are ${names.join(", ")}`);
+  }
+  return type ?? CRASH_DEFAULT;
+}
+
+function parseSeed(text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  const seed = parseSize(text);
+  if (seed === undefined || seed > SEED_MAX)
+    throw new UsageError(`--seed ${text}: a seed is a number from 0 to ${SEED_MAX}`);
+  return seed;
+}
+
+/** Reads `phys=ADDR,xor=BYTE,at=POINT`. */
+export function parseInjection(text: string): Injection {
+  const usage = (): UsageError =>
+    new UsageError(
+      `--inject ${text}: write phys=ADDR,xor=BYTE,at=${INJECT_POINTS.join("|")}, BYTE from 1 to 255`,
+    );
+  const parts = new Map(text.split(",").map((part) => part.split("=", 2) as [string, string]));
+  const phys = parseSize(parts.get("phys") ?? "");
+  const xor = parseSize(parts.get("xor") ?? "");
+  const at = INJECT_POINTS.find((point) => point === parts.get("at"));
+  if (parts.size !== 3 || phys === undefined || xor === undefined || at === undefined) throw usage();
+  if (xor < 1 || xor > 255) throw usage();
+  return { phys, xor, at };
+}
+
+/** The defaults without those that `append` names too, then the words of `append`. */
+function commandLine(memory: number, crash: string, append: string): string {
+  const given = append.split(/\s+/).filter((word) => word !== "");
+  const named = new Set(given.map((word) => word.split("=")[0]));
+  const crashkernel = CRASHKERNEL.find(({ below }) => memory < below)!.size;
+  const defaults = ["console=ttyS0", `crashkernel=${crashkernel}`];
+  if (crash !== CRASH_DEFAULT) defaults.push(`${CRASH_PARAMETER}=${crash}`);
+  return [...defaults.filter((word) => !named.has(word.split("=")[0])), ...given].join(" ");
+}

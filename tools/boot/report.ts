@@ -1,0 +1,153 @@
+/**
+ * How a run of the machine ended, for people (`boot`, `capture`) and for programs (`--json`, the keys of the
+ * command line's description).
+ */
+import { currentHost, fileChunks, type HostFs } from "../../runtime/adapter/index.ts";
+import type { Terminal } from "../../runtime/adapter/terminal.ts";
+import type { BootResult } from "../../runtime/index.ts";
+import { CommandError } from "../flags.ts";
+import { readableSize } from "../size.ts";
+import { type CrashRegion, crashRegion, type PageCounts, pageCounts } from "./accounting.ts";
+import type { SystemMap } from "./system-map.ts";
+
+/** Where the dump is, and how large. */
+interface Saved {
+  /** Paths below the out directory. */
+  vmcore: string;
+  dmesg: string | undefined;
+  bytes: number;
+}
+
+export interface ReportOptions {
+  /** The host directory that is the machine's /var/crash, and its files. */
+  out: string;
+  hostfs: HostFs;
+  json: boolean;
+  quiet: boolean;
+  /** What the machine complained of on its console. */
+  complaint: string | undefined;
+  symbols: () => SystemMap;
+  /** What a run that was stopped left behind. */
+  snapshot?: string | undefined;
+}
+
+/**
+ * --json: the object on stdout. Milliseconds have three decimals, sizes are bytes, addresses are physical.
+ */
+export interface JsonReport {
+  outcome: string;
+  reason: string;
+  vmcore?: string;
+  dmesg?: string;
+  bytes?: number;
+  sha256?: string;
+  /** null when time and randomness were the host's. */
+  seed: number | null;
+  crashkernel?: CrashRegion;
+  timings_ms: Record<string, number | null>;
+  pages?: PageCounts;
+}
+
+/** Prints the end of the run, and gives the exit status: 0 when it came to what was asked for. */
+export async function report(
+  terminal: Terminal,
+  result: BootResult,
+  wanted: BootResult["outcome"],
+  options: ReportOptions,
+): Promise<number> {
+  const saved = findSaved(result, options.hostfs);
+  if (options.json) terminal.out(`${JSON.stringify(await jsonReport(terminal, result, saved, options))}\n`);
+  else if (options.quiet) {
+    if (saved !== undefined) terminal.out(`${terminal.display(`${options.out}/${saved.vmcore}`)}\n`);
+  } else terminal.out(closing(terminal, result, saved, options));
+  if (result.outcome === wanted) return 0;
+  throw new CommandError(`${result.outcome}: ${reasonOf(result, options)}`);
+}
+
+/** The runtime saw how the machine ended; the console says why no dump came before. */
+function reasonOf({ outcome, reason }: BootResult, { complaint }: ReportOptions): string {
+  return outcome === "not-captured" && complaint !== undefined ? `${complaint}; ${reason}` : reason;
+}
+
+function findSaved(result: BootResult, hostfs: HostFs): Saved | undefined {
+  const vmcore = result.vmcores.at(-1);
+  if (vmcore === undefined) return undefined;
+  const directory = vmcore.slice(0, vmcore.lastIndexOf("/") + 1);
+  const dmesg = `${directory}vmcore-dmesg.txt`;
+  return { vmcore, dmesg: fileExists(hostfs, dmesg) ? dmesg : undefined, bytes: hostfs.stat(vmcore).size };
+}
+
+function fileExists(hostfs: HostFs, path: string): boolean {
+  try {
+    hostfs.stat(path);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+async function jsonReport(
+  terminal: Terminal,
+  result: BootResult,
+  saved: Saved | undefined,
+  options: ReportOptions,
+): Promise<JsonReport> {
+  const { out, hostfs, symbols } = options;
+  const { outcome, machine, timings_ms } = result;
+  const reason = reasonOf(result, options);
+  const json: JsonReport = { outcome, reason, seed: machine.seeded ? machine.seed : null, timings_ms: {} };
+  for (const [name, time] of Object.entries(timings_ms)) {
+    json.timings_ms[name] = time === null ? null : Math.round(time * 1000) / 1000;
+  }
+  const region = crashRegion(machine.memory, symbols());
+  if (region !== undefined) json.crashkernel = region;
+  if (saved === undefined) return json;
+  const path = (name: string): string => terminal.absolute(`${out}/${name}`);
+  json.vmcore = path(saved.vmcore);
+  if (saved.dmesg !== undefined) json.dmesg = path(saved.dmesg);
+  json.bytes = saved.bytes;
+  const hasher = currentHost().hasher();
+  for (const piece of fileChunks(hostfs, saved.vmcore)) hasher.update(piece);
+  json.sha256 = Array.from(hasher.digest(), (byte) => byte.toString(16).padStart(2, "0")).join("");
+  json.pages = await pageCounts(machine.memory, symbols(), json.vmcore);
+  return json;
+}
+
+function closing(
+  terminal: Terminal,
+  result: BootResult,
+  saved: Saved | undefined,
+  options: ReportOptions,
+): string {
+  const { timings_ms } = result;
+  const times = Object.entries(timings_ms)
+    .filter(([, time]) => time !== null)
+    .map(([name, time]) => `${name.replaceAll("_", " ")} ${time!.toFixed(1)}`);
+  const lines = ["", `Times in ms: ${times.join(", ")}`];
+  if (options.snapshot !== undefined && result.outcome === "stopped") {
+    const file = quoted(terminal.display(options.snapshot));
+    lines.push(
+      `Memory at the jump into purgatory: ${file}`,
+      "",
+      "Next, to go on from there (in a checkout: npm run wkdump -- capture FILE):",
+      `  wkdump capture ${file}`,
+    );
+  }
+  if (saved !== undefined) {
+    const vmcore = quoted(terminal.display(`${options.out}/${saved.vmcore}`));
+    lines.push(`The dump: ${vmcore} (${readableSize(saved.bytes)})`, "", "Next:");
+    if (saved.dmesg !== undefined)
+      lines.push(`  less ${quoted(terminal.display(`${options.out}/${saved.dmesg}`))}`);
+    lines.push(
+      `  readelf -lnW ${vmcore}`,
+      `  makedumpfile --dump-dmesg ${vmcore} dmesg.txt`,
+      `  makedumpfile -l -d 31 ${vmcore} dump.kdump`,
+    );
+  }
+  return `${lines.join("\n")}\n`;
+}
+
+/** As a shell takes it. */
+function quoted(path: string): string {
+  return /^[\w./:@%+=,-]+$/.test(path) ? path : `'${path.replaceAll("'", "'\\''")}'`;
+}

@@ -1,0 +1,96 @@
+/**
+ * VMCOREINFO: the lines in which a kernel tells the tools its layout
+ * (Documentation/admin-guide/kdump/vmcoreinfo.rst).
+ *
+ *     OSRELEASE=5.15.0            SYMBOL(prb)=ffffffff80203920 (hex)     SIZE(printk_info)=88
+ *     OFFSET(page.flags)=0        LENGTH(zone.free_area)=11              NUMBER(phys_base)=0
+ *
+ * Lines are kept in the order found; of two with the same key the last counts. What is asked for and absent
+ * throws a DumpError that names the line.
+ */
+import { DumpError } from "./error.ts";
+
+/** Linux's own limit is one page, 64 KiB in newer kernels; far above both the note is damaged. */
+export const VMCOREINFO_SIZE_MAX = 1024 * 1024;
+export const VMCOREINFO_NOTE = "VMCOREINFO";
+
+const ADVICE =
+  "The kernel that crashed does not describe what this command needs, or its VMCOREINFO note is damaged.";
+
+export class VmcoreInfo {
+  private readonly values = new Map<string, string>();
+
+  /** `name` is the dump's, for messages; `text` the note's descriptor. */
+  constructor(
+    readonly name: string,
+    readonly text: string,
+  ) {
+    for (const line of text.split("\n")) {
+      const equals = line.indexOf("=");
+      if (equals > 0) this.values.set(line.slice(0, equals), line.slice(equals + 1));
+    }
+  }
+
+  get keys(): string[] {
+    return [...this.values.keys()];
+  }
+
+  /** The raw value of a line, for the keys that are no function of a name: OSRELEASE, BUILD-ID, CRASHTIME. */
+  value(key: string): string | undefined {
+    return this.values.get(key);
+  }
+
+  has(key: string): boolean {
+    return this.values.has(key);
+  }
+
+  /** The virtual address of a symbol. */
+  symbol(name: string): bigint {
+    const text = this.require(`SYMBOL(${name})`);
+    if (!/^[0-9a-f]{1,16}$/i.test(text)) throw this.malformed(`SYMBOL(${name})`, text);
+    return BigInt(`0x${text}`);
+  }
+
+  size(name: string): number {
+    return this.count(`SIZE(${name})`);
+  }
+
+  offset(member: string): number {
+    return this.count(`OFFSET(${member})`);
+  }
+
+  length(name: string): number {
+    return this.count(`LENGTH(${name})`);
+  }
+
+  /** NUMBER() lines may be negative, and hexadecimal with 0x in newer kernels. */
+  number(name: string): bigint {
+    const key = `NUMBER(${name})`;
+    const text = this.require(key);
+    if (!/^(-?\d{1,20}|0x[0-9a-f]{1,16})$/i.test(text)) throw this.malformed(key, text);
+    return BigInt(text);
+  }
+
+  /** A number that may be absent. */
+  numberOr(name: string, absent: bigint): bigint {
+    return this.has(`NUMBER(${name})`) ? this.number(name) : absent;
+  }
+
+  private count(key: string): number {
+    const text = this.require(key);
+    // A struct is smaller than a gigabyte: a longer number is damage, and would spoil every sum made with it.
+    if (!/^\d{1,9}$/.test(text)) throw this.malformed(key, text);
+    return Number(text);
+  }
+
+  private require(key: string): string {
+    const text = this.values.get(key);
+    if (text === undefined)
+      throw new DumpError(`${this.name}, VMCOREINFO`, `the line ${key} is missing`, ADVICE);
+    return text;
+  }
+
+  private malformed(key: string, text: string): DumpError {
+    return new DumpError(`${this.name}, VMCOREINFO`, `${key} has the value "${text.slice(0, 40)}"`, ADVICE);
+  }
+}

@@ -1,0 +1,51 @@
+/**
+ * init: process 1 of both kernels. In the first it has the kdump service load the capture kernel and then
+ * crashes the machine as the kernel parameter wkdump.crash= and /etc/crash.conf say; in the capture kernel,
+ * whose initrd carries the kdump script, it runs that.
+ */
+import { O_WRONLY, type Proc, type Program, SyscallError } from "../../runtime/user/proc.ts";
+import { strerror } from "../strerror.ts";
+import { CRASH_DEFAULT, CRASH_PARAMETER, parseCrashConf } from "./crashes.ts";
+import { echo, exists, type Run, readText, words } from "./exec.ts";
+import { REBOOT_CMD_POWER_OFF } from "./reboot.ts";
+
+const KDUMP_SCRIPT = "/usr/bin/kdump";
+const CRASH_CONF = "/etc/crash.conf";
+
+export function init(run: Run): Program {
+  return async (proc) => {
+    try {
+      if (await exists(proc, KDUMP_SCRIPT)) await run(proc, [KDUMP_SCRIPT]);
+      else await firstKernel(proc, run);
+    } catch (error) {
+      if (!(error instanceof SyscallError)) throw error;
+      await echo(proc, `init: ${error.syscall} ${error.path ?? ""}: ${strerror(error)}`);
+    }
+    // What comes here did neither crash nor restart; without this, init's end would be a panic of its own.
+    await proc.reboot(REBOOT_CMD_POWER_OFF);
+    return 0;
+  };
+}
+
+async function firstKernel(proc: Proc, run: Run): Promise<void> {
+  const parameters = words(await readText(proc, "/proc/cmdline"));
+  // kdump.service has ConditionKernelCommandLine=crashkernel. What comes of it is told by kdumpctl itself.
+  if (parameters.some((word) => word.startsWith("crashkernel="))) await run(proc, ["kdumpctl", "start"]);
+  else await echo(proc, "init: no crashkernel= on the command line: kdump is not started");
+  const asked = parameters.filter((word) => word.startsWith(`${CRASH_PARAMETER}=`)).at(-1);
+  const type = asked?.slice(CRASH_PARAMETER.length + 1) ?? CRASH_DEFAULT;
+  const types = parseCrashConf(await readText(proc, CRASH_CONF));
+  const trigger = types.get(type);
+  if (trigger === undefined) {
+    await echo(
+      proc,
+      types.has(type) ? "init: powering off" : `init: ${CRASH_CONF} knows no crash type ${type}`,
+    );
+    return;
+  }
+  await echo(proc, `init: echo ${trigger.text} > ${trigger.path}`);
+  const fd = await proc.open(trigger.path, O_WRONLY);
+  await proc.write(fd, trigger.text);
+  await proc.close(fd);
+  await echo(proc, `init: ${type} did not crash the machine`);
+}

@@ -1,0 +1,6 @@
+/** The program: what build/wkdump.js is made from. */
+import { terminal } from "../runtime/adapter/terminal.ts";
+import { wkdump } from "./cli.ts";
+
+const host = terminal();
+host.exit(await wkdump(host));
