@@ -1,7 +1,7 @@
 /**
- * The runtime's public interface: `boot()` runs a machine from power-on to its end, `resume()` goes on in a new process
- * from memory saved at purgatory. Wrong options throw BootError or SnapshotError before anything runs; whatever
- * happens inside the machine is a BootResult.
+ * The runtime's public interface: `boot()` runs a machine from power-on to its end, `resume()` goes on in a
+ * new process from memory saved at purgatory. Wrong options throw BootError or SnapshotError before
+ * anything runs; whatever happens inside the machine is a BootResult.
  */
 
 import type { Host, HostFs } from "./adapter/host.ts";
@@ -39,10 +39,16 @@ export interface BootOptions extends RunOptions {
   /** The production kernel's image file. */
   image: Uint8Array;
   initrd: Uint8Array;
-  /** Bytes, 4 MiB to 4 GiB in multiples of 64 KiB; or the memory of a machine that has ended, to be used again. */
+  /**
+   * Bytes, 4 MiB to 4 GiB in multiples of 64 KiB; or the memory of a machine that has ended, to be used
+   * again.
+   */
   memory: number | PhysicalMemory;
   cmdline: string;
-  /** uint32. The same seed, the same vmcore on every engine; without it the host's clock and randomness are used. */
+  /**
+   * uint32. The same seed, the same vmcore on every engine; without it the host's clock and randomness are
+   * used.
+   */
   seed?: number;
   powerOnFill?: "zero" | "random";
   /** Ends the run on the jump into purgatory; saveMemory then gets the pieces of a snapshot. */

@@ -1,6 +1,6 @@
 /**
- * Booting: boot_params (the "zero page", offsets of Documentation/x86/boot.rst), command lines, the banner, utsname
- * and the state of start_kernel.
+ * Booting: boot_params (the "zero page", offsets of Documentation/x86/boot.rst), command lines, the banner,
+ * utsname and the state of start_kernel.
  */
 import { KERNEL_RELEASE as RELEASE } from "./config.ts";
 import { abi } from "./dsl.ts";
@@ -21,7 +21,7 @@ export default abi({
       u8 pad_220[8];
       u32 cmd_line_ptr;       /* 0x228 */
       u8 pad_22c[0xa4];
-      u8 e820_table[E820_MAX_ENTRIES_ZEROPAGE * BOOT_E820_ENTRY_SIZE];   /* 0x2d0: {u64 addr; u64 size; u32 type} packed */
+      u8 e820_table[E820_MAX_ENTRIES_ZEROPAGE * BOOT_E820_ENTRY_SIZE];   /* 0x2d0 */
       u8 pad_cd0[0x330];
     };
     struct new_utsname {
@@ -43,8 +43,8 @@ export default abi({
   `,
   data: `
     struct uts_namespace init_uts_ns;
-    enum system_states { SYSTEM_BOOTING, SYSTEM_SCHEDULING, SYSTEM_FREEING_INITMEM, SYSTEM_RUNNING, SYSTEM_HALT,
-      SYSTEM_POWER_OFF, SYSTEM_RESTART, SYSTEM_SUSPEND } system_state;
+    enum system_states { SYSTEM_BOOTING, SYSTEM_SCHEDULING, SYSTEM_FREEING_INITMEM, SYSTEM_RUNNING,
+      SYSTEM_HALT, SYSTEM_POWER_OFF, SYSTEM_RESTART, SYSTEM_SUSPEND } system_state;
   `,
   bss: `
     struct boot_params boot_params;
@@ -67,6 +67,7 @@ export default abi({
     int nr_initcalls;
     unsigned int setup_max_cpus;
     bool reset_devices;
+    int irqfixup;
     unsigned long loops_per_jiffy;
     bool early_params_done;
     bool initcall_debug;

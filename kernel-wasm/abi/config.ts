@@ -1,12 +1,16 @@
 /**
- * The two configurations of the one kernel (and purgatory's), Linux's CONFIG_ names where Linux has them. Values are
- * constants in kernel code, so `if (CONFIG_X)` is folded, and may be used in C expressions of the layout.
+ * The two configurations of the one kernel (and purgatory's), Linux's CONFIG_ names where Linux has them.
+ * Values are constants in kernel code, so `if (CONFIG_X)` is folded, and may be used in C expressions of the
+ * layout.
  */
 import type { Target } from "./dsl.ts";
 
 export type ConfigValue = boolean | number;
 
-/** UTS release of both kernels: three numeric parts, below 5.17 (slab state in struct page), as the stock tools need. */
+/**
+ * UTS release of both kernels: three numeric parts, below 5.17 (slab state in struct page), as the stock
+ * tools need.
+ */
 export const KERNEL_RELEASE = "5.15.0-wasm";
 
 const common: Record<string, ConfigValue> = {
@@ -27,6 +31,7 @@ const production: Record<string, ConfigValue> = {
   CONFIG_KEXEC_FILE: true,
   CONFIG_KALLSYMS: true,
   CONFIG_SHUFFLE_PAGE_ALLOCATOR: true,
+  CONFIG_SLAB_FREELIST_RANDOM: true,
   CONFIG_LOG_BUF_SHIFT: 17,
   CONFIG_BASE_SMALL: 0,
 };
@@ -40,9 +45,14 @@ const capture: Record<string, ConfigValue> = {
   CONFIG_KEXEC_FILE: false,
   CONFIG_KALLSYMS: true,
   CONFIG_SHUFFLE_PAGE_ALLOCATOR: false,
-  CONFIG_LOG_BUF_SHIFT: 13,
+  CONFIG_SLAB_FREELIST_RANDOM: false,
+  CONFIG_LOG_BUF_SHIFT: 12,
   CONFIG_BASE_SMALL: 1,
 };
 
 /** Purgatory reads structs that the kernels share, so their sizes must be the same there. */
-export const config: Record<Target, Record<string, ConfigValue>> = { production, capture, purgatory: production };
+export const config: Record<Target, Record<string, ConfigValue>> = {
+  production,
+  capture,
+  purgatory: production,
+};

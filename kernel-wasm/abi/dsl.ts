@@ -1,7 +1,7 @@
 /**
- * The form of the layout description: one `abi({...})` per subsystem, in C where C says it best. This is data only;
- * tools/build/layout parses it, places every struct and symbol and generates the kernel's accessors, the readers of
- * the tools, VMCOREINFO and debug information from it.
+ * The form of the layout description: one `abi({...})` per subsystem, in C where C says it best. This is data
+ * only; tools/build/layout parses it, places every struct and symbol and generates the kernel's accessors,
+ * the readers of the tools, VMCOREINFO and debug information from it.
  */
 
 /** The three modules the build makes. Production and capture are one kernel in two configurations. */
@@ -17,7 +17,10 @@ export interface AbiSpec {
   bss?: string;
   /** Per-CPU variables: placed at address 0 upwards, one copy a CPU. */
   percpu?: string;
-  /** Initial bytes: text becomes NUL-terminated ASCII, numbers take the variable's width. All else starts zero. */
+  /**
+   * Initial bytes: text becomes NUL-terminated ASCII, numbers take the variable's width. All else starts
+   * zero.
+   */
   init?: Record<string, string | Uint8Array | number | bigint>;
   /** A second name for a symbol's address. */
   aliases?: Record<string, string>;
@@ -27,7 +30,10 @@ export interface AbiSpec {
   backtrace?: string[];
   /** Frameless entry code (asm in Linux): its calls are recorded, but it pushes no record of its own. */
   entry?: string[];
-  /** Which targets get the symbols, backtrace and entry lists; default: both kernels. Structs and defines go to all. */
+  /**
+   * Which targets get the symbols, backtrace and entry lists; default: both kernels. Structs and defines go
+   * to all.
+   */
   targets?: Target[];
 }
 

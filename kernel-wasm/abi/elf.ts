@@ -1,6 +1,7 @@
 /**
- * ELF as far as core headers, notes and register sets need it (include/uapi/linux/elf.h, include/linux/elfcore.h,
- * arch/x86/include/asm/user_64.h). The same bytes lie in elfcorehdr, in crash notes and in the vmcore.
+ * ELF as far as core headers, notes and register sets need it (include/uapi/linux/elf.h,
+ * include/linux/elfcore.h, arch/x86/include/asm/user_64.h). The same bytes lie in elfcorehdr, in crash notes
+ * and in the vmcore.
  */
 import { abi } from "./dsl.ts";
 
@@ -41,7 +42,8 @@ export default abi({
     struct elf_siginfo { int si_signo; int si_code; int si_errno; };
     struct __kernel_old_timeval { long tv_sec; long tv_usec; };
     struct user_regs_struct {
-      unsigned long r15, r14, r13, r12, bp, bx, r11, r10, r9, r8, ax, cx, dx, si, di, orig_ax, ip, cs, flags, sp, ss;
+      unsigned long r15, r14, r13, r12, bp, bx, r11, r10, r9, r8, ax, cx, dx, si, di, orig_ax;
+      unsigned long ip, cs, flags, sp, ss;
       unsigned long fs_base, gs_base, ds, es, fs, gs;
     };
     struct elf_prstatus_common {

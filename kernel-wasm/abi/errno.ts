@@ -1,4 +1,7 @@
-/** Error numbers (include/uapi/asm-generic/errno*.h). Functions return them negated; pointers as ERR_PTR, see include/err.ts. */
+/**
+ * Error numbers (include/uapi/asm-generic/errno*.h). Functions return them negated; pointers as ERR_PTR, see
+ * include/err.ts.
+ */
 import { abi } from "./dsl.ts";
 
 export default abi({

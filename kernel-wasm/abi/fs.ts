@@ -1,10 +1,11 @@
 /**
- * The virtual file system: objects that tools walk (file, dentry, inode, super_block, mount) and the tables of
- * operations through which file systems plug in. Layouts follow include/linux/{fs,dcache,mount,path,proc_fs}.h.
+ * The virtual file system: objects that tools walk (file, dentry, inode, super_block, mount) and the tables
+ * of operations through which file systems plug in. Layouts follow
+ * include/linux/{fs,dcache,mount,path,proc_fs}.h.
  *
- * Operations take plain values where Linux passes iov_iter and loff_t pointers: `buf` is a 64-bit address, in the
- * user half (checked by access_ok and copied through the page tables) or a kernel address; `pos` is passed by
- * value and the caller advances the file's position by the bytes returned.
+ * Operations take plain values where Linux passes iov_iter and loff_t pointers: `buf` is a 64-bit address, in
+ * the user half (checked by access_ok and copied through the page tables) or a kernel address; `pos` is
+ * passed by value and the caller advances the file's position by the bytes returned.
  */
 import { abi } from "./dsl.ts";
 
@@ -118,7 +119,7 @@ export default abi({
       int (*open)(struct inode *, struct file *);
       int (*release)(struct inode *, struct file *);
       int (*fsync)(struct file *, loff_t, loff_t, int datasync);
-      /* What a copy between files hands over untouched: physical extents of [pos, pos + len); returns their number. */
+      /* For copies that do not touch the data: physical extents of [pos, pos + len); their number. */
       ssize_t (*get_extents)(struct file *, loff_t pos, u64 len, struct hostfs_extent *, int max);
       /* Writes them all; returns bytes. */
       ssize_t (*write_extents)(struct file *, loff_t pos, struct hostfs_extent *, int n);
@@ -148,7 +149,13 @@ export default abi({
       long __unused[3];
     };
 
-    struct linux_dirent64 { u64 d_ino; s64 d_off; unsigned short d_reclen; unsigned char d_type; char d_name[5]; };
+    struct linux_dirent64 {
+      u64 d_ino;
+      s64 d_off;
+      unsigned short d_reclen;
+      unsigned char d_type;
+      char d_name[5];
+    };
 
     struct super_operations { void (*evict_inode)(struct inode *); };
 

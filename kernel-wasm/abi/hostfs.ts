@@ -1,6 +1,7 @@
 /**
- * hostfs: the host's directory as a file system. The kernel writes a request into memory and rings the doorbell with its
- * physical address; the device completes it, moving file data by DMA, before the doorbell returns.
+ * hostfs: the host's directory as a file system. The kernel writes a request into memory and rings the
+ * doorbell with its physical address; the device completes it, moving file data by DMA, before the doorbell
+ * returns.
  */
 import { abi } from "./dsl.ts";
 

@@ -1,6 +1,6 @@
 /**
- * The kernel image: one file, loaded as it is. Its first 256 bytes are this header, at _text; the runtime and the kexec
- * loader read it where it lies in memory. All offsets count from the image's start.
+ * The kernel image: one file, loaded as it is. Its first 256 bytes are this header, at _text; the runtime and
+ * the kexec loader read it where it lies in memory. All offsets count from the image's start.
  */
 import { abi } from "./dsl.ts";
 

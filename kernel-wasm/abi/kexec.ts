@@ -1,6 +1,6 @@
 /**
- * kexec: a loaded image and where it lies (include/linux/kexec.h), the crash region (crashk_res), the crash notes and
- * the VMCOREINFO page that the elfcorehdr points at.
+ * kexec: a loaded image and where it lies (include/linux/kexec.h), the crash region (crashk_res), the crash
+ * notes and the VMCOREINFO page that the elfcorehdr points at.
  */
 import { abi } from "./dsl.ts";
 
@@ -66,8 +66,6 @@ export default abi({
       unsigned long memsz;
       unsigned long buf_align;
       unsigned long buf_min;
-      unsigned long buf_max;
-      bool top_down;
     };
     /* What crashkernel= asks for. */
     struct crashkernel_param {
@@ -80,7 +78,11 @@ export default abi({
     };
     /* A physical range, end inclusive (include/linux/range.h, struct crash_mem). */
     struct crash_mem_range { u64 start, end; };
-    struct crash_mem { unsigned int max_nr_ranges; unsigned int nr_ranges; struct crash_mem_range ranges[CRASH_MAX_RANGES]; };
+    struct crash_mem {
+      unsigned int max_nr_ranges;
+      unsigned int nr_ranges;
+      struct crash_mem_range ranges[CRASH_MAX_RANGES];
+    };
   `,
   rodata: `
     u8 vmlinux_build_id[20];  /* given by the build */

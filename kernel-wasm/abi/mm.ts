@@ -1,7 +1,7 @@
 /**
- * Memory management: struct page, zones and the node, memblock, sections, SLUB, per-CPU areas, e820 and the resource
- * tree, with Linux 5.15's layouts (SPARSEMEM_VMEMMAP, NUMA with one node, SLUB). The tools' view of free, slab, cache
- * and user pages hangs on these structs.
+ * Memory management: struct page, zones and the node, memblock, sections, SLUB, per-CPU areas, e820 and the
+ * resource tree, with Linux 5.15's layouts (SPARSEMEM_VMEMMAP, NUMA with one node, SLUB). The tools' view of
+ * free, slab, cache and user pages hangs on these structs.
  *
  *     0xffff888000000000  PAGE_OFFSET          direct map of all physical memory
  *     0xffffc90000000000  VMALLOC_START
@@ -79,18 +79,22 @@ export default abi({
     enum zone_watermarks { WMARK_MIN, WMARK_LOW, WMARK_HIGH, NR_WMARK };
     enum zone_stat_item {
       NR_FREE_PAGES, NR_ZONE_LRU_BASE, NR_ZONE_INACTIVE_ANON = NR_ZONE_LRU_BASE, NR_ZONE_ACTIVE_ANON,
-      NR_ZONE_INACTIVE_FILE, NR_ZONE_ACTIVE_FILE, NR_ZONE_UNEVICTABLE, NR_ZONE_WRITE_PENDING, NR_MLOCK, NR_BOUNCE,
+      NR_ZONE_INACTIVE_FILE, NR_ZONE_ACTIVE_FILE, NR_ZONE_UNEVICTABLE, NR_ZONE_WRITE_PENDING, NR_MLOCK,
+      NR_BOUNCE,
       NR_ZSPAGES, NR_FREE_CMA_PAGES, NR_VM_ZONE_STAT_ITEMS
     };
     enum node_stat_item {
-      NR_LRU_BASE, NR_INACTIVE_ANON = NR_LRU_BASE, NR_ACTIVE_ANON, NR_INACTIVE_FILE, NR_ACTIVE_FILE, NR_UNEVICTABLE,
+      NR_LRU_BASE, NR_INACTIVE_ANON = NR_LRU_BASE, NR_ACTIVE_ANON, NR_INACTIVE_FILE, NR_ACTIVE_FILE,
+      NR_UNEVICTABLE,
       NR_SLAB_RECLAIMABLE_B, NR_SLAB_UNRECLAIMABLE_B, NR_ISOLATED_ANON, NR_ISOLATED_FILE, WORKINGSET_NODES,
       WORKINGSET_REFAULT_BASE, WORKINGSET_REFAULT_ANON = WORKINGSET_REFAULT_BASE, WORKINGSET_REFAULT_FILE,
       WORKINGSET_ACTIVATE_BASE, WORKINGSET_ACTIVATE_ANON = WORKINGSET_ACTIVATE_BASE, WORKINGSET_ACTIVATE_FILE,
       WORKINGSET_RESTORE_BASE, WORKINGSET_RESTORE_ANON = WORKINGSET_RESTORE_BASE, WORKINGSET_RESTORE_FILE,
       WORKINGSET_NODERECLAIM, NR_ANON_MAPPED, NR_FILE_MAPPED, NR_FILE_PAGES, NR_FILE_DIRTY, NR_WRITEBACK,
-      NR_WRITEBACK_TEMP, NR_SHMEM, NR_SHMEM_THPS, NR_SHMEM_PMDMAPPED, NR_FILE_THPS, NR_FILE_PMDMAPPED, NR_ANON_THPS,
-      NR_VMSCAN_WRITE, NR_VMSCAN_IMMEDIATE, NR_DIRTIED, NR_WRITTEN, NR_KERNEL_MISC_RECLAIMABLE, NR_FOLL_PIN_ACQUIRED,
+      NR_WRITEBACK_TEMP, NR_SHMEM, NR_SHMEM_THPS, NR_SHMEM_PMDMAPPED, NR_FILE_THPS, NR_FILE_PMDMAPPED,
+      NR_ANON_THPS,
+      NR_VMSCAN_WRITE, NR_VMSCAN_IMMEDIATE, NR_DIRTIED, NR_WRITTEN, NR_KERNEL_MISC_RECLAIMABLE,
+      NR_FOLL_PIN_ACQUIRED,
       NR_FOLL_PIN_RELEASED, NR_KERNEL_STACK_KB, NR_PAGETABLE, NR_SWAPCACHE, NR_VM_NODE_STAT_ITEMS
     };
     enum lru_list {
@@ -98,7 +102,8 @@ export default abi({
     };
     enum zone_list_index { ZONELIST_FALLBACK, ZONELIST_NOFALLBACK, MAX_ZONELISTS };
     enum node_states {
-      N_POSSIBLE, N_ONLINE, N_NORMAL_MEMORY, N_HIGH_MEMORY = N_NORMAL_MEMORY, N_MEMORY, N_CPU, N_GENERIC_INITIATOR,
+      N_POSSIBLE, N_ONLINE, N_NORMAL_MEMORY, N_HIGH_MEMORY = N_NORMAL_MEMORY, N_MEMORY, N_CPU,
+      N_GENERIC_INITIATOR,
       NR_NODE_STATES
     };
 
@@ -163,12 +168,14 @@ export default abi({
     };
 
     enum e820_type {
-      E820_TYPE_RAM = 1, E820_TYPE_RESERVED = 2, E820_TYPE_ACPI = 3, E820_TYPE_NVS = 4, E820_TYPE_UNUSABLE = 5,
-      E820_TYPE_PMEM = 7, E820_TYPE_PRAM = 12, E820_TYPE_SOFT_RESERVED = 0xefffffff, E820_TYPE_RESERVED_KERN = 128
+      E820_TYPE_RAM = 1, E820_TYPE_RESERVED = 2, E820_TYPE_ACPI = 3, E820_TYPE_NVS = 4,
+      E820_TYPE_UNUSABLE = 5,
+      E820_TYPE_PMEM = 7, E820_TYPE_PRAM = 12, E820_TYPE_SOFT_RESERVED = 0xefffffff,
+      E820_TYPE_RESERVED_KERN = 128
     };
     /* Packed: 20 bytes an entry, as in the zero page. */
     struct e820_entry { u64 addr; u64 size; enum e820_type type; } __packed;
-    struct e820_table { u32 nr_entries; struct e820_entry entries[E820_MAX_ENTRIES]; };
+    struct e820_table { u32 nr_entries; struct e820_entry entries[E820_MAX_ENTRIES]; } __packed;
 
     struct resource {
       resource_size_t start;
@@ -182,7 +189,6 @@ export default abi({
     struct pcpu_chunk {
       struct list_head list;
       int free_bytes;
-      int contig_bits_start;
       void *base_addr;
       unsigned long *alloc_map;
       unsigned long *bound_map;
@@ -235,22 +241,6 @@ export default abi({
     };
     enum slab_state { DOWN, PARTIAL, PARTIAL_NODE, UP, FULL };
 
-    struct sysinfo {
-      long uptime;
-      unsigned long loads[3];
-      unsigned long totalram;
-      unsigned long freeram;
-      unsigned long sharedram;
-      unsigned long bufferram;
-      unsigned long totalswap;
-      unsigned long freeswap;
-      u16 procs;
-      u16 pad;
-      unsigned long totalhigh;
-      unsigned long freehigh;
-      u32 mem_unit;
-    };
-
     struct xarray { spinlock_t xa_lock; gfp_t xa_flags; void *xa_head; };
     struct xa_node {
       unsigned char shift;
@@ -267,8 +257,6 @@ export default abi({
   `,
   page_aligned: `
     unsigned long swapper_pg_dir[512];
-    unsigned long level3_kernel_pgt[512];
-    unsigned long level2_kernel_pgt[512];
   `,
   data: `
     unsigned long page_offset_base;
@@ -475,7 +463,6 @@ export default abi({
     GFP_MOVABLE_SHIFT: 3,
     INIT_MEMBLOCK_REGIONS: 128,
     MEMBLOCK_ALLOC_ACCESSIBLE: 0,
-    MEMBLOCK_LOW_LIMIT: 0,
     NUMA_NO_NODE: -1,
     E820_MAX_ENTRIES: 64,
     BIOS_BEGIN: 0xa0000,
@@ -496,7 +483,7 @@ export default abi({
     PERCPU_DYNAMIC_RESERVE: 8192,
     PCPU_MIN_ALLOC_SHIFT: 3,
     PCPU_MIN_ALLOC_SIZE: "1 << PCPU_MIN_ALLOC_SHIFT",
-    KMALLOC_SHIFT_LOW: 3,
+    KMALLOC_SHIFT_LOW: "3 + 3 * CONFIG_BASE_SMALL",
     KMALLOC_SHIFT_HIGH: "PAGE_SHIFT + 1",
     KMALLOC_MIN_SIZE: "1 << KMALLOC_SHIFT_LOW",
     KMALLOC_MAX_CACHE_SIZE: "1 << KMALLOC_SHIFT_HIGH",
@@ -524,7 +511,14 @@ export default abi({
     LIST_POISON1: 0xdead000000000100n,
     LIST_POISON2: 0xdead000000000122n,
   },
-  backtrace: ["vmemmap_populate", "__alloc_pages", "kmem_cache_alloc", "__kmalloc", "kfree", "bad_page", "warn_alloc"],
+  backtrace: [
+    "__alloc_pages",
+    "kmem_cache_alloc",
+    "__kmalloc",
+    "kfree",
+    "bad_page",
+    "warn_alloc",
+  ],
 });
 
 /** A table of little-endian integers, `width` bytes each. */

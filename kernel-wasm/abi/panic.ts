@@ -1,5 +1,6 @@
 /**
- * What a crash leaves for a debugger: taint, panic's settings and message, the owner of the panic, traps, BUG records.
+ * What a crash leaves for a debugger: taint, panic's settings and message, the owner of the panic, traps, BUG
+ * records.
  */
 import { abi } from "./dsl.ts";
 
@@ -12,7 +13,7 @@ export default abi({
       int priority;
     };
     struct atomic_notifier_head { spinlock_t lock; struct notifier_block *head; };
-    /* Where the running BUG() or WARN() stands; Linux keeps it in __bug_table, keyed by the address of ud2. */
+    /* Where the running BUG() or WARN() stands; Linux looks it up by the address of ud2. */
     struct bug_record { char *file; int line; int armed; };
   `,
   rodata: `

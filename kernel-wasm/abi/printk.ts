@@ -1,6 +1,6 @@
 /**
- * The kernel log: Linux 5.15's lockless ring buffer (kernel/printk/printk_ringbuffer.h), consoles, and the tables of
- * kallsyms. Stock tools read prb from a dump by these names and members.
+ * The kernel log: Linux 5.15's lockless ring buffer (kernel/printk/printk_ringbuffer.h), consoles, and the
+ * tables of kallsyms. Stock tools read prb from a dump by these names and members.
  */
 import { abi } from "./dsl.ts";
 
@@ -20,7 +20,12 @@ export default abi({
     struct prb_data_blk_lpos { unsigned long begin; unsigned long next; };
     struct prb_desc { atomic_long_t state_var; struct prb_data_blk_lpos text_blk_lpos; };
     struct prb_data_block { unsigned long id; char data[0]; };
-    struct prb_data_ring { unsigned int size_bits; char *data; atomic_long_t head_lpos; atomic_long_t tail_lpos; };
+    struct prb_data_ring {
+      unsigned int size_bits;
+      char *data;
+      atomic_long_t head_lpos;
+      atomic_long_t tail_lpos;
+    };
     struct prb_desc_ring {
       unsigned int count_bits;
       struct prb_desc *descs;
@@ -66,14 +71,12 @@ export default abi({
     struct console *console_drivers;
     struct console_cmdline console_cmdline[MAX_CMDLINECONSOLES];
     int console_locked;
-    int console_suspended;
     int oops_in_progress;
     char console_record[CONSOLE_LOG_MAX];
     char console_text[CONSOLE_LOG_MAX];
     struct printk_info console_info;
     u64 console_seq;
     struct console serial8250_console;
-    char serial8250_options[16];
   `,
   percpu: `
     u8 printk_count;
@@ -83,7 +86,7 @@ export default abi({
     console_owner_cpu: -1,
   },
   defines: {
-    PRB_AVGBITS: 5,
+    PRB_AVGBITS: "5 + CONFIG_BASE_SMALL",
     LOG_NEWLINE: 2,
     LOG_CONT: 8,
     PRINTK_PREFIX_MAX: 32,
@@ -112,7 +115,6 @@ export default abi({
     CONSOLE_LOGLEVEL_DEBUG: 10,
     CONSOLE_LOGLEVEL_MOTORMOUTH: 15,
     UART_COM1: 0x3f8,
-    KSYM_NAME_LEN: 128,
   },
   backtrace: ["vprintk_emit", "console_unlock"],
 });

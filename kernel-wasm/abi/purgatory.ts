@@ -1,6 +1,7 @@
 /**
- * Purgatory: the code between the kernels. The loader fills `purgatory_info`, which image_header.params_offset points
- * at; purgatory's own data are these few symbols and nothing of the kernel's.
+ * Purgatory: the code between the kernels. The loader fills `purgatory_info`, which
+ * image_header.params_offset points at; purgatory's own data are these few symbols and nothing of the
+ * kernel's.
  */
 import { abi } from "./dsl.ts";
 

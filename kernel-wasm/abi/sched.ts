@@ -1,7 +1,7 @@
 /**
- * Tasks and the scheduler: task_struct and all that hangs on it, run queues, pids, wait queues, work queues. Member
- * order follows include/linux/{sched,mm_types,pid,signal,cred,wait,workqueue}.h of 5.15, as far as members are used
- * by the kernel or by crash, gdb and drgn.
+ * Tasks and the scheduler: task_struct and all that hangs on it, run queues, pids, wait queues, work queues.
+ * Member order follows include/linux/{sched,mm_types,pid,signal,cred,wait,workqueue}.h of 5.15, as far as
+ * members are used by the kernel or by crash, gdb and drgn.
  */
 import { abi } from "./dsl.ts";
 
@@ -9,12 +9,13 @@ export default abi({
   structs: `
     struct thread_info { unsigned long flags; unsigned long syscall_work; u32 status; };
     struct pt_regs {
-      unsigned long r15, r14, r13, r12, bp, bx, r11, r10, r9, r8, ax, cx, dx, si, di, orig_ax, ip, cs, flags, sp, ss;
+      unsigned long r15, r14, r13, r12, bp, bx, r11, r10, r9, r8, ax, cx, dx, si, di, orig_ax;
+      unsigned long ip, cs, flags, sp, ss;
     };
     struct inactive_task_frame { unsigned long r15, r14, r13, r12, bx, bp, ret_addr; };
-    /* What context_switch leaves on a new task's stack: ret_from_fork finds its function in bx, the data in r12. */
+    /* On a new task's stack: ret_from_fork finds the task's function in bx, its argument in r12. */
     struct fork_frame { struct inactive_task_frame frame; struct pt_regs regs; };
-    /* The 64-bit TSS; named apart from x86_hw_tss, since crash wants all of the exception stacks with that one. */
+    /* The 64-bit TSS; not x86_hw_tss, with which crash wants all exception stacks. */
     struct tss64 {
       u32 reserved1;
       u64 sp0, sp1, sp2;
@@ -260,7 +261,13 @@ export default abi({
       struct thread_struct thread;
     } __aligned(64);
 
-    struct kthread { unsigned long flags; unsigned int cpu; int result; int (*threadfn)(void *); void *data; };
+    struct kthread {
+      unsigned long flags;
+      unsigned int cpu;
+      int result;
+      int (*threadfn)(void *);
+      void *data;
+    };
 
     struct cfs_rq {
       struct load_weight load;
@@ -298,7 +305,12 @@ export default abi({
     } __aligned(64);
 
     struct work_struct { atomic_long_t data; struct list_head entry; void (*func)(struct work_struct *); };
-    struct workqueue_struct { struct list_head list; unsigned int flags; struct worker_pool *pool; char name[24]; };
+    struct workqueue_struct {
+      struct list_head list;
+      unsigned int flags;
+      struct worker_pool *pool;
+      char name[24];
+    };
     struct worker_pool {
       raw_spinlock_t lock;
       int cpu;

@@ -1,6 +1,7 @@
 /**
- * Time: the timekeeper (shadow_timekeeper is what crash reads DATE from), jiffies, and the real-time clock's state.
- * The machine's counter is in nanoseconds since power-on, so cycles and nanoseconds are one: mult 1, shift 0.
+ * Time: the timekeeper (shadow_timekeeper is what crash reads DATE from), jiffies, and the real-time clock's
+ * state. The machine's counter is in nanoseconds since power-on, so cycles and nanoseconds are one: mult 1,
+ * shift 0.
  */
 import { abi } from "./dsl.ts";
 
@@ -65,6 +66,9 @@ export default abi({
     struct clocksource clocksource_tsc;
     u64 last_jiffies_update;
     u64 rtc_time_read;
+    u64 rtc_ready;
+    u64 hwrng_ready;
+    u64 uart_ready;
   `,
   percpu: `
     u64 tsc_read;

@@ -51,7 +51,8 @@ export default abi({
     typedef struct spinlock { struct raw_spinlock rlock; } spinlock_t;
     typedef struct { arch_spinlock_t raw_lock; } rwlock_t;
     struct mutex { atomic_long_t owner; spinlock_t wait_lock; struct list_head wait_list; };
-    struct rw_semaphore { atomic_long_t count; atomic_long_t owner; raw_spinlock_t wait_lock; struct list_head wait_list; };
+    struct rw_semaphore { atomic_long_t count; atomic_long_t owner; raw_spinlock_t wait_lock;
+      struct list_head wait_list; };
     struct rb_node { unsigned long __rb_parent_color; struct rb_node *rb_right; struct rb_node *rb_left; }
       __aligned(8);
     struct rb_root { struct rb_node *rb_node; };

@@ -6,7 +6,7 @@ import { abi } from "./dsl.ts";
 
 export default abi({
   structs: `
-    /* A part of the vmcore file: \`size\` bytes of old memory at \`paddr\` stand at \`offset\` of the file. */
+    /* A part of the vmcore file: size bytes of old memory at paddr stand at offset of the file. */
     struct vmcore {
       struct list_head list;
       unsigned long long paddr;

@@ -1,8 +1,17 @@
 /**
- * Character devices (fs/char_dev.c) and those of memory (drivers/char/mem.c): a device is found by its major number,
- * then its driver's operations take over the open file.
+ * Character devices (fs/char_dev.c) and those of memory (drivers/char/mem.c): a device is found by its major
+ * number, then its driver's operations take over the open file.
  */
-import { CHRDEV_MAJOR_HASH_SIZE, EBUSY, ENOMEM, ENXIO, GFP_KERNEL, MEM_MAJOR, MINORBITS } from "../include/generated/constants";
+import {
+  CHRDEV_MAJOR_HASH_SIZE,
+  EBUSY,
+  EFAULT,
+  ENOMEM,
+  ENXIO,
+  GFP_KERNEL,
+  MEM_MAJOR,
+  MINORBITS,
+} from "../include/generated/constants";
 import { cdev, char_device_struct, file, file_operations, inode } from "../include/generated/structs";
 import { sym } from "../include/generated/symbols";
 import { clear_buf } from "../arch/lib/usercopy";
@@ -51,7 +60,8 @@ export function write_null(filp: file, buf: u64, count: usize, pos: i64): i64 {
 }
 
 export function read_zero(filp: file, buf: u64, count: usize, pos: i64): i64 {
-  return count - clear_buf(buf, count);
+  const done = count - clear_buf(buf, count);
+  return done == 0 && count != 0 ? -EFAULT : done;
 }
 
 export function memory_open(node: inode, filp: file): i32 {

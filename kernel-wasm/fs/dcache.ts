@@ -1,17 +1,25 @@
 /**
- * Names (fs/dcache.c): the tree of dentries. A dentry is found among its parent's children; those of directories here
- * are few. A negative dentry (no inode) says that a name does not exist. A dentry is freed with its last reference
- * when it was dropped from the tree, or when its file system keeps none (d_delete).
+ * Names (fs/dcache.c): the tree of dentries. A dentry is found among its parent's children; those of
+ * directories here are few. A negative dentry (no inode) says that a name does not exist. A dentry is freed
+ * with its last reference when it was dropped from the tree, or when its file system keeps none (d_delete).
  */
 import {
   DCACHE_OP_DELETE,
   DNAME_INLINE_LEN,
   GFP_KERNEL,
 } from "../include/generated/constants";
-import { dentry, inode, qstr, super_block } from "../include/generated/structs";
+import { dentry, inode, super_block } from "../include/generated/structs";
 import { sym } from "../include/generated/symbols";
-import { INIT_LIST_HEAD, hlist_add_head, hlist_del_init, list_add, list_del_init, list_empty, list_is_head } from "../lib/list";
-import { memcmp, strlen } from "../lib/string";
+import {
+  INIT_LIST_HEAD,
+  hlist_add_head,
+  hlist_del_init,
+  list_add,
+  list_del_init,
+  list_empty,
+  list_is_head,
+} from "../lib/list";
+import { memcmp } from "../lib/string";
 import { kfree, kzalloc } from "../mm/slub";
 import { iput } from "./inode";
 
@@ -23,7 +31,10 @@ export function dget(d: dentry): dentry {
 /** full_name_hash's place: the name's hash for debuggers; lookups compare the names themselves. */
 function name_hash(name: usize, len: usize): u32 {
   let hash: u32 = 0;
-  for (let i: usize = 0; i < len; i++) hash = (hash + (load<u8>(name + i) << 4) + (load<u8>(name + i) >> 4)) * 11;
+  for (let i: usize = 0; i < len; i++) {
+    const byte = <u32>load<u8>(name + i);
+    hash = (hash + (byte << 4) + (byte >> 4)) * 11;
+  }
   return hash;
 }
 
@@ -156,10 +167,6 @@ export function simple_empty(d: dentry): bool {
     if (dentry.from_d_child(at).d_inode_va != 0) return false;
   }
   return true;
-}
-
-export function qstr_is(name: qstr, text: usize): bool {
-  return name.len == strlen(text) && memcmp(name.name, text, name.len) == 0;
 }
 
 export function dcache_init(): void {

@@ -1,7 +1,7 @@
 /**
  * execve (fs/exec.c, binfmt_program in the place of binfmt_elf). An executable is a file that begins with
- * "#!program NAME\n"; its bytes are the text of the process, and the machine, which finds them at the program counter,
- * runs the program of that name.
+ * "#!program NAME\n"; its bytes are the text of the process, and the machine, which finds them at the program
+ * counter, runs the program of that name.
  *
  *     00400000  text: the file, private, from the page cache
  *     10000000  heap (brk)
@@ -61,7 +61,10 @@ function strings_size(list: usize, count: i32): u64 {
   return size;
 }
 
-/** Copies the strings upwards from `at`, and a pointer to each to `table`. Where the strings end, or 0: a fault. */
+/**
+ * Copies the strings upwards from `at`, and a pointer to each to `table`. Where the strings end, or 0: a
+ * fault.
+ */
 function put_strings(list: usize, count: i32, at: u64, table: u64, scratch: usize): u64 {
   for (let i = 0; i < count; i++) {
     const text = pa(load<u64>(list + (i << 3)));
@@ -109,7 +112,8 @@ function setup_mm(bprm: linux_binprm): i32 {
     fput(bprm.file);
     return -ENOMEM;
   }
-  bprm.vma = insert_vma(mm, USER_STACK_TOP - USER_STACK_SIZE, USER_STACK_TOP, VM_STACK_FLAGS, changetype<file>(0));
+  const bottom = <u64>USER_STACK_TOP - USER_STACK_SIZE;
+  bprm.vma = insert_vma(mm, bottom, USER_STACK_TOP, VM_STACK_FLAGS, changetype<file>(0));
   if (isnull(bprm.vma)) return -ENOMEM;
   mm.start_code = USER_TEXT;
   mm.end_code = <u64>USER_TEXT + bprm.file.f_inode.i_size;
@@ -182,8 +186,9 @@ function open_exec(filename: usize): file {
 }
 
 /**
- * Replaces the running kernel task's image by the program in `filename`. argv and envp are arrays of kernel pointers
- * that end with NULL. 0: the task is a user task now and must return to the machine; else a negative error.
+ * Replaces the running kernel task's image by the program in `filename`. argv and envp are arrays of kernel
+ * pointers that end with NULL. 0: the task is a user task now and must return to the machine; else a negative
+ * error.
  */
 export function kernel_execve(filename: usize, argv: usize, envp: usize): i32 {
   const filp = open_exec(filename);

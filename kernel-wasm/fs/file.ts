@@ -1,4 +1,7 @@
-/** Descriptor tables (fs/file.c): 64 descriptors in files_struct itself, then tables of twice the size up to the limit. */
+/**
+ * Descriptor tables (fs/file.c): 64 descriptors in files_struct itself, then tables of twice the size up to
+ * the limit.
+ */
 import {
   CLONE_FILES,
   EBADF,

@@ -1,6 +1,6 @@
 /**
- * File systems at boot (init/do_mounts.c, fs/init.c, init/noinitramfs.c): the tree that user space finds, which a
- * distribution's init would build with mount(2), and the console as its first three descriptors.
+ * File systems at boot (init/do_mounts.c, fs/init.c, init/noinitramfs.c): the tree that user space finds,
+ * which a distribution's init would build with mount(2), and the console as its first three descriptors.
  */
 import { MEM_MAJOR, O_RDWR, S_IFCHR, TTYAUX_MAJOR } from "../include/generated/constants";
 import { IS_ERR } from "../include/err";

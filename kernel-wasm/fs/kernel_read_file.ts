@@ -1,12 +1,24 @@
 /** Whole files into kernel memory (fs/kernel_read_file.c). */
-import { EBADF, EFBIG, EINVAL, EIO, ENOMEM, FMODE_READ, GFP_KERNEL, KMALLOC_MAX_SIZE } from "../include/generated/constants";
+import {
+  EBADF,
+  EFBIG,
+  EINVAL,
+  EIO,
+  ENOMEM,
+  FMODE_READ,
+  GFP_KERNEL,
+  KMALLOC_MAX_SIZE,
+} from "../include/generated/constants";
 import { file } from "../include/generated/structs";
 import { kfree, kmalloc } from "../mm/slub";
 import { fget } from "./file";
 import { S_ISREG } from "./inode";
 import { kernel_read } from "./read_write";
 
-/** Reads all of a regular file; the kmalloc'ed buffer's address goes to the pointer member at `to`. Bytes or an error. */
+/**
+ * Reads all of a regular file; the kmalloc'ed buffer's address goes to the pointer member at `to`. Bytes or
+ * an error.
+ */
 export function kernel_read_file(filp: file, to: usize): i64 {
   const node = filp.f_inode;
   if (!S_ISREG(node.i_mode)) return -EINVAL;

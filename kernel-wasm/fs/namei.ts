@@ -1,6 +1,7 @@
 /**
- * From names to files (fs/namei.c): path walk, and what creates, removes and renames names. All names are kernel
- * strings; getname() fetches a user's. A walk's state is a nameidata on the heap, given back by put_nameidata().
+ * From names to files (fs/namei.c): path walk, and what creates, removes and renames names. All names are
+ * kernel strings; getname() fetches a user's. A walk's state is a nameidata on the heap, given back by
+ * put_nameidata().
  */
 import {
   EBUSY,
@@ -47,7 +48,9 @@ import { do_truncate, vfs_open } from "./open";
 const SLASH: u8 = 0x2f;
 const DOT: u8 = 0x2e;
 
-/** A user's string, copied; ERR_PTR(-EFAULT), -ENAMETOOLONG, -ENOENT for an empty one. Free with putname(). */
+/**
+ * A user's string, copied; ERR_PTR(-EFAULT), -ENAMETOOLONG, -ENOENT for an empty one. Free with putname().
+ */
 export function getname(user: u64): usize {
   const name = kmalloc(PATH_MAX, GFP_KERNEL);
   if (!name) return ERR_PTR<usize>(-ENOMEM);
@@ -90,7 +93,9 @@ function follow_dotdot(nd: nameidata): void {
   follow_mounts(p);
 }
 
-/** The dentry of a name in a directory, negative when there is no such file; asks the file system if need be. */
+/**
+ * The dentry of a name in a directory, negative when there is no such file; asks the file system if need be.
+ */
 export function lookup_one(parent: dentry, name: usize, len: usize): dentry {
   if (len > NAME_MAX) return ERR_PTR<dentry>(-ENAMETOOLONG);
   const known = d_lookup(parent, name, len);
@@ -159,8 +164,8 @@ function link_path_walk(nd: nameidata, name: usize): i32 {
 }
 
 /**
- * Walks a path from the task's root or working directory. With LOOKUP_PARENT, path is the directory and `last` the
- * final component, whose bytes stay the caller's. Returns a nameidata or an ERR_PTR.
+ * Walks a path from the task's root or working directory. With LOOKUP_PARENT, path is the directory and
+ * `last` the final component, whose bytes stay the caller's. Returns a nameidata or an ERR_PTR.
  */
 export function kern_path(name: usize, flags: u32): nameidata {
   const nd = changetype<nameidata>(kzalloc(nameidata.SIZE, GFP_KERNEL));
@@ -280,7 +285,10 @@ export function do_mknod(name: usize, mode: u32, dev: u32): i32 {
 }
 
 function remove(nd: nameidata, directory: bool): i32 {
-  if (nd.last_type != LAST_NORM) return directory && nd.last_type == LAST_DOT ? -EINVAL : directory ? -EBUSY : -EISDIR;
+  if (nd.last_type != LAST_NORM) {
+    if (!directory) return -EISDIR;
+    return nd.last_type == LAST_DOT ? -EINVAL : -EBUSY;
+  }
   const d = lookup_last(nd);
   if (IS_ERR(d)) return PTR_ERR(d);
   const node = d.d_inode;

@@ -35,8 +35,8 @@ function do_dentry_open(filp: file): i32 {
     const err = call_indirect<i32>(text_index(filp.f_op.open), node, filp);
     if (err) return err;
   }
-  if (filp.f_mode & FMODE_READ && filp.f_op.read == 0 && filp.f_op.iterate_shared == 0) filp.f_mode &= ~FMODE_READ;
-  if (filp.f_mode & FMODE_WRITE && filp.f_op.write == 0) filp.f_mode &= ~FMODE_WRITE;
+  if (filp.f_op.read == 0 && filp.f_op.iterate_shared == 0) filp.f_mode &= ~FMODE_READ;
+  if (filp.f_op.write == 0) filp.f_mode &= ~FMODE_WRITE;
   if (filp.f_op.llseek == 0) filp.f_mode &= ~FMODE_LSEEK;
   filp.f_flags &= ~(O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC);
   return 0;
@@ -65,11 +65,6 @@ export function nonseekable_open(filp: file): i32 {
 /** Opens by a kernel string, without a descriptor. A file or an ERR_PTR; close with fput(). */
 export function filp_open(name: usize, flags: i32, mode: u32): file {
   return path_openat(name, flags, mode);
-}
-
-export function filp_close(filp: file): i32 {
-  fput(filp);
-  return 0;
 }
 
 /** open(2) by a user's string: a descriptor or a negative error. */

@@ -116,9 +116,13 @@ export function ksys_lseek(fd: u32, offset: i64, whence: i32): i64 {
   return isnull(filp) ? -EBADF : vfs_llseek(filp, offset, whence);
 }
 
-/** Hands the memory that holds the input to the output file, which moves it by DMA. Bytes, 0 when there is none. */
+/**
+ * Hands the memory that holds the input to the output file, which moves it by DMA. Bytes, 0 when there is
+ * none.
+ */
 function copy_extents(from: file, pos_in: i64, to: file, pos_out: i64, len: u64, extents: usize): i64 {
-  const n = call_indirect<i64>(text_index(from.f_op.get_extents), from, pos_in, len, extents, <i32>HOSTFS_EXTENTS_MAX);
+  const get = text_index(from.f_op.get_extents);
+  const n = call_indirect<i64>(get, from, pos_in, len, extents, <i32>HOSTFS_EXTENTS_MAX);
   if (n <= 0) return n;
   return call_indirect<i64>(text_index(to.f_op.write_extents), to, pos_out, extents, <i32>n);
 }
@@ -162,7 +166,14 @@ function copy_file_checks(from: file, pos_in: i64, to: file, pos_out: i64, len: 
 }
 
 /** Copies between regular files, at explicit offsets. Bytes, 0 at the input's end. */
-export function vfs_copy_file_range(from: file, pos_in: i64, to: file, pos_out: i64, len: u64, flags: u32): i64 {
+export function vfs_copy_file_range(
+  from: file,
+  pos_in: i64,
+  to: file,
+  pos_out: i64,
+  len: u64,
+  flags: u32,
+): i64 {
   const count = copy_file_checks(from, pos_in, to, pos_out, len, flags);
   if (count <= 0) return count;
   const scratch = __get_free_page(GFP_KERNEL);
@@ -178,7 +189,14 @@ function get_offset(user: u64, to: usize): bool {
 }
 
 /** Offsets are the files' own, or the user's when given; those move on, and not the files'. */
-export function ksys_copy_file_range(fd_in: u32, off_in: u64, fd_out: u32, off_out: u64, len: u64, flags: u32): i64 {
+export function ksys_copy_file_range(
+  fd_in: u32,
+  off_in: u64,
+  fd_out: u32,
+  off_out: u64,
+  len: u64,
+  flags: u32,
+): i64 {
   const from = fget(fd_in);
   const to = fget(fd_out);
   if (isnull(from) || isnull(to)) return -EBADF;

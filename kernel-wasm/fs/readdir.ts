@@ -1,4 +1,6 @@
-/** getdents64(2) (fs/readdir.c). Directories call dir_emit() for each entry from ctx.pos on, until it says no. */
+/**
+ * getdents64(2) (fs/readdir.c). Directories call dir_emit() for each entry from ctx.pos on, until it says no.
+ */
 import {
   EBADF,
   EFAULT,

@@ -1,6 +1,6 @@
 /**
- * Files whose text a function makes (fs/seq_file.c), whole at the first read and kept until the file is closed or read
- * from its start again: `show(m: seq_file, v: usize): i32` prints with seq_printf().
+ * Files whose text a function makes (fs/seq_file.c), whole at the first read and kept until the file is
+ * closed or read from its start again: `show(m: seq_file, v: usize): i32` prints with seq_printf().
  */
 import { EFAULT, ENOMEM, GFP_KERNEL, PAGE_SIZE } from "../include/generated/constants";
 import { file, inode, mount, seq_file, seq_operations } from "../include/generated/structs";

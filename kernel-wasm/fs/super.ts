@@ -1,6 +1,6 @@
 /**
- * File systems and their superblocks (fs/filesystems.c, fs/super.c). A file system registers a file_system_type whose
- * `mount` makes the superblock, mostly by mount_nodev() with a function that fills it:
+ * File systems and their superblocks (fs/filesystems.c, fs/super.c). A file system registers a
+ * file_system_type whose `mount` makes the superblock, mostly by mount_nodev() with a function that fills it:
  *
  *     fill_super(sb: super_block, data: usize): i32     sets s_magic, s_op, s_d_op, s_root
  */

@@ -2,7 +2,7 @@
  * sysfs (fs/kernfs, fs/sysfs): attributes of the kernel's objects, one value a file.
  *
  *     show(node: kernfs_node, buf: usize): i64                      text into a page, its length
- *     store(node: kernfs_node, buf: usize, count: usize): i64       NUL-terminated text; bytes taken or an error
+ *     store(node: kernfs_node, buf: usize, count: usize): i64       text with NUL; bytes taken or an error
  */
 import {
   EFAULT,
@@ -57,7 +57,13 @@ export function sysfs_create_dir(name: usize, parent: kernfs_node): kernfs_node 
 }
 
 /** A file; `show` and `store` are function addresses, 0 for none. Null when memory is short. */
-export function sysfs_create_file(dir: kernfs_node, name: usize, mode: u32, show: u64, store: u64): kernfs_node {
+export function sysfs_create_file(
+  dir: kernfs_node,
+  name: usize,
+  mode: u32,
+  show: u64,
+  store: u64,
+): kernfs_node {
   const kn = kernfs_new_node(dir, name, S_IFREG | mode);
   if (isnull(kn)) return kn;
   kn.show = show;

@@ -1,14 +1,15 @@
 /**
- * Virtual and physical addresses. Memory holds 64-bit virtual addresses, code computes with 32-bit physical ones:
+ * Virtual and physical addresses. Memory holds 64-bit virtual addresses, code computes with 32-bit physical
+ * ones:
  *
  *     ffff8880_xxxxxxxx  direct map      pa = x
  *     ffffffff_8xxxxxxx  kernel image    pa = x - 0x80000000 + phys_base, within [_text, _end)
  *     ffffea00_xxxxxxxx  vmemmap         pa = vmemmap_phys + x, within the memory map
  *     0                  NULL            0
  *
- * Back, an address in [_text, _end) is an image address, one in the memory map a vmemmap address, the rest direct map,
- * so a list that starts at a symbol also ends there. Any other address (LIST_POISON, ERR_PTR, a damaged pointer) is a
- * page fault, as on hardware: taking its low half would hit valid low memory.
+ * Back, an address in [_text, _end) is an image address, one in the memory map a vmemmap address, the rest
+ * direct map, so a list that starts at a symbol also ends there. Any other address (LIST_POISON, ERR_PTR, a
+ * damaged pointer) is a page fault, as on hardware: taking its low half would hit valid low memory.
  */
 import { sym, DATA_END } from "./generated/symbols";
 
@@ -21,14 +22,17 @@ const VMEMMAP_HI: u32 = 0xffffea00;
 const LINK_LO: u32 = 0x80100000;
 /** Physical address the image is linked for. */
 const LINK_PHYS: usize = 0x100000;
-/** In the 8 bytes before each function of the text, one nop (runtime/link/text.ts): this, then its table index. */
+/**
+ * In the 8 bytes before each function of the text, one nop (runtime/link/text.ts): this, then its table
+ * index.
+ */
 const TEXT_MAGIC: u32 = 0x00841f0f;
 const NOT_IN_TABLE: u32 = 0xffffffff;
 /** #PF error code: an instruction fetch. */
 const PF_INSTR: u32 = 0x10;
 
 /** The addresses off the direct map. */
-function __phys_addr(va: u64): usize {
+@global function __phys_addr(va: u64): usize {
   const hi = <u32>(va >> 32);
   const lo = <u32>va;
   if (hi == IMAGE_HI) {
@@ -64,7 +68,10 @@ function __virt_addr(p: usize): u64 {
   return __virt_addr(p);
 }
 
-/** Table index of the function at a text address, for call_indirect; anything else faults as an instruction fetch. */
+/**
+ * Table index of the function at a text address, for call_indirect; anything else faults as an instruction
+ * fetch.
+ */
 @global function text_index(fn: u64): u32 {
   const at = <u32>fn - LINK_LO + __phys_base + LINK_PHYS;
   const text = sym__stext();

@@ -1,6 +1,6 @@
 /**
- * Errors in pointers (include/linux/err.h): the top 4095 addresses are negated error numbers. No page of memory lies
- * there: the last page of a 4 GiB machine is reserved by the firmware.
+ * Errors in pointers (include/linux/err.h): the top 4095 addresses are negated error numbers. No page of
+ * memory lies there: the last page of a 4 GiB machine is reserved by the firmware.
  */
 @inline
 export function ERR_PTR<T>(error: i32): T {
@@ -15,9 +15,4 @@ export function IS_ERR<T>(p: T): bool {
 @inline
 export function PTR_ERR<T>(p: T): i32 {
   return <i32>changetype<usize>(p);
-}
-
-@inline
-export function IS_ERR_OR_NULL<T>(p: T): bool {
-  return changetype<usize>(p) - 1 >= 0xfffff000;
 }

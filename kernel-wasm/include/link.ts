@@ -1,9 +1,13 @@
 /**
- * What the link step resolves: the image's place, the stack pointer and CPU number (the module's only mutable globals),
- * addresses of functions and of link-made symbols. Everything here is global: kernel code uses it without an import.
+ * What the link step resolves: the image's place, the stack pointer and CPU number (the module's only mutable
+ * globals), addresses of functions and of link-made symbols. Everything here is global: kernel code uses it
+ * without an import.
  */
 
-/** Physical address of the image's data; every symbol of the layout is `__base + N`, every C string `__base - K`. */
+/**
+ * Physical address of the image's data; every symbol of the layout is `__base + N`, every C string `__base -
+ * K`.
+ */
 @global @external("env", "__base") declare const __base: usize;
 /** Physical minus link address of the image, as Linux's phys_base: 0 for a kernel loaded at 1 MiB. */
 @global @external("env", "__phys_base") declare const __phys_base: usize;

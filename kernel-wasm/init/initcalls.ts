@@ -1,6 +1,6 @@
 /**
- * Initcalls: what Linux's linker collects by level, in one list. They run in this order, each once; the probes of
- * slow hardware are handed to workers and overtake each other.
+ * Initcalls: what Linux's linker collects by level, in one list. They run in this order, each once; the
+ * probes of slow hardware are handed to workers and overtake each other.
  */
 import {
   CONFIG_KEXEC_CORE,
@@ -80,7 +80,8 @@ export function do_one_initcall(call: initcall): i32 {
   const start = ktime_get();
   const result = call_indirect<i32>(text_index(call.fn));
   printk_level(
-    LOGLEVEL_DEBUG, c`initcall %pS returned %d after %lld usecs\n`, call.fn, result, (ktime_get() - start) / 1000,
+    LOGLEVEL_DEBUG, c`initcall %pS returned %d after %lld usecs\n`, call.fn, result,
+    (ktime_get() - start) / 1000,
   );
   return result;
 }

@@ -1,8 +1,8 @@
 /**
- * The initramfs (init/initramfs.c): a newc cpio archive in memory, unpacked into rootfs. A bad archive is an error that
- * the log names; what was unpacked before it stays, as in Linux.
+ * The initramfs (init/initramfs.c): a newc cpio archive in memory, unpacked into rootfs. A bad archive is an
+ * error that the log names; what was unpacked before it stays, as in Linux.
  *
- *     "070701" ino mode uid gid nlink mtime filesize major minor rmajor rminor namesize check    8 hex digits each
+ *     "070701" ino mode uid gid nlink mtime filesize major minor rmajor rminor namesize check   8 hex digits
  *     name, NUL, to a multiple of 4; data, to a multiple of 4; ... a record named TRAILER!!! ends it
  */
 import {

@@ -1,6 +1,6 @@
 /**
- * The kernel's start (init/main.c): start_kernel() on the boot stack, until it becomes the idle task; kernel_init(),
- * task 1, which finishes the boot and becomes the init program; kthreadd, task 2.
+ * The kernel's start (init/main.c): start_kernel() on the boot stack, until it becomes the idle task;
+ * kernel_init(), task 1, which finishes the boot and becomes the init program; kthreadd, task 2.
  *
  * kernel_init starts over whenever it had to sleep, so what it has finished stands in kernel_init_step.
  */
@@ -90,7 +90,10 @@ export function start_kernel(): void {
   rest_init();
 }
 
-/** Starts tasks 1 and 2; then this becomes the idle task. Task 1 waits for kthreadd_done, so both exist by then. */
+/**
+ * Starts tasks 1 and 2; then this becomes the idle task. Task 1 waits for kthreadd_done, so both exist by
+ * then.
+ */
 function rest_init(): void {
   init_completion(sym.kthreadd_done);
   const error = kernel_thread(fnptr(kernel_init), 0, CLONE_FS);
@@ -129,7 +132,9 @@ function run_init_process(filename: usize): i32 {
 
 function try_to_run_init_process(filename: usize): i32 {
   const error = run_init_process(filename);
-  if (error && error != -ENOENT) pr_err(c`Starting init: %s exists but couldn't execute it (error %d)\n`, filename, error);
+  if (error && error != -ENOENT) {
+    pr_err(c`Starting init: %s exists but couldn't execute it (error %d)\n`, filename, error);
+  }
   return error;
 }
 
@@ -156,7 +161,8 @@ export function kernel_init(unused: usize): i32 {
   if (!try_to_run_init_process(c`/sbin/init`) || !try_to_run_init_process(c`/etc/init`) ||
     !try_to_run_init_process(c`/bin/init`) || !try_to_run_init_process(c`/bin/sh`)) return 0;
   panic(
-    c`No working init found.  Try passing init= option to kernel. See Linux Documentation/admin-guide/init.rst for guidance.`,
+    c`%s%s`, c`No working init found.  Try passing init= option to kernel. `,
+    c`See Linux Documentation/admin-guide/init.rst for guidance.`,
   );
   return error;
 }

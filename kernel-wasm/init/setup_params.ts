@@ -1,6 +1,6 @@
 /**
- * The boot parameters this kernel knows: Linux's early_param() and __setup() (collected from all over its sources by
- * the linker; here they are this list), and its core_param()s. What nobody knows goes to init.
+ * The boot parameters this kernel knows: Linux's early_param() and __setup() (collected from all over its
+ * sources by the linker; here they are this list), and its core_param()s. What nobody knows goes to init.
  */
 import {
   COMMAND_LINE_SIZE,
@@ -19,7 +19,7 @@ import { simple_strtol, simple_strtoul, strchr, strcmp, strlcat, strlen, strncmp
 import { parameq, parse_args } from "../kernel/params";
 import { console_setup } from "../kernel/printk/console";
 import { panic } from "../kernel/panic";
-import { pr_info, pr_notice, set_console_loglevel } from "../kernel/printk/printk";
+import { pr_info, pr_notice, pr_warn, set_console_loglevel } from "../kernel/printk/printk";
 import { setup_elfcorehdr } from "../kernel/crash_dump";
 
 /** envp_init starts with HOME and TERM. */
@@ -52,6 +52,7 @@ export function setup_params_init(): void {
   add(c`init=`, fnptr(init_setup), false);
   add(c`rdinit=`, fnptr(rdinit_setup), false);
   add(c`reset_devices`, fnptr(set_reset_devices), false);
+  add(c`irqpoll`, fnptr(irqpoll_setup), false);
   add(c`sysrq_always_enabled`, fnptr(sysrq_always_enabled_setup), false);
 }
 
@@ -138,6 +139,17 @@ function set_reset_devices(value: usize): i32 {
   return 1;
 }
 
+/**
+ * Devices complete in their doorbells, so no handler can miss an interrupt; the mode is kept where tools
+ * look.
+ */
+function irqpoll_setup(value: usize): i32 {
+  sym.irqfixup = 2;
+  pr_warn(c`Misrouted IRQ fixup and polling support enabled\n`);
+  pr_warn(c`This may significantly impact system performance\n`);
+  return 1;
+}
+
 function sysrq_always_enabled_setup(value: usize): i32 {
   sym.sysrq_always_enabled = 1;
   pr_info(c`sysrq: sysrq always enabled.\n`);
@@ -168,7 +180,8 @@ function switched_on(value: usize): bool {
 function do_early_param(name: usize, value: usize): i32 {
   for (let i = 0; i < sym.nr_setup_params; i++) {
     const param = sym.setup_params[i];
-    if (param.early && parameq(name, param.str) && call_indirect<i32>(text_index(param.setup_func), value) != 0) {
+    if (!param.early || !parameq(name, param.str)) continue;
+    if (call_indirect<i32>(text_index(param.setup_func), value) != 0) {
       pr_notice(c`Malformed early option '%s'\n`, name);
     }
   }

@@ -16,8 +16,8 @@ export function async_init(): void {
 }
 
 /**
- * Calls `func(data: usize, cookie: u64): void` from a worker. Without memory for the entry it is called at once, as in
- * Linux. Returns the cookie.
+ * Calls `func(data: usize, cookie: u64): void` from a worker. Without memory for the entry it is called at
+ * once, as in Linux. Returns the cookie.
  */
 export function async_schedule(func: u64, data: usize): u64 {
   const entry = changetype<async_entry>(kzalloc(async_entry.SIZE, GFP_KERNEL));

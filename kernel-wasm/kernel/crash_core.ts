@@ -1,7 +1,7 @@
 /**
- * What a crashed kernel leaves in ELF notes (kernel/crash_core.c, kernel/vmcore_info.c): VMCOREINFO, the text by which
- * tools read the dump, and a note of registers for each CPU. The elfcorehdr of a loaded capture image points at both by
- * physical address, so they are written in place and never move.
+ * What a crashed kernel leaves in ELF notes (kernel/crash_core.c, kernel/vmcore_info.c): VMCOREINFO, the text
+ * by which tools read the dump, and a note of registers for each CPU. The elfcorehdr of a loaded capture
+ * image points at both by physical address, so they are written in place and never move.
  */
 import {
   CRASH_CORE_NOTE_HEAD_BYTES,
@@ -97,7 +97,9 @@ export function crash_save_vmcoreinfo_init(): i32 {
   memory.fill(sym.vmcoreinfo_note, 0, VMCOREINFO_NOTE_SIZE);
   vmcoreinfo_append_str(c`OSRELEASE=%s\n`, sym.init_uts_ns.name.release);
   vmcoreinfo_append_str(c`BUILD-ID=`, 0);
-  for (let i: usize = 0; i < BUILD_ID_SIZE; i++) vmcoreinfo_append_str(c`%02x`, load<u8>(sym.vmlinux_build_id + i));
+  for (let i: usize = 0; i < BUILD_ID_SIZE; i++) {
+    vmcoreinfo_append_str(c`%02x`, load<u8>(sym.vmlinux_build_id + i));
+  }
   vmcoreinfo_append_str(c`\n`, 0);
   vmcoreinfo_layout();
   update_vmcoreinfo_note();
@@ -128,13 +130,15 @@ export function crash_notes_memory_init(): i32 {
 export function crash_save_cpu(regs: pt_regs, cpu: u32, task: task_struct): void {
   if (cpu >= sym.nr_cpu_ids) return;
   const buf = percpu.addr_of_crash_note_buf(cpu);
-  const prstatus = changetype<elf_prstatus>(append_elf_note_header(buf, c`CORE`, NT_PRSTATUS, elf_prstatus.SIZE));
-  memory.fill(changetype<usize>(prstatus), 0, elf_prstatus.SIZE);
+  const desc = append_elf_note_header(buf, c`CORE`, NT_PRSTATUS, elf_prstatus.SIZE);
+  const prstatus = changetype<elf_prstatus>(desc);
+  memory.fill(desc, 0, elf_prstatus.SIZE);
   prstatus.common.pr_pid = task.pid;
-  // pt_regs are the first words of user_regs_struct; segment bases are the task's, selectors 0 as in 64-bit mode.
+  // pt_regs are the first words of user_regs_struct; segment bases are the task's, selectors 0 as in 64-bit
+  // mode.
   const reg = prstatus.pr_reg;
   memory.copy(changetype<usize>(reg), changetype<usize>(regs), pt_regs.SIZE);
   reg.fs_base = task.thread.fsbase;
   reg.gs_base = task.thread.gsbase;
-  final_note(changetype<usize>(prstatus) + elf_prstatus.SIZE);
+  final_note(desc + elf_prstatus.SIZE);
 }

@@ -1,6 +1,6 @@
 /**
- * The capture kernel's knowledge of the crashed one (kernel/crash_dump.c, include/linux/crash_dump.h): where its ELF core
- * headers are, and how its memory is read.
+ * The capture kernel's knowledge of the crashed one (kernel/crash_dump.c, include/linux/crash_dump.h): where
+ * its ELF core headers are, and how its memory is read.
  */
 import { CONFIG_CRASH_DUMP, EFAULT, EINVAL } from "../include/generated/constants";
 import { sym } from "../include/generated/symbols";
@@ -37,7 +37,9 @@ export function is_vmcore_usable(): bool {
   return is_kdump_kernel() && sym.elfcorehdr_addr != ELFCORE_ADDR_ERR;
 }
 
-/** 0 when [paddr, paddr + len) is memory that can be read, else -EFAULT. Damaged headers may name any address. */
+/**
+ * 0 when [paddr, paddr + len) is memory that can be read, else -EFAULT. Damaged headers may name any address.
+ */
 export function oldmem_check(paddr: u64, len: u64): i32 {
   const top = <u64>(<u32>memory.size()) << 16;
   return paddr <= top && len <= top - paddr ? 0 : -EFAULT;

@@ -1,7 +1,8 @@
 /**
- * crashkernel=: what the parameter asks for (parse_crashkernel, kernel/crash_reserve.c) and the region it gets
- * (reserve_crashkernel). The region leaves memblock before the page allocator sees it, and stands as "Crash kernel" in
- * /proc/iomem. Linux aligns it to 16 MiB; here it is 64 KiB (CRASH_ALIGN), so that small machines have one.
+ * crashkernel=: what the parameter asks for (parse_crashkernel, kernel/crash_reserve.c) and the region it
+ * gets (reserve_crashkernel). The region leaves memblock before the page allocator sees it, and stands as
+ * "Crash kernel" in /proc/iomem. Linux aligns it to 16 MiB; here it is 64 KiB (CRASH_ALIGN), so that small
+ * machines have one.
  */
 import {
   CRASH_ADDR_HIGH_MAX,
@@ -54,7 +55,10 @@ function memory_value_expected(): i32 {
   return -EINVAL;
 }
 
-/** start-[end]:size[,...][@offset]: the first range that holds the system's memory decides, later ones are not read. */
+/**
+ * start-[end]:size[,...][@offset]: the first range that holds the system's memory decides, later ones are not
+ * read.
+ */
 function parse_crashkernel_mem(system_ram: u64): i32 {
   const param = sym.crashkernel;
   // Firmware takes some memory for itself: rounding by 128 MiB puts a machine of 1G into the range "1G-".
@@ -179,11 +183,15 @@ function __parse_crashkernel(cmdline: usize, system_ram: u64, suffix: usize, low
   if (suffix != 0) return parse_crashkernel_suffix(suffix, low);
   const first_colon = strchr(value, COLON);
   const first_space = strchr(value, SPACE);
-  if (first_colon != 0 && (first_space == 0 || first_colon < first_space)) return parse_crashkernel_mem(system_ram);
+  if (first_colon != 0 && (first_space == 0 || first_colon < first_space)) {
+    return parse_crashkernel_mem(system_ram);
+  }
   return parse_crashkernel_simple();
 }
 
-/** Reads the command line into sym.crashkernel. 0, -ENOENT (no crashkernel=) or -EINVAL: nothing to reserve. */
+/**
+ * Reads the command line into sym.crashkernel. 0, -ENOENT (no crashkernel=) or -EINVAL: nothing to reserve.
+ */
 export function parse_crashkernel(cmdline: usize, system_ram: u64): i32 {
   const param = sym.crashkernel;
   memory.fill(changetype<usize>(param), 0, crashkernel_param.SIZE);
@@ -211,7 +219,8 @@ function reserve_crashkernel_low(low_size: u64): i32 {
     pr_warn(c`cannot allocate crashkernel low memory (size:0x%llx).\n`, low_size);
     return -ENOMEM;
   }
-  pr_info(c`crashkernel low memory reserved: 0x%08llx - 0x%08llx (%lld MB)\n`, base, base + low_size, low_size >> 20);
+  const text = c`crashkernel low memory reserved: 0x%08llx - 0x%08llx (%lld MB)\n`;
+  pr_info(text, base, base + low_size, low_size >> 20);
   crash_resource(sym.crashk_low_res, base, low_size);
   return 0;
 }

@@ -1,6 +1,6 @@
 /**
- * New tasks (kernel/fork.c). Only kernel threads are born so far; init becomes a user task by execve. A kernel stack is
- * zeroed before use: what an earlier task left there would look like frames to a debugger.
+ * New tasks (kernel/fork.c). Only kernel threads are born so far; init becomes a user task by execve. A
+ * kernel stack is zeroed before use: what an earlier task left there would look like frames to a debugger.
  */
 import {
   CLONE_FILES,
@@ -66,8 +66,9 @@ export function fork_init(): void {
 }
 
 export function proc_caches_init(): void {
-  sym.sighand_cachep = kmem_cache_create(c`sighand_cache`, sighand_struct.SIZE, 0, SLAB_HWCACHE_ALIGN | SLAB_PANIC, 0);
-  sym.mm_cachep = kmem_cache_create(c`mm_struct`, mm_struct.SIZE, 0, SLAB_HWCACHE_ALIGN | SLAB_PANIC, 0);
+  const flags = SLAB_HWCACHE_ALIGN | SLAB_PANIC;
+  sym.sighand_cachep = kmem_cache_create(c`sighand_cache`, sighand_struct.SIZE, 0, flags, 0);
+  sym.mm_cachep = kmem_cache_create(c`mm_struct`, mm_struct.SIZE, 0, flags, 0);
   sym.vm_area_cachep = kmem_cache_create(c`vm_area_struct`, vm_area_struct.SIZE, 0, SLAB_PANIC, 0);
 }
 
@@ -93,11 +94,6 @@ function dup_task_struct(orig: task_struct): task_struct {
   p.cpus_ptr = p.cpus_mask;
   p.usage.refs.counter = 2;
   return p;
-}
-
-export function get_task_struct(t: task_struct): task_struct {
-  t.usage.refs.counter += 1;
-  return t;
 }
 
 export function put_task_struct(t: task_struct): void {
@@ -193,8 +189,8 @@ function attach_task(p: task_struct, number: pid): void {
 }
 
 /**
- * A new kernel thread that will run `fn(arg)`, not started. `parent` is its father in the process tree. Returns an
- * ERR_PTR when memory or numbers are short.
+ * A new kernel thread that will run `fn(arg)`, not started. `parent` is its father in the process tree.
+ * Returns an ERR_PTR when memory or numbers are short.
  */
 export function copy_process(flags: u32, fn: u64, arg: u64, parent: task_struct): task_struct {
   const curr = get_current();
@@ -254,7 +250,8 @@ export function kernel_thread(fn: u64, arg: usize, flags: u32): i32 {
 }
 
 /** What kthreadd's children share with it. Kernel threads handle no signal, so one sighand does for all. */
-export const KTHREAD_CLONE_FLAGS: u32 = CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_VM | CLONE_UNTRACED | SIGCHLD;
+export const KTHREAD_CLONE_FLAGS: u32 =
+  CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_VM | CLONE_UNTRACED | SIGCHLD;
 
 
 /** An empty address space with page tables, one user; null when memory is short. */

@@ -1,6 +1,7 @@
 /**
- * The first task (init/init_task.c): what Linux initialises statically. setup_init_task() makes the running code, on
- * the boot CPU's stack behind _end, init_task; it is called before anything that asks for the current task.
+ * The first task (init/init_task.c): what Linux initialises statically. setup_init_task() makes the running
+ * code, on the boot CPU's stack behind _end, init_task; it is called before anything that asks for the
+ * current task.
  */
 import {
   CONFIG_NR_CPUS,
@@ -147,7 +148,10 @@ export function setup_init_task(): void {
   set_task_stack_end_magic(t);
 }
 
-/** The boot CPU is there: its number, masks, and the TSS that holds its kernel stack (boot_cpu_init, cpu_init). */
+/**
+ * The boot CPU is there: its number, masks, and the TSS that holds its kernel stack (boot_cpu_init,
+ * cpu_init).
+ */
 export function boot_cpu_init(): void {
   const bit = <u64>1 << get_cpu();
   sym.__cpu_online_mask.bits[0] |= bit;

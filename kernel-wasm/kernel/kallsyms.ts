@@ -1,7 +1,8 @@
 /**
- * Names of text addresses (kernel/kallsyms.c). The link step writes Linux's compressed tables into .rodata: sorted
- * offsets from kallsyms_relative_base, names as token strings with a marker every 256 names. The symbol's type letter
- * is the first character of the expanded name. Nothing here needs scratch memory: names go straight into the output.
+ * Names of text addresses (kernel/kallsyms.c). The link step writes Linux's compressed tables into .rodata:
+ * sorted offsets from kallsyms_relative_base, names as token strings with a marker every 256 names. The
+ * symbol's type letter is the first character of the expanded name. Nothing here needs scratch memory: names
+ * go straight into the output.
  */
 export const SYMBOL_OFFSET: u32 = 1;
 export const SYMBOL_NAME_ONLY: u32 = 0;
@@ -67,11 +68,11 @@ function symbol_size(index: u32): u64 {
     const next = kallsyms_sym_address(i);
     if (next > start) return next - start;
   }
-  return va(sym__end()) - start;
+  return va(sym__etext()) - start;
 }
 
 function is_kernel_address(address: u64): bool {
-  return num_syms() != 0 && address >= 0xffffffff80000000 && address < va(sym__end());
+  return num_syms() != 0 && address >= 0xffffffff80000000 && address < va(sym__etext());
 }
 
 function put_hex(at: usize, end: usize, value: u64): usize {
@@ -105,31 +106,6 @@ export function sprint_symbol(at: usize, end: usize, address: u64, kind: u32): u
   if (kind == SYMBOL_NAME_ONLY) return at;
   at = put_prefixed(at, end, 43, address - kallsyms_sym_address(index));
   return put_prefixed(at, end, 47, symbol_size(index));
-}
-
-/** The address of a symbol by name, or 0. */
-export function kallsyms_lookup_name(name: usize): u64 {
-  const count = num_syms();
-  let at = sym_kallsyms_names();
-  for (let i: u32 = 0; i < count; i++) {
-    if (name_is(at, name)) return kallsyms_sym_address(i);
-    at += (load<u8>(at) as usize) + 1;
-  }
-  return 0;
-}
-
-function name_is(compressed: usize, name: usize): bool {
-  const tokens = load<u8>(compressed++) as u32;
-  let letter = true;
-  for (let i: u32 = 0; i < tokens; i++) {
-    const index = sym_kallsyms_token_index() + ((load<u8>(compressed + i) as usize) << 1);
-    let token = sym_kallsyms_token_table() + (load<u16>(index) as usize);
-    for (let ch: u32 = load<u8>(token); ch; ch = load<u8>(++token)) {
-      if (!letter && load<u8>(name++) != ch) return false;
-      letter = false;
-    }
-  }
-  return load<u8>(name) == 0;
 }
 
 /** Where the symbol starts that contains the address; 0 outside of the kernel's text. */

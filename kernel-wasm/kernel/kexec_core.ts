@@ -1,9 +1,10 @@
 /**
- * kexec's core (kernel/kexec_core.c): the lock, the image and its segments in the crash region, and the way into the
- * loaded kernel at a crash.
+ * kexec's core (kernel/kexec_core.c): the lock, the image and its segments in the crash region, and the way
+ * into the loaded kernel at a crash.
  *
- * A crash image's segments are copied to their final addresses when it is loaded; at the crash nothing is allocated,
- * copied or waited for. The lock is only ever tried: a load that holds it at the crash means no dump, never a deadlock.
+ * A crash image's segments are copied to their final addresses when it is loaded; at the crash nothing is
+ * allocated, copied or waited for. The lock is only ever tried: a load that holds it at the crash means no
+ * dump, never a deadlock.
  */
 import {
   CONFIG_KEXEC_CORE,
@@ -60,8 +61,8 @@ export function kexec_should_crash(task: task_struct, in_interrupt: bool): bool 
 }
 
 /**
- * Leaves for the capture kernel when an image is loaded, else returns. `regs` (a pt_regs, or 0: the caller's own) go into
- * this CPU's note.
+ * Leaves for the capture kernel when an image is loaded, else returns. `regs` (a pt_regs, or 0: the caller's
+ * own) go into this CPU's note.
  */
 export function __crash_kexec(regs: usize): void {
   if (!CONFIG_KEXEC_CORE) return;
@@ -125,7 +126,8 @@ export function sanity_check_segment_list(image: kimage): i32 {
   if (image.type != KEXEC_TYPE_CRASH) return 0;
   for (let i: usize = 0; i < nr_segments; i++) {
     const segment = image.segment[i];
-    if (segment.mem < sym.crashk_res.start || segment_end(segment) - 1 > sym.crashk_res.end) return -EADDRNOTAVAIL;
+    if (segment.mem < sym.crashk_res.start) return -EADDRNOTAVAIL;
+    if (segment_end(segment) - 1 > sym.crashk_res.end) return -EADDRNOTAVAIL;
   }
   return 0;
 }
@@ -153,8 +155,8 @@ export function kimage_destination_at(image: kimage, start: u64, end: u64): i32 
 }
 
 /**
- * `1 << order` pages of the crash region that no segment uses: for code and data that must survive the crash but are no
- * part of the image. The search goes on behind the last ones. Null when there is no hole left.
+ * `1 << order` pages of the crash region that no segment uses: for code and data that must survive the crash
+ * but are no part of the image. The search goes on behind the last ones. Null when there is no hole left.
  */
 export function kimage_alloc_crash_control_pages(image: kimage, order: u32): page {
   const size: u64 = <u64>PAGE_SIZE << order;

@@ -1,6 +1,7 @@
 /**
- * kexec_file_load(2) (kernel/kexec_file.c): reads kernel and initrd from files, lets the image's loader place its segments
- * in the crash region, hashes them for purgatory and copies them there. Checks and errors stand in Linux's order.
+ * kexec_file_load(2) (kernel/kexec_file.c): reads kernel and initrd from files, lets the image's loader place
+ * its segments in the crash region, hashes them for purgatory and copies them there. Checks and errors stand
+ * in Linux's order.
  */
 import {
   EADDRNOTAVAIL,
@@ -59,30 +60,11 @@ function locate_mem_hole_top_down(start: u64, end: u64, kbuf: kexec_buf): bool {
   return false;
 }
 
-/** Lowest place. */
-function locate_mem_hole_bottom_up(start: u64, end: u64, kbuf: kexec_buf): bool {
-  const mask = kbuf.buf_align - 1;
-  let at = (max(start, kbuf.buf_min) + mask) & ~mask;
-  while (at + kbuf.memsz - 1 <= end) {
-    const taken = kimage_destination_at(kbuf.image, at, at + kbuf.memsz - 1);
-    if (taken < 0) {
-      kbuf.mem = at;
-      return true;
-    }
-    const segment = kbuf.image.segment[taken];
-    at = (segment.mem + segment.memsz + mask) & ~mask;
-  }
-  return false;
-}
-
 /** A place in the crash region for kbuf.memsz bytes, into kbuf.mem; -EADDRNOTAVAIL when there is none. */
 function kexec_locate_mem_hole(kbuf: kexec_buf): i32 {
   const region = sym.crashk_res;
   if (region.end == 0 || region.end - region.start + 1 < kbuf.memsz) return -EADDRNOTAVAIL;
-  const found = kbuf.top_down
-    ? locate_mem_hole_top_down(region.start, region.end, kbuf)
-    : locate_mem_hole_bottom_up(region.start, region.end, kbuf);
-  return found ? 0 : -EADDRNOTAVAIL;
+  return locate_mem_hole_top_down(region.start, region.end, kbuf) ? 0 : -EADDRNOTAVAIL;
 }
 
 /** Finds a place for a buffer and makes it the image's next segment. */
@@ -157,12 +139,16 @@ function kimage_file_prepare_segments(
   return image_load(image);
 }
 
-/** Digest and list of all segments but two: purgatory carries the digest, and the backup is filled behind the check. */
+/**
+ * Digest and list of all segments but two: purgatory carries the digest, and the backup is filled behind the
+ * check.
+ */
 function kexec_calculate_store_digests(image: kimage): i32 {
   const zeros = get_zeroed_page(GFP_KERNEL);
   if (zeros == 0) return -ENOMEM;
   const purgatory = image.purgatory_info;
   const info = changetype<purgatory_info>(purgatory.purgatory_buf + <usize>purgatory.params_offset);
+  memory.fill(changetype<usize>(info), 0, purgatory_info.SIZE);
   const state = sym.kexec_digest_state;
   sha256_init(state);
   let regions: usize = 0;
@@ -241,7 +227,13 @@ function kexec_file_replace(kernel_fd: i32, initrd_fd: i32, cmdline_len: u64, cm
   return 0;
 }
 
-function __do_sys_kexec_file_load(kernel_fd: i32, initrd_fd: i32, cmdline_len: u64, cmdline: u64, flags: u64): i64 {
+function __do_sys_kexec_file_load(
+  kernel_fd: i32,
+  initrd_fd: i32,
+  cmdline_len: u64,
+  cmdline: u64,
+  flags: u64,
+): i64 {
   // Every task is root's, with all capabilities: only the sysctl can forbid it.
   if (sym.kexec_load_disabled != 0) return -EPERM;
   if ((flags & KEXEC_FILE_FLAGS) != flags) return -EINVAL;

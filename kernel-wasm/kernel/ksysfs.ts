@@ -2,7 +2,7 @@
  * /sys/kernel (kernel/ksysfs.c): what of it concerns kdump.
  *
  *     kexec_loaded kexec_crash_loaded   0444  0 or 1
- *     kexec_crash_size                  0644  bytes; writing a smaller number gives the rest back to the system
+ *     kexec_crash_size                  0644  bytes; a smaller number gives the rest back to the system
  *     vmcoreinfo                        0444  physical address and size (hex) of the note
  */
 import { EINVAL, VMCOREINFO_NOTE_SIZE } from "../include/generated/constants";
@@ -45,7 +45,8 @@ export function ksysfs_init(): i32 {
   const dir = sym.kernel_kobj;
   sysfs_create_file(dir, c`kexec_loaded`, 0o444, fnptr(kexec_loaded_show), 0);
   sysfs_create_file(dir, c`kexec_crash_loaded`, 0o444, fnptr(kexec_crash_loaded_show), 0);
-  sysfs_create_file(dir, c`kexec_crash_size`, 0o644, fnptr(kexec_crash_size_show), fnptr(kexec_crash_size_store));
+  const store = fnptr(kexec_crash_size_store);
+  sysfs_create_file(dir, c`kexec_crash_size`, 0o644, fnptr(kexec_crash_size_show), store);
   sysfs_create_file(dir, c`vmcoreinfo`, 0o444, fnptr(vmcoreinfo_show), 0);
   return 0;
 }

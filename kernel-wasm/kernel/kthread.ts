@@ -1,7 +1,7 @@
 /**
- * Kernel threads (kernel/kthread.c). A thread's function runs once for each time that the thread is woken, from its
- * start, and ends by sleeping or by returning, which ends the thread. Since a creator cannot wait here (it would start
- * over), it forks in kthreadd's name instead of asking kthreadd to.
+ * Kernel threads (kernel/kthread.c). A thread's function runs once for each time that the thread is woken,
+ * from its start, and ends by sleeping or by returning, which ends the thread. Since a creator cannot wait
+ * here (it would start over), it forks in kthreadd's name instead of asking kthreadd to.
  */
 import {
   GFP_KERNEL,
@@ -26,13 +26,17 @@ export function kthread(self: usize): i32 {
   return 0;
 }
 
-@inline
-export function to_kthread(t: task_struct): kthread_info {
-  return changetype<kthread_info>(t.set_child_tid);
-}
-
-/** A thread that will run `threadfn(data)` when it is woken; its name is formatted. ERR_PTR when memory is short. */
-export function kthread_create(threadfn: u64, data: usize, namefmt: usize, a0: u64 = 0, a1: u64 = 0): task_struct {
+/**
+ * A thread that will run `threadfn(data)` when it is woken; its name is formatted. ERR_PTR when memory is
+ * short.
+ */
+export function kthread_create(
+  threadfn: u64,
+  data: usize,
+  namefmt: usize,
+  a0: u64 = 0,
+  a1: u64 = 0,
+): task_struct {
   const info = changetype<kthread_info>(kzalloc(kthread_info.SIZE, GFP_KERNEL));
   if (isnull(info)) return ERR_PTR<task_struct>(-ENOMEM);
   info.threadfn = threadfn;
@@ -48,7 +52,13 @@ export function kthread_create(threadfn: u64, data: usize, namefmt: usize, a0: u
   return p;
 }
 
-export function kthread_run(threadfn: u64, data: usize, namefmt: usize, a0: u64 = 0, a1: u64 = 0): task_struct {
+export function kthread_run(
+  threadfn: u64,
+  data: usize,
+  namefmt: usize,
+  a0: u64 = 0,
+  a1: u64 = 0,
+): task_struct {
   const p = kthread_create(threadfn, data, namefmt, a0, a1);
   if (!IS_ERR(p)) wake_up_process(p);
   return p;

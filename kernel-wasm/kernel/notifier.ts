@@ -8,8 +8,8 @@ import { atomic_notifier_head, notifier_block } from "../include/generated/struc
 
 export function atomic_notifier_chain_register(head: atomic_notifier_head, block: notifier_block): void {
   for (let at = head.head; !isnull(at); at = at.next) {
-    const twice = at == block;
-    if (WARN(twice, c`kernel/notifier.ts`, 14, c`notifier callback %ps already registered\n`, block.notifier_call)) return;
+    const text = c`notifier callback %ps already registered\n`;
+    if (WARN(at == block, c`kernel/notifier.ts`, 13, text, block.notifier_call)) return;
   }
   if (isnull(head.head) || block.priority > head.head.priority) {
     block.next = head.head;

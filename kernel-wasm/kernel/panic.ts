@@ -9,7 +9,7 @@
  *     oops_in_progress    > 0 while an oops or panic prints
  *     die_counter         oopses so far; exec_summary_regs  registers of the first of them
  *     prb                 the log;  __log_buf, clear_seq
- *     runqueues.curr      the task that ran on each CPU; its stack holds panic <- ... and the registers at the trap
+ *     runqueues.curr      the task of each CPU; its stack holds panic <- ... and the trap's registers
  *     bug_record          per CPU: file and line of the last BUG()
  *     crash_notes         per CPU: NT_PRSTATUS of the crash, once __crash_kexec has run
  */
@@ -67,8 +67,8 @@ function panic_try_start(): bool {
 }
 
 /**
- * Halts the system, and starts the capture kernel when one is loaded. Never returns. The message takes up to four
- * arguments, see lib/vsprintf.
+ * Halts the system, and starts the capture kernel when one is loaded. Never returns. The message takes up to
+ * four arguments, see lib/vsprintf.
  */
 export function panic(fmt: usize, a0: u64 = 0, a1: u64 = 0, a2: u64 = 0, a3: u64 = 0): void {
   const post_notifiers = sym.crash_kexec_post_notifiers;
@@ -116,20 +116,8 @@ function panic_blink(step_ms: i64): void {
   mdelay(PANIC_TIMER_STEP);
 }
 
-/** NMI's panic: like panic, but a CPU that is in one already goes on with it. `regs`: where the NMI hit. */
-export function nmi_panic(regs: usize, msg: usize): void {
-  const cpu = get_cpu() as i32;
-  const old = atomic.cmpxchg<i32>(sym.addr_of_panic_cpu(), PANIC_CPU_INVALID, cpu);
-  if (old == PANIC_CPU_INVALID) panic(c`%s`, msg);
-  else if (old != cpu) for (;;) hw_hlt();
-}
-
 export function test_taint(flag: u32): bool {
   return ((sym.tainted_mask >> flag) & 1) != 0;
-}
-
-export function get_taint(): u64 {
-  return sym.tainted_mask;
 }
 
 export function add_taint(flag: u32): void {
@@ -157,7 +145,8 @@ export function print_tainted(): usize {
 export function __warn(file: usize, line: i32, caller: u64, fmt: usize, arg: u64): void {
   const current = this_cpu.current_task;
   pr_warn(c`------------[ cut here ]------------\n`);
-  pr_warn(c`WARNING: CPU: %d PID: %d at %s:%d %pS\n`, get_cpu(), isnull(current) ? 0 : current.pid, file, line, caller);
+  const pid = isnull(current) ? 0 : current.pid;
+  pr_warn(c`WARNING: CPU: %d PID: %d at %s:%d %pS\n`, get_cpu(), pid, file, line, caller);
   if (fmt) pr_warn(fmt, arg);
   pr_warn(c`Modules linked in:\n`);
   if (sym.panic_on_warn) {

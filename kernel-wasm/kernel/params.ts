@@ -1,6 +1,7 @@
 /**
- * The kernel command line (kernel/params.c, lib/cmdline.c): parse_args cuts it into `name[=value]` words, quotes kept
- * together, and hands each to a callback `(name: usize, value: usize) => i32`; value is 0 when there is no `=`.
+ * The kernel command line (kernel/params.c, lib/cmdline.c): parse_args cuts it into `name[=value]` words,
+ * quotes kept together, and hands each to a callback `(name: usize, value: usize) => i32`; value is 0 when
+ * there is no `=`.
  */
 import { isspace } from "../lib/ctype";
 

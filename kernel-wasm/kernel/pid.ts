@@ -44,11 +44,6 @@ export function alloc_pid(): pid {
   return p;
 }
 
-export function get_pid(p: pid): pid {
-  p.count.refs.counter += 1;
-  return p;
-}
-
 export function put_pid(p: pid): void {
   p.count.refs.counter -= 1;
   if (p.count.refs.counter == 0) kfree(changetype<usize>(p));

@@ -1,6 +1,6 @@
 /**
- * Ending the machine's run (kernel/reboot.c, arch/x86/kernel/reboot.c): restart, halt, power off, and reboot(2).
- * None of the machine_ functions returns.
+ * Ending the machine's run (kernel/reboot.c, arch/x86/kernel/reboot.c): restart, halt, power off, and
+ * reboot(2). None of the machine_ functions returns.
  */
 import {
   EINVAL,

@@ -1,6 +1,6 @@
 /**
- * The resource tree (kernel/resource.c): who owns which physical addresses; /proc/iomem shows iomem_resource. Siblings
- * are sorted by address and do not overlap.
+ * The resource tree (kernel/resource.c): who owns which physical addresses; /proc/iomem shows iomem_resource.
+ * Siblings are sorted by address and do not overlap.
  */
 import { EBUSY, EINVAL, IORESOURCE_IO, IORESOURCE_MEM } from "../include/generated/constants";
 import { resource } from "../include/generated/structs";
@@ -75,7 +75,10 @@ function find_parent(root: resource, at: resource): resource {
   return parent;
 }
 
-/** Enters a resource at its place in the tree: inside what holds it, around what it holds. 0 or -EBUSY, -EINVAL. */
+/**
+ * Enters a resource at its place in the tree: inside what holds it, around what it holds. 0 or -EBUSY,
+ * -EINVAL.
+ */
 export function insert_resource(root: resource, at: resource): i32 {
   if (at.end < at.start || at.start < root.start || at.end > root.end) return -EINVAL;
   const parent = find_parent(root, at);
@@ -149,14 +152,4 @@ export function resource_depth(at: resource): u32 {
   let depth: u32 = 0;
   for (let r = at.parent; !isnull(r) && !isnull(r.parent); r = r.parent) depth++;
   return depth;
-}
-
-/** First resource with these flags (and `desc`, unless 0) that touches [start, end]; null when there is none. */
-export function find_next_iomem_res(start: u64, end: u64, flags: u64, desc: u64): resource {
-  for (let r = sym.iomem_resource.child; !isnull(r); r = next_resource(r)) {
-    if (r.start > end) break;
-    if (r.end < start || (r.flags & flags) != flags || (desc && r.desc != desc)) continue;
-    return r;
-  }
-  return changetype<resource>(NONE);
 }

@@ -1,9 +1,9 @@
 /**
- * Time (kernel/time/timekeeping.c, tick-sched.c): the clock source, jiffies, wall-clock time. The machine's counter
- * counts nanoseconds since power-on. There is no tick interrupt: whoever enters the kernel brings jiffies and the
- * timekeeper up to date (tick_do_update_jiffies64).
+ * Time (kernel/time/timekeeping.c, tick-sched.c): the clock source, jiffies, wall-clock time. The machine's
+ * counter counts nanoseconds since power-on. There is no tick interrupt: whoever enters the kernel brings
+ * jiffies and the timekeeper up to date (tick_do_update_jiffies64).
  */
-import { CONFIG_HZ, NSEC_PER_SEC, TICK_NSEC } from "../include/generated/constants";
+import { NSEC_PER_SEC, TICK_NSEC } from "../include/generated/constants";
 import { timekeeper } from "../include/generated/structs";
 import { percpu, sym, this_cpu } from "../include/generated/symbols";
 import { read_persistent_clock64 } from "../drivers/rtc/rtc";
@@ -103,9 +103,4 @@ export function ndelay(nsecs: u64): void {
 
 export function mdelay(msecs: u32): void {
   ndelay((msecs as u64) * 1000000);
-}
-
-
-export function jiffies_to_msecs(jiffies: u64): u64 {
-  return jiffies * (1000 / CONFIG_HZ);
 }

@@ -1,10 +1,16 @@
 /**
- * Work queues (kernel/workqueue.c). A worker is a kernel thread that takes work items until there is none, then sleeps
- * idle. An item goes to an idle worker of its own, if there is one, so that the scheduler decides which item is first;
- * the pool's worklist holds what is left. An item whose function sleeps starts over: the worker keeps it as
- * current_work.
+ * Work queues (kernel/workqueue.c). A worker is a kernel thread that takes work items until there is none,
+ * then sleeps idle. An item goes to an idle worker of its own, if there is one, so that the scheduler decides
+ * which item is first; the pool's worklist holds what is left. An item whose function sleeps starts over: the
+ * worker keeps it as current_work.
  */
-import { GFP_KERNEL, PF_WQ_WORKER, TASK_IDLE, UNBOUND_WORKERS } from "../include/generated/constants";
+import {
+  CONFIG_BASE_SMALL,
+  GFP_KERNEL,
+  PF_WQ_WORKER,
+  TASK_IDLE,
+  UNBOUND_WORKERS,
+} from "../include/generated/constants";
 import { list_head, work_struct, worker, worker_pool, workqueue_struct } from "../include/generated/structs";
 import { sym } from "../include/generated/symbols";
 import { IS_ERR } from "../include/err";
@@ -48,7 +54,8 @@ export function workqueue_init_early(): void {
   INIT_LIST_HEAD(sym.workqueues);
   init_worker_pool(sym.cpu_worker_pool, 0, 0);
   init_worker_pool(sym.unbound_pool, -1, <i32>sym.nr_cpu_ids * 2);
-  sym.system_wq = alloc_workqueue(c`events`, 0, sym.cpu_worker_pool);
+  // A small kernel saves the stack of a worker that has next to nothing to do.
+  sym.system_wq = alloc_workqueue(c`events`, 0, CONFIG_BASE_SMALL ? sym.unbound_pool : sym.cpu_worker_pool);
   sym.system_unbound_wq = alloc_workqueue(c`events_unbound`, WQ_UNBOUND, sym.unbound_pool);
 }
 
@@ -72,11 +79,12 @@ function create_worker(pool: worker_pool): void {
   w.task = task;
   list_add_tail(w.node, pool.workers);
   pool.nr_workers += 1;
+  worker_enter_idle(w);
   wake_up_process(task);
 }
 
 export function workqueue_init(): void {
-  create_worker(sym.cpu_worker_pool);
+  if (!CONFIG_BASE_SMALL) create_worker(sym.cpu_worker_pool);
   for (let i = 0; i < UNBOUND_WORKERS; i++) create_worker(sym.unbound_pool);
 }
 

@@ -1,4 +1,6 @@
-/** Bitmaps: arrays of u64 words at a physical address, bit N in word N / 64 (include/linux/bitmap.h, find.h). */
+/**
+ * Bitmaps: arrays of u64 words at a physical address, bit N in word N / 64 (include/linux/bitmap.h, find.h).
+ */
 
 @inline export function test_bit(nr: usize, map: usize): bool {
   return (load<u8>(map + (nr >> 3)) & (<u8>1 << <u8>(nr & 7))) != 0;

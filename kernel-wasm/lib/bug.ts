@@ -1,7 +1,7 @@
 /**
- * BUG() and WARN() (lib/bug.c, asm-generic/bug.h). Linux finds file and line in __bug_table by the address of the ud2;
- * here BUG() leaves them in a per-CPU record and then traps as ud2 does, so the invalid opcode handler reports it the
- * same way. Linux's bare `unreachable` without a record is an invalid opcode, no BUG.
+ * BUG() and WARN() (lib/bug.c, asm-generic/bug.h). Linux finds file and line in __bug_table by the address of
+ * the ud2; here BUG() leaves them in a per-CPU record and then traps as ud2 does, so the invalid opcode
+ * handler reports it the same way. Linux's bare `unreachable` without a record is an invalid opcode, no BUG.
  *
  *     if (page.pfn > max_pfn) BUG(c`mm/page_alloc.c`, 1234);
  */

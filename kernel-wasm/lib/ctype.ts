@@ -8,14 +8,6 @@ export function isspace(c: u32): bool {
   return c == 32 || c - 9 < 5;
 }
 
-export function isprint(c: u32): bool {
-  return c - 32 < 95;
-}
-
-export function isalpha(c: u32): bool {
-  return (c | 32) - 97 < 26;
-}
-
 export function tolower(c: u32): u32 {
   return c - 65 < 26 ? c + 32 : c;
 }

@@ -1,6 +1,20 @@
-/** IDs that name objects (lib/idr.c), on an XArray whose mark 0 shows where IDs are free. Pointers are physical here. */
+/**
+ * IDs that name objects (lib/idr.c), on an XArray whose mark 0 shows where IDs are free. Pointers are
+ * physical here.
+ */
 import { find_next_bit } from "./bitmap";
-import { xa_erase, xa_find, xa_free_marks, xa_init_flags, xa_is_node, xa_load, xa_max_index, xa_root_has_free, xa_store, xa_to_node } from "./xarray";
+import {
+  xa_erase,
+  xa_find,
+  xa_free_marks,
+  xa_init_flags,
+  xa_is_node,
+  xa_load,
+  xa_max_index,
+  xa_root_has_free,
+  xa_store,
+  xa_to_node,
+} from "./xarray";
 import { EINVAL, ENOSPC, IDR_RT_MARKER, XA_CHUNK_MASK, XA_CHUNK_SIZE } from "../include/generated/constants";
 import { idr } from "../include/generated/structs";
 

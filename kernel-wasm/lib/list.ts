@@ -1,6 +1,6 @@
 /**
- * Linux's doubly linked lists (include/linux/list.h) and hash lists. The links in memory are virtual addresses; they are
- * passed on as they are, so that a list costs one translation a link.
+ * Linux's doubly linked lists (include/linux/list.h) and hash lists. The links in memory are virtual
+ * addresses; they are passed on as they are, so that a list costs one translation a link.
  */
 import { LIST_POISON1, LIST_POISON2 } from "../include/generated/constants";
 import { hlist_head, hlist_node, list_head } from "../include/generated/structs";
@@ -60,11 +60,6 @@ export function list_move_tail(entry: list_head, head: list_head): void {
 /** `entry` takes the place of `old`, whose links stay as they were. */
 export function list_replace(old: list_head, entry: list_head): void {
   __list_add(entry, old.prev_va, old.next_va);
-}
-
-export function list_replace_init(old: list_head, entry: list_head): void {
-  list_replace(old, entry);
-  INIT_LIST_HEAD(old);
 }
 
 /** Two entries change places, also when they are neighbours or on different lists. */
@@ -127,7 +122,8 @@ export function hlist_add_head(node: hlist_node, head: hlist_head): void {
 
 export function hlist_del(node: hlist_node): void {
   const next = node.next;
-  // pprev is the address of the pointer that leads here: a head's `first` or a node's `next`, both at offset 0.
+  // pprev is the address of the pointer that leads here: a head's `first` or a node's `next`, both at offset
+  // 0.
   changetype<hlist_head>(pa(node.pprev_va)).first_va = node.next_va;
   if (!isnull(next)) next.pprev_va = node.pprev_va;
   node.next_va = LIST_POISON1;

@@ -1,6 +1,6 @@
 /**
- * Random numbers for the kernel (drivers/char/random.c's interface): a xoshiro128** generator per CPU, seeded from the
- * machine's random source. With a machine seed all of it is reproducible.
+ * Random numbers for the kernel (drivers/char/random.c's interface): a xoshiro128** generator per CPU, seeded
+ * from the machine's random source. With a machine seed all of it is reproducible.
  */
 import { this_cpu } from "../include/generated/symbols";
 
@@ -34,15 +34,7 @@ export function get_random_u32(): u32 {
   return result;
 }
 
-export function get_random_u64(): u64 {
-  return ((get_random_u32() as u64) << 32) | (get_random_u32() as u64);
-}
-
 /** Uniform in [0, ceiling). */
 export function get_random_u32_below(ceiling: u32): u32 {
   return (((get_random_u32() as u64) * (ceiling as u64)) >> 32) as u32;
-}
-
-export function get_random_bytes(buf: usize, size: u32): void {
-  for (let i: u32 = 0; i < size; i++) store<u8>(buf + i, get_random_u32() as u8);
 }

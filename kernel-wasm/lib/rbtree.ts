@@ -1,6 +1,7 @@
 /**
- * Red-black trees (include/linux/rbtree.h): a node's first word is its parent's virtual address with the colour in bit 0
- * (1 is black). The caller finds the place, links the node there (rb_link_node) and has the tree coloured.
+ * Red-black trees (include/linux/rbtree.h): a node's first word is its parent's virtual address with the
+ * colour in bit 0 (1 is black). The caller finds the place, links the node there (rb_link_node) and has the
+ * tree coloured.
  */
 import { rb_node, rb_root, rb_root_cached } from "../include/generated/structs";
 

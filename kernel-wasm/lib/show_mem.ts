@@ -16,9 +16,11 @@ export function show_mem(): void {
     present += zone.present_pages;
     managed += zone.managed_pages.counter;
     printk(
-      c`Node %d %s free:%lukB min:%lukB low:%lukB high:%lukB present:%lukB managed:%lukB\n`, node.node_id, zone.name,
+      c`Node %d %s free:%lukB min:%lukB low:%lukB high:%lukB present:%lukB managed:%lukB\n`,
+      node.node_id, zone.name,
       (zone.vm_stat[NR_FREE_PAGES].counter as u64) << PAGE_KB_SHIFT, zone._watermark[0] << PAGE_KB_SHIFT,
-      zone._watermark[1] << PAGE_KB_SHIFT, zone._watermark[2] << PAGE_KB_SHIFT, zone.present_pages << PAGE_KB_SHIFT,
+      zone._watermark[1] << PAGE_KB_SHIFT, zone._watermark[2] << PAGE_KB_SHIFT,
+      zone.present_pages << PAGE_KB_SHIFT,
       (zone.managed_pages.counter as u64) << PAGE_KB_SHIFT,
     );
     printk(c`Node %d %s: `, node.node_id, zone.name);

@@ -1,7 +1,7 @@
 /**
- * Linux's lib/string.c and the number parsers of lib/vsprintf.c, lib/cmdline.c and lib/kstrtox.c, over NUL-terminated
- * ASCII at physical addresses. An `endp` is the address of a `char *` in memory, which gets the virtual address of the
- * first character not read; 0 when nobody asks.
+ * Linux's lib/string.c and the number parsers of lib/vsprintf.c, lib/cmdline.c and lib/kstrtox.c, over NUL-
+ * terminated ASCII at physical addresses. An `endp` is the address of a `char *` in memory, which gets the
+ * virtual address of the first character not read; 0 when nobody asks.
  */
 import { digit_value, isspace, tolower } from "./ctype";
 import { EINVAL, ERANGE } from "../include/generated/constants";

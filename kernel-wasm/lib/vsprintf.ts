@@ -1,10 +1,10 @@
 /**
- * Formatting (lib/vsprintf.c): vsnprintf and its wrappers. Up to ten arguments travel as u64
- * parameters, in wasm locals, so that formatting needs no scratch memory and nests freely (printk inside printk, a
- * trap inside either). Nothing here writes outside [buf, buf + size).
+ * Formatting (lib/vsprintf.c): vsnprintf and its wrappers. Up to ten arguments travel as u64 parameters, in
+ * wasm locals, so that formatting needs no scratch memory and nests freely (printk inside printk, a trap
+ * inside either). Nothing here writes outside [buf, buf + size).
  *
- * Arguments: integers widened to 64 bits (the conversion's length modifier narrows them again); `%s` a physical
- * address; `%p` and `%px` a virtual address; `%pS`, `%ps`, `%pB` a text address.
+ * Arguments: integers widened to 64 bits (the conversion's length modifier narrows them again); `%s` a
+ * physical address; `%p` and `%px` a virtual address; `%pS`, `%ps`, `%pB` a text address.
  */
 import { isdigit } from "./ctype";
 import { sprint_symbol, SYMBOL_BUILD_BACKTRACE, SYMBOL_NAME_ONLY, SYMBOL_OFFSET } from "../kernel/kallsyms";
@@ -101,8 +101,8 @@ function narrow(value: u64, size: u32, signed: bool): u64 {
 }
 
 /**
- * Formats into buf and ends the text with NUL when size > 0. Returns the length that the whole text has, without the
- * NUL, whether it fitted or not; (0, 0, ...) only measures.
+ * Formats into buf and ends the text with NUL when size > 0. Returns the length that the whole text has,
+ * without the NUL, whether it fitted or not; (0, 0, ...) only measures.
  */
 export function vsnprintf(
   buf: usize, size: u32, fmt: usize,

@@ -1,7 +1,7 @@
 /**
- * The XArray (lib/xarray.c): a tree of 64-slot nodes from index to entry. An entry is a pointer's virtual address (bits
- * 0 and 1 clear) or a value (bit 0 set); inner nodes are marked by bit 1. In an IDR's array (ROOT_IS_IDR) mark 0 says
- * where free indexes are, which lib/idr.ts searches.
+ * The XArray (lib/xarray.c): a tree of 64-slot nodes from index to entry. An entry is a pointer's virtual
+ * address (bits 0 and 1 clear) or a value (bit 0 set); inner nodes are marked by bit 1. In an IDR's array
+ * (ROOT_IS_IDR) mark 0 says where free indexes are, which lib/idr.ts searches.
  */
 import { bitmap_set, find_next_bit, __clear_bit, __set_bit } from "./bitmap";
 import { kmem_cache_alloc, kmem_cache_create, kmem_cache_free } from "../mm/slub";
@@ -237,5 +237,6 @@ export function xa_find(xa: xarray, from: u64): u64 {
 
 /** The cache of nodes; needs the slab allocator and comes before the first xa_store. */
 export function radix_tree_init(): void {
-  sym.radix_tree_node_cachep = kmem_cache_create(c`radix_tree_node`, <u32>xa_node.SIZE, 0, SLAB_NODE_FLAGS, 0);
+  const size = <u32>xa_node.SIZE;
+  sym.radix_tree_node_cachep = kmem_cache_create(c`radix_tree_node`, size, 0, SLAB_NODE_FLAGS, 0);
 }

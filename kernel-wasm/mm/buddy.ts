@@ -1,7 +1,7 @@
 /**
- * The buddy system of a zone: free blocks of 2^order pages on lists by order and migrate type, and the counts that go
- * with them (mm/page_alloc.c). A free block's head has page type buddy and its order in `private`; NR_FREE_PAGES is
- * exact at every moment.
+ * The buddy system of a zone: free blocks of 2^order pages on lists by order and migrate type, and the counts
+ * that go with them (mm/page_alloc.c). A free block's head has page type buddy and its order in `private`;
+ * NR_FREE_PAGES is exact at every moment.
  */
 import {
   MAX_ORDER,
@@ -67,8 +67,17 @@ function buddy_merge_likely(z: zone, pfn: usize, order: u32): bool {
   return page_is_buddy(z, combined ^ (<usize>2 << order), order + 1);
 }
 
-/** Puts a block back, joined with its free buddies. `to_tail`: memory that boot hands over, to be used last. */
-export function __free_one_page(p: page, at_pfn: usize, z: zone, at_order: u32, migratetype: i32, to_tail: bool): void {
+/**
+ * Puts a block back, joined with its free buddies. `to_tail`: memory that boot hands over, to be used last.
+ */
+export function __free_one_page(
+  p: page,
+  at_pfn: usize,
+  z: zone,
+  at_order: u32,
+  migratetype: i32,
+  to_tail: bool,
+): void {
   let pfn = at_pfn;
   let order = at_order;
   mod_zone_page_state(z, NR_FREE_PAGES, <i64>1 << order);
@@ -190,7 +199,9 @@ function __rmqueue_fallback(z: zone, order: u32, start_type: i32): bool {
 /** A free block of exactly 2^order pages off the lists, or null. */
 export function __rmqueue(z: zone, order: u32, migratetype: i32): page {
   let p = __rmqueue_smallest(z, order, migratetype);
-  while (isnull(p) && __rmqueue_fallback(z, order, migratetype)) p = __rmqueue_smallest(z, order, migratetype);
+  while (isnull(p) && __rmqueue_fallback(z, order, migratetype)) {
+    p = __rmqueue_smallest(z, order, migratetype);
+  }
   if (!isnull(p)) mod_zone_page_state(z, NR_FREE_PAGES, -(<i64>1 << order));
   return p;
 }
@@ -207,8 +218,9 @@ export function zone_has_block(z: zone, order: u32, migratetype: i32): bool {
 }
 
 /**
- * Walks a zone's lists: every block marked, aligned, linked both ways and counted. Returns 0, or a number that says which
- * of these is broken (1 page type, 2 order, 3 alignment, 4 link, 5 nr_free, 6 NR_FREE_PAGES, 7 a buddy left unmerged).
+ * Walks a zone's lists: every block marked, aligned, linked both ways and counted. Returns 0, or a number
+ * that says which of these is broken (1 page type, 2 order, 3 alignment, 4 link, 5 nr_free, 6 NR_FREE_PAGES,
+ * 7 a buddy left unmerged).
  */
 export function check_zone(z: zone): i32 {
   let pages: u64 = 0;

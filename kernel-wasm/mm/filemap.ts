@@ -1,6 +1,6 @@
 /**
- * The page cache (mm/filemap.c): a file's pages by index in its address_space. For file systems that live in it alone
- * (ramfs), a page that is not there is a hole, which reads as zeros and is made by a write.
+ * The page cache (mm/filemap.c): a file's pages by index in its address_space. For file systems that live in
+ * it alone (ramfs), a page that is not there is a hole, which reads as zeros and is made by a write.
  */
 import {
   EFAULT,
@@ -124,7 +124,13 @@ export function generic_file_write(filp: file, buf: u64, count: usize, pos: i64)
 }
 
 /** Physical extents of cached pages, one a page; stops at a hole. For copies by DMA. */
-export function generic_file_get_extents(filp: file, pos: i64, len: u64, extents: usize, max_extents: i32): i64 {
+export function generic_file_get_extents(
+  filp: file,
+  pos: i64,
+  len: u64,
+  extents: usize,
+  max_extents: i32,
+): i64 {
   const node = filp.f_inode;
   const end = min<i64>(pos + len, node.i_size);
   let n = 0;

@@ -1,10 +1,11 @@
 /**
- * kmalloc (mm/slab_common.c, slub.c): caches of 8 to 8192 bytes, whole pages beyond that. Addresses are physical; an
- * allocation of 0 bytes gives ZERO_SIZE_PTR, which may be freed but not used.
+ * kmalloc (mm/slab_common.c, slub.c): caches of 8 to 8192 bytes, whole pages beyond that. Addresses are
+ * physical; an allocation of 0 bytes gives ZERO_SIZE_PTR, which may be freed but not used.
  */
 import {
   ARCH_KMALLOC_MINALIGN,
   KMALLOC_MAX_CACHE_SIZE,
+  KMALLOC_MIN_SIZE,
   KMALLOC_SHIFT_HIGH,
   KMALLOC_SHIFT_LOW,
   NR_SLAB_UNRECLAIMABLE_B,
@@ -23,11 +24,11 @@ import { mod_node_page_state } from "./vmstat";
 
 const ZERO_SIZE_PTR: usize = 16;
 
-/** 96 and 192 sit in the two indexes below the smallest power of two. */
+/** 96 and 192 sit in two indexes below the smallest power of two; a kernel of larger minimum has no 96. */
 function kmalloc_index(size: usize): u32 {
-  if (size > 64 && size <= 96) return 1;
+  if (KMALLOC_MIN_SIZE <= 32 && size > 64 && size <= 96) return 1;
   if (size > 128 && size <= 192) return 2;
-  return size <= 8 ? KMALLOC_SHIFT_LOW : 32 - clz<u32>(<u32>size - 1);
+  return size <= KMALLOC_MIN_SIZE ? KMALLOC_SHIFT_LOW : 32 - clz<u32>(<u32>size - 1);
 }
 
 function kmalloc_name(index: u32): usize {
@@ -63,14 +64,14 @@ function kmalloc_name(index: u32): usize {
 
 function create_kmalloc_cache(index: u32, size: u32): void {
   // Powers of two are aligned to themselves.
-  const align: u32 = index < KMALLOC_SHIFT_LOW ? ARCH_KMALLOC_MINALIGN : max<u32>(ARCH_KMALLOC_MINALIGN, size);
+  const align = index < KMALLOC_SHIFT_LOW ? ARCH_KMALLOC_MINALIGN : max<u32>(ARCH_KMALLOC_MINALIGN, size);
   sym.kmalloc_caches[index] = kmem_cache_create(kmalloc_name(index), size, align, SLAB_HWCACHE_ALIGN, 0);
 }
 
 export function create_kmalloc_caches(): void {
   for (let index: u32 = KMALLOC_SHIFT_LOW; index <= KMALLOC_SHIFT_HIGH; index++) {
     create_kmalloc_cache(index, 1 << index);
-    if (index == 6) create_kmalloc_cache(1, 96);
+    if (index == 6 && KMALLOC_MIN_SIZE <= 32) create_kmalloc_cache(1, 96);
     if (index == 7) create_kmalloc_cache(2, 192);
   }
 }

@@ -1,6 +1,7 @@
 /**
- * memblock: the allocator before the page allocator (mm/memblock.c). Two sorted tables of physical ranges, `memory` and
- * `reserved`; what is in the first and not in the second is free. Addresses and sizes are u64 bytes.
+ * memblock: the allocator before the page allocator (mm/memblock.c). Two sorted tables of physical ranges,
+ * `memory` and `reserved`; what is in the first and not in the second is free. Addresses and sizes are u64
+ * bytes.
  */
 import { memblock_region, memblock_type } from "../include/generated/structs";
 import { sym } from "../include/generated/symbols";
@@ -160,32 +161,6 @@ export function memblock_end_of_DRAM(): u64 {
   return r.base + r.size;
 }
 
-function overlaps(type: memblock_type, base: u64, size: u64): bool {
-  for (let i: u64 = 0; i < type.cnt; i++) {
-    const r = region(type, i);
-    if (r.base < base + size && base < r.base + r.size) return true;
-  }
-  return false;
-}
-
-@inline export function memblock_is_region_reserved(base: u64, size: u64): bool {
-  return overlaps(sym.memblock.reserved, base, size);
-}
-
-@inline export function memblock_is_memory(addr: u64): bool {
-  return overlaps(sym.memblock.memory, addr, 1);
-}
-
-/** Whether all of a range is memory. */
-export function memblock_is_region_memory(base: u64, size: u64): bool {
-  const type = sym.memblock.memory;
-  for (let i: u64 = 0; i < type.cnt; i++) {
-    const r = region(type, i);
-    if (r.base <= base && base + size <= r.base + r.size) return true;
-  }
-  return false;
-}
-
 /** Hands memory in whole pages out to the allocator instead of odd ends. */
 export function memblock_trim_memory(align: u64): void {
   const type = sym.memblock.memory;
@@ -207,8 +182,8 @@ export function memblock_trim_memory(align: u64): void {
 }
 
 /**
- * The next free range (in `memory`, not in `reserved`) at or above `from`: for_each_free_mem_range without its state.
- * Returns its start, u64.MAX_VALUE when there is none; free_range_end(start) has its end.
+ * The next free range (in `memory`, not in `reserved`) at or above `from`: for_each_free_mem_range without
+ * its state. Returns its start, u64.MAX_VALUE when there is none; free_range_end(start) has its end.
  */
 export function next_free_range(from: u64): u64 {
   const memory_type = sym.memblock.memory;
@@ -287,10 +262,6 @@ export function memblock_alloc_or_panic(size: usize, align: usize): usize {
 
 @inline export function memblock_set_bottom_up(enable: bool): void {
   sym.memblock.bottom_up = enable;
-}
-
-@inline export function memblock_set_current_limit(limit: u64): void {
-  sym.memblock.current_limit = limit;
 }
 
 /** Bytes in [start, end) that are free now. */

@@ -1,36 +1,20 @@
-/** What the system has and uses: the numbers of sysinfo(2) and /proc/meminfo (si_meminfo, si_mem_available). */
+/** What /proc/meminfo adds up: pages on LRU lists, and what a new program could get (si_mem_available). */
 import {
   LRU_ACTIVE_FILE,
   LRU_INACTIVE_FILE,
   MAX_NR_ZONES,
   NR_INACTIVE_ANON,
   NR_KERNEL_MISC_RECLAIMABLE,
-  NR_SHMEM,
   NR_SLAB_RECLAIMABLE_B,
-  PAGE_SIZE,
   WMARK_LOW,
 } from "../include/generated/constants";
-import { sysinfo } from "../include/generated/structs";
 import { sym } from "../include/generated/symbols";
 import { NODE_DATA } from "./page";
-import { global_node_page_state_pages, nr_free_pages, totalram_pages } from "./vmstat";
+import { global_node_page_state_pages, nr_free_pages } from "./vmstat";
 
 /** Pages on one LRU list. */
 @inline export function lru_pages(lru: i32): u64 {
   return global_node_page_state_pages(NR_INACTIVE_ANON + lru);
-}
-
-/** Memory in pages; there is no swap and no high memory. */
-export function si_meminfo(val: sysinfo): void {
-  val.totalram = totalram_pages();
-  val.sharedram = global_node_page_state_pages(NR_SHMEM);
-  val.freeram = nr_free_pages();
-  val.bufferram = 0;
-  val.totalswap = 0;
-  val.freeswap = 0;
-  val.totalhigh = 0;
-  val.freehigh = 0;
-  val.mem_unit = PAGE_SIZE;
 }
 
 /** Pages that a new program could get without swapping: free, and half of what could be reclaimed. */
@@ -40,9 +24,8 @@ export function si_mem_available(): u64 {
   let available = <i64>nr_free_pages() - <i64>sym.totalreserve_pages;
   const file = <i64>(lru_pages(LRU_ACTIVE_FILE) + lru_pages(LRU_INACTIVE_FILE));
   available += file - min(file / 2, low);
-  const slab = <i64>(
-    global_node_page_state_pages(NR_SLAB_RECLAIMABLE_B) + global_node_page_state_pages(NR_KERNEL_MISC_RECLAIMABLE)
-  );
+  const misc = global_node_page_state_pages(NR_KERNEL_MISC_RECLAIMABLE);
+  const slab = <i64>(global_node_page_state_pages(NR_SLAB_RECLAIMABLE_B) + misc);
   available += slab - min(slab / 2, low);
   return <u64>max<i64>(available, 0);
 }

@@ -1,6 +1,7 @@
 /**
- * From page frame numbers and addresses to struct page and back (include/asm-generic/memory_model.h). The memory map is
- * one run of struct pages; its virtual form is vmemmap + 64 * pfn, its physical form vmemmap_phys + 64 * pfn.
+ * From page frame numbers and addresses to struct page and back (include/asm-generic/memory_model.h). The
+ * memory map is one run of struct pages; its virtual form is vmemmap + 64 * pfn, its physical form
+ * vmemmap_phys + 64 * pfn.
  */
 import { PAGE_SHIFT } from "../include/generated/constants";
 import { page } from "../include/generated/structs";

@@ -1,9 +1,9 @@
 /**
- * The node, its zones and their struct pages (free_area_init and what it calls, mm/page_alloc.c in 5.15), zone lists,
- * watermarks, and the line that tells what memory there is.
+ * The node, its zones and their struct pages (free_area_init and what it calls, mm/page_alloc.c in 5.15),
+ * zone lists, watermarks, and the line that tells what memory there is.
  */
 import {
-  MAX_DMA_PFN,
+  CONFIG_CRASH_DUMP,
   MAX_NR_ZONES,
   MAX_ORDER,
   MIGRATE_TYPES,
@@ -14,16 +14,16 @@ import {
   PAGEBLOCK_ORDER,
   PAGE_SHIFT,
   PG_reserved,
+  THREAD_SIZE,
   WMARK_HIGH,
   WMARK_LOW,
   WMARK_MIN,
   ZONELIST_FALLBACK,
   ZONELIST_NOFALLBACK,
-  ZONE_DMA,
-  ZONE_DMA32,
   ZONE_MOVABLE,
   ZONE_NORMAL,
 } from "../include/generated/constants";
+import { kernel_image_size } from "../arch/mm/init";
 import { page, pglist_data } from "../include/generated/structs";
 import { BSS_START, sym } from "../include/generated/symbols";
 import { INIT_LIST_HEAD } from "../lib/list";
@@ -35,8 +35,9 @@ import {
   memblock_start_of_DRAM,
   region,
 } from "./memblock";
-import { NODE_DATA, page_flags_of, page_mapcount_reset, page_to_pfn, pfn_to_page, set_page_count, set_page_flag } from "./page";
-import { memblock_free_all } from "./page_alloc";
+import { NODE_DATA, page_to_pfn } from "./page";
+import { init_page_range, zone_of_pfn } from "./page_init";
+import { free_reserved_area, memblock_free_all } from "./page_alloc";
 import { init_pageblocks } from "./pageblock";
 import { shuffle_free_memory } from "./shuffle";
 import { nr_free_pages, totalram_pages } from "./vmstat";
@@ -149,35 +150,26 @@ function free_area_init_zone(node: pglist_data, i: usize): void {
   node.nr_zones = <i32>i + 1;
 }
 
-@inline function zone_of_pfn(pfn: usize): usize {
-  return pfn < MAX_DMA_PFN ? ZONE_DMA : ZONE_DMA32;
-}
-
-/** Every struct page: in use once, unmapped, in no list; those without memory behind them are reserved. */
+/** Reserves every page, those without memory behind them too; memblock_free_all gives back what is free. */
 function memmap_init(): void {
   const first = page_to_pfn(changetype<page>(<usize>sym.mem_map_start_phys));
-  const end = first + (<usize>(sym.mem_map_end_phys - sym.mem_map_start_phys) / page.SIZE);
-  for (let pfn = first; pfn < end; pfn++) {
-    const p = pfn_to_page(pfn);
-    p.flags = page_flags_of(zone_of_pfn(pfn), 0);
-    set_page_count(p, 1);
-    page_mapcount_reset(p);
-    INIT_LIST_HEAD(p.lru);
-  }
+  const end = first + <usize>(sym.mem_map_end_phys - sym.mem_map_start_phys) / page.SIZE;
+  init_page_range(first, end, (<u64>1) << PG_reserved, 1);
   const memory_type = sym.memblock.memory;
   let hole = first;
   for (let i: u64 = 0; i < memory_type.cnt; i++) {
     const r = region(memory_type, i);
-    init_unavailable_range(hole, <usize>(r.base >> PAGE_SHIFT));
+    print_unavailable_range(hole, <usize>(r.base >> PAGE_SHIFT));
     hole = <usize>((r.base + r.size) >> PAGE_SHIFT);
   }
-  init_unavailable_range(hole, end);
+  print_unavailable_range(hole, end);
 }
 
-function init_unavailable_range(start: usize, end: usize): void {
+function print_unavailable_range(start: usize, end: usize): void {
   if (start >= end) return;
-  for (let pfn = start; pfn < end; pfn++) set_page_flag(pfn_to_page(pfn), PG_reserved);
-  pr_info(c`On node 0, zone %s: %lld pages in unavailable ranges\n`, zone_name(zone_of_pfn(start)), end - start);
+  pr_info(
+    c`On node 0, zone %s: %lld pages in unavailable ranges\n`, zone_name(zone_of_pfn(start)), end - start,
+  );
 }
 
 function managed(i: usize): u64 {
@@ -219,8 +211,8 @@ function int_sqrt(x: u64): u64 {
 }
 
 /**
- * min_free_kbytes = sqrt(16 * lowmem), between 128K and 256M. Linux's 128K would be a third of what a capture kernel in
- * a region of 1 MiB has: below 4 MiB the reserve is a thirty-second of memory instead.
+ * min_free_kbytes = sqrt(16 * lowmem), between 128K and 256M. Linux's 128K would be a third of what a capture
+ * kernel in a region of 1 MiB has: below 4 MiB the reserve is a thirty-second of memory instead.
  */
 export function init_per_zone_wmark_min(): void {
   let pages: u64 = 0;
@@ -228,7 +220,8 @@ export function init_per_zone_wmark_min(): void {
   const lowmem_kbytes = pages << (PAGE_SHIFT - 10);
   const least = min<u64>(128, lowmem_kbytes / 32);
   if (sym.user_min_free_kbytes < 0) {
-    sym.min_free_kbytes = <i32>min<u64>(max(lowmem_kbytes < 4096 ? least : int_sqrt(lowmem_kbytes * 16), least), 262144);
+    const root = lowmem_kbytes < 4096 ? least : int_sqrt(lowmem_kbytes * 16);
+    sym.min_free_kbytes = <i32>min<u64>(max(root, least), 262144);
   }
   setup_per_zone_wmarks(pages);
   setup_per_zone_lowmem_reserve();
@@ -274,9 +267,24 @@ function calculate_totalreserve_pages(): void {
   sym.totalreserve_pages = reserve;
 }
 
-/** Boot memory becomes the page allocator's; call before the first alloc_pages and after the last memblock_alloc. */
+/**
+ * The module's bytes: the CPU took them in when it started, as a bzImage's payload is unpacked once, and in a
+ * crash region of 1 MiB they would be half of what is left to live in. And the gap that aligns the boot
+ * stack. The first kernel keeps both: its memory is dumped.
+ */
+function free_initmem(): void {
+  const boot_stack = sym__text() + kernel_image_size() - THREAD_SIZE;
+  free_reserved_area(sym___wasm_start(), sym___wasm_end(), c`unused kernel image (initmem)`);
+  free_reserved_area(sym__end(), boot_stack, c`unused kernel image (stack gap)`);
+}
+
+/**
+ * Boot memory becomes the page allocator's; call before the first alloc_pages and after the last
+ * memblock_alloc.
+ */
 export function mem_init(): void {
   memblock_free_all();
+  if (CONFIG_CRASH_DUMP) free_initmem();
   shuffle_free_memory();
   init_per_zone_wmark_min();
   mem_init_print_info();
@@ -289,7 +297,7 @@ function mem_init_print_info(): void {
   const rodata = __base - sym__etext();
   const bss = sym__end() - (__base + BSS_START);
   pr_info(
-    c`Memory: %luK/%luK available (%luK kernel code, %luK rwdata, %luK rodata, %luK init, %luK bss, %luK reserved, `,
+    c`Memory: %luK/%luK available (%luK kernel code, %luK rwdata, %luK rodata, %luK init, %luK bss, `,
     nr_free_pages() << shift,
     physpages << shift,
     code >> 10,
@@ -297,7 +305,7 @@ function mem_init_print_info(): void {
     rodata >> 10,
     0,
     bss >> 10,
-    (physpages - totalram_pages() - sym.totalcma_pages) << shift,
   );
-  pr_cont(c`%luK cma-reserved)\n`, sym.totalcma_pages << shift);
+  const reserved = physpages - totalram_pages() - sym.totalcma_pages;
+  pr_cont(c`%luK reserved, %luK cma-reserved)\n`, reserved << shift, sym.totalcma_pages << shift);
 }

@@ -1,6 +1,7 @@
 /**
- * User address spaces (mm/mmap.c, mm/memory.c): mappings by address, the heap, and the pages behind them. An anonymous
- * page belongs to its mapping's anon_vma: mapping | PAGE_MAPPING_ANON, which is what makes it a user page to the tools.
+ * User address spaces (mm/mmap.c, mm/memory.c): mappings by address, the heap, and the pages behind them. An
+ * anonymous page belongs to its mapping's anon_vma: mapping | PAGE_MAPPING_ANON, which is what makes it a
+ * user page to the tools.
  */
 import {
   EFAULT,
@@ -38,9 +39,12 @@ import { page_to_phys, set_page_flag } from "./page";
 import { alloc_page, get_page, put_page } from "./page_alloc";
 import { kfree, kmem_cache_alloc, kmem_cache_free, kzalloc } from "./slub";
 import { lru_cache_add, lru_cache_del } from "./swap";
-import { mod_node_page_state } from "./vmstat";
+import { mod_node_page_state, nr_free_pages } from "./vmstat";
 
-/** The mapping that holds `addr`, or null. Linux's find_vma also finds the next one; nobody asks for that here. */
+/**
+ * The mapping that holds `addr`, or null. Linux's find_vma also finds the next one; nobody asks for that
+ * here.
+ */
 export function vma_lookup(mm: mm_struct, addr: u64): vm_area_struct {
   let vma = mm.mmap;
   while (!isnull(vma) && vma.vm_end <= addr) vma = vma.vm_next;
@@ -48,7 +52,10 @@ export function vma_lookup(mm: mm_struct, addr: u64): vm_area_struct {
 }
 
 function prot_of(flags: u64): u32 {
-  return (flags & VM_READ ? PROT_READ : 0) | (flags & VM_WRITE ? PROT_WRITE : 0) | (flags & VM_EXEC ? PROT_EXEC : 0);
+  let prot = flags & VM_READ ? PROT_READ : 0;
+  if (flags & VM_WRITE) prot |= PROT_WRITE;
+  if (flags & VM_EXEC) prot |= PROT_EXEC;
+  return prot;
 }
 
 function vma_link_rb(mm: mm_struct, vma: vm_area_struct): void {
@@ -84,7 +91,10 @@ function vm_stat_account(mm: mm_struct, flags: u64, pages: u64): void {
   else if (flags & VM_WRITE) mm.data_vm += pages;
 }
 
-/** Maps [start, end), page aligned and free, with flags VM_*; of `filp` from its start, or anonymous. Null: no memory. */
+/**
+ * Maps [start, end), page aligned and free, with flags VM_*; of `filp` from its start, or anonymous. Null: no
+ * memory.
+ */
 export function insert_vma(mm: mm_struct, start: u64, end: u64, flags: u64, filp: file): vm_area_struct {
   const vma = changetype<vm_area_struct>(kmem_cache_alloc(sym.vm_area_cachep, GFP_KERNEL));
   if (isnull(vma)) return vma;
@@ -230,14 +240,26 @@ function set_heap_end(mm: mm_struct, end: u64): i32 {
   return 0;
 }
 
-/** brk(2): moves the end of the heap; new pages are there at once. Returns the end, unmoved when it could not. */
+/**
+ * Whether the heap may grow by so many pages. They are populated at once, so a program gets at most half of
+ * what is free: the kernel must be able to work for it.
+ */
+function vm_enough_memory(pages: u64): bool {
+  return pages <= nr_free_pages() >> 1;
+}
+
+/**
+ * brk(2): moves the end of the heap; new pages are there at once. Returns the end, unmoved when it could not.
+ */
 export function do_brk(brk: u64): u64 {
   const mm = get_current().mm;
-  if (brk < mm.start_brk || brk > USER_STACK_TOP - get_current().signal.rlim[RLIMIT_STACK].rlim_cur) return mm.brk;
+  const top = <u64>USER_STACK_TOP - get_current().signal.rlim[RLIMIT_STACK].rlim_cur;
+  if (brk < mm.start_brk || brk > top) return mm.brk;
   const old = (mm.brk + PAGE_SIZE - 1) & ~<u64>(PAGE_SIZE - 1);
   const end = (brk + PAGE_SIZE - 1) & ~<u64>(PAGE_SIZE - 1);
   // A mapping is never empty: the heap's first page stays.
   if (end != old && end > mm.start_brk) {
+    if (end > old && !vm_enough_memory((end - old) >> PAGE_SHIFT)) return mm.brk;
     if (set_heap_end(mm, end)) return mm.brk;
     if (end > old && mm_populate(mm, old, end)) {
       if (old > mm.start_brk) set_heap_end(mm, old);

@@ -1,4 +1,7 @@
-/** struct page's zone, flags, types, compound state and reference count (include/linux/mm.h, page-flags.h, page_ref.h). */
+/**
+ * struct page's zone, flags, types, compound state and reference count (include/linux/mm.h, page-flags.h,
+ * page_ref.h).
+ */
 import {
   NODES_PGSHIFT,
   PAGE_SHIFT,

@@ -1,6 +1,7 @@
 /**
- * The page allocator (mm/page_alloc.c): alloc_pages and __free_pages over the zones of the one node, compound pages,
- * reference counts, and what boot memory becomes. Addresses returned are physical; 0 or null says that there is none.
+ * The page allocator (mm/page_alloc.c): alloc_pages and __free_pages over the zones of the one node, compound
+ * pages, reference counts, and what boot memory becomes. Addresses returned are physical; 0 or null says that
+ * there is none.
  */
 import {
   GFP_MOVABLE_SHIFT,
@@ -23,7 +24,6 @@ import {
   ZONE_NORMAL,
   __GFP_ATOMIC,
   __GFP_COMP,
-  __GFP_DIRECT_RECLAIM,
   __GFP_DMA,
   __GFP_DMA32,
   __GFP_HIGH,
@@ -40,7 +40,7 @@ import { add_taint } from "../kernel/panic";
 import { pr_alert, pr_info, pr_warn } from "../kernel/printk/printk";
 
 import { __free_one_page, __rmqueue, zone_has_block } from "./buddy";
-import { free_range_end, next_free_range, region } from "./memblock";
+import { free_range_end, next_free_range } from "./memblock";
 import {
   NODE_DATA,
   PageCompound,
@@ -55,11 +55,11 @@ import {
   page_to_phys,
   page_zone,
   pfn_to_page,
-  pfn_valid,
   phys_to_page,
   set_page_count,
   set_page_flag,
 } from "./page";
+import { init_page_range } from "./page_init";
 import { get_pageblock_migratetype } from "./pageblock";
 import { totalram_pages_add } from "./vmstat";
 
@@ -81,7 +81,14 @@ const TAIL_MAPPING: u64 = 0xdead000000000400;
 }
 
 /** Whether a zone would keep its reserve after an allocation of this size. */
-function zone_watermark_ok(z: zone, order: u32, mark: u64, highest_zoneidx: i32, alloc_flags: u32, type: i32): bool {
+function zone_watermark_ok(
+  z: zone,
+  order: u32,
+  mark: u64,
+  highest_zoneidx: i32,
+  alloc_flags: u32,
+  type: i32,
+): bool {
   const free = z.vm_stat[NR_FREE_PAGES].counter - (<i64>1 << order) + 1;
   let least = <i64>mark;
   if (alloc_flags & ALLOC_HIGH) least -= least / 2;
@@ -109,7 +116,8 @@ function get_page_from_freelist(gfp: u32, order: u32, alloc_flags: u32): page {
 
 /** The message and call trace of an allocation that failed. */
 export function warn_alloc(gfp: u32, order: u32): void {
-  pr_warn(c`%s: page allocation failure: order:%u, mode:0x%x, nodemask=(null)\n`, this_cpu.current_task.comm, order, gfp);
+  const comm = this_cpu.current_task.comm;
+  pr_warn(c`%s: page allocation failure: order:%u, mode:0x%x, nodemask=(null)\n`, comm, order, gfp);
   dump_stack();
 }
 
@@ -225,16 +233,16 @@ function free_pages_prepare(p: page, order: u32): bool {
   return good;
 }
 
-function free_the_page(p: page, order: u32, to_tail: bool): void {
+function free_the_page(p: page, order: u32): void {
   if (!free_pages_prepare(p, order)) return;
-  __free_one_page(p, page_to_pfn(p), page_zone(p), order, get_pageblock_migratetype(p), to_tail);
+  __free_one_page(p, page_to_pfn(p), page_zone(p), order, get_pageblock_migratetype(p), false);
 }
 
 /** Drops a reference; the last one frees 2^order pages. */
 export function __free_pages(p: page, order: u32): void {
   const count = p._refcount.counter - 1;
   set_page_count(p, count);
-  if (count == 0) free_the_page(p, order, false);
+  if (count == 0) free_the_page(p, order);
 }
 
 export function free_pages(addr: usize, order: u32): void {
@@ -277,59 +285,42 @@ export function free_pages_exact(addr: usize, size: usize): void {
   for (let at: usize = 0; at < size; at += PAGE_SIZE) free_page(addr + at);
 }
 
-/** May this allocation wait for memory. */
-@inline export function gfpflags_allow_blocking(gfp: u32): bool {
-  return (gfp & __GFP_DIRECT_RECLAIM) != 0;
-}
-
 function adjust_managed_page_count(p: page, count: i64): void {
   page_zone(p).managed_pages.counter += count;
   totalram_pages_add(count);
 }
 
-/** A block of boot memory that nobody reserved enters the page allocator, at the lists' ends. */
-function __free_pages_core(p: page, order: u32): void {
-  for (let i: usize = 0; i < <usize>1 << order; i++) {
-    const q = nth_page(p, i);
-    clear_page_flag(q, PG_reserved);
-    set_page_count(q, 0);
-  }
-  adjust_managed_page_count(p, <i64>1 << order);
-  free_the_page(p, order, true);
+/** A reserved page of boot memory enters the page allocator. */
+function __free_pages_core(p: page): void {
+  clear_page_flag(p, PG_reserved);
+  set_page_count(p, 0);
+  adjust_managed_page_count(p, 1);
+  free_the_page(p, 0);
 }
 
+/** Boot memory that nobody reserved goes to the lists' ends, in blocks as large as fit; returns the pages. */
 function __free_memory_core(start: u64, end: u64): u64 {
   let pfn = <usize>((start + PAGE_SIZE - 1) >> PAGE_SHIFT);
   const last = <usize>(end >> PAGE_SHIFT);
   if (pfn >= last) return 0;
   const count = <u64>(last - pfn);
+  init_page_range(pfn, last, 0, 0);
   while (pfn < last) {
     let order: u32 = pfn ? min<u32>(MAX_ORDER - 1, ctz<u32>(<u32>pfn)) : MAX_ORDER - 1;
     while (pfn + (<usize>1 << order) > last) order--;
-    __free_pages_core(pfn_to_page(pfn), order);
+    const p = pfn_to_page(pfn);
+    adjust_managed_page_count(p, <i64>1 << order);
+    __free_one_page(p, pfn, page_zone(p), order, get_pageblock_migratetype(p), true);
     pfn += <usize>1 << order;
   }
   return count;
 }
 
-/** Pages of reserved ranges get PG_reserved: nobody may allocate or free them. */
-function memmap_init_reserved_pages(): void {
-  const reserved = sym.memblock.reserved;
-  for (let i: u64 = 0; i < reserved.cnt; i++) {
-    const r = region(reserved, i);
-    const end = <usize>((r.base + r.size + PAGE_SIZE - 1) >> PAGE_SHIFT);
-    for (let pfn = <usize>(r.base >> PAGE_SHIFT); pfn < end; pfn++) {
-      if (pfn_valid(pfn)) set_page_flag(pfn_to_page(pfn), PG_reserved);
-    }
-  }
-}
-
-/** Hands all free memory to the page allocator; returns the number of pages. */
+/** Hands all free memory to the page allocator; returns the number of pages. All the rest stays reserved. */
 export function memblock_free_all(): u64 {
   let pages: u64 = 0;
   const node = NODE_DATA(0);
   for (let i: usize = 0; i <= ZONE_NORMAL; i++) node.node_zones[i].managed_pages.counter = 0;
-  memmap_init_reserved_pages();
   for (let at = next_free_range(0); at != u64.MAX_VALUE; ) {
     const end = free_range_end(at);
     pages += __free_memory_core(at, end);
@@ -340,15 +331,17 @@ export function memblock_free_all(): u64 {
 
 /** One page that boot had reserved becomes free. */
 export function free_reserved_page(p: page): void {
-  __free_pages_core(p, 0);
+  __free_pages_core(p);
 }
 
-/** Gives a reserved range back, in whole pages; returns their number. `what` is for the message, 0 for none. */
+/**
+ * Gives a reserved range back, in whole pages; returns their number. `what` is for the message, 0 for none.
+ */
 export function free_reserved_area(start: usize, end: usize, what: usize): u64 {
   let pages: u64 = 0;
   const stop = end & ~(PAGE_SIZE - 1);
   for (let at = (start + PAGE_SIZE - 1) & ~(PAGE_SIZE - 1); at < stop; at += PAGE_SIZE) {
-    __free_pages_core(phys_to_page(at), 0);
+    __free_pages_core(phys_to_page(at));
     pages++;
   }
   if (pages && what) pr_info(c`Freeing %s memory: %ldK\n`, what, pages << (PAGE_SHIFT - 10));

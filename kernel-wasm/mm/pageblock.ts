@@ -1,4 +1,7 @@
-/** Migrate types of pageblocks: PB_migrate bits in the section's usage map (mm/page_alloc.c, pageblock-flags.h). */
+/**
+ * Migrate types of pageblocks: PB_migrate bits in the section's usage map (mm/page_alloc.c, pageblock-
+ * flags.h).
+ */
 import {
   MIGRATE_MOVABLE,
   MIGRATE_PCPTYPES,
@@ -39,7 +42,8 @@ export function get_pageblock_migratetype(p: page): i32 {
 export function set_pageblock_migratetype(p: page, migratetype: i32): void {
   const pfn = page_to_pfn(p);
   // Without mobility grouping all of the movable and reclaimable types are one.
-  const type = sym.page_group_by_mobility_disabled && migratetype < MIGRATE_PCPTYPES ? MIGRATE_UNMOVABLE : migratetype;
+  const one_type = sym.page_group_by_mobility_disabled && migratetype < MIGRATE_PCPTYPES;
+  const type = one_type ? MIGRATE_UNMOVABLE : migratetype;
   const at = flags_word(pfn);
   store<u64>(at, (load<u64>(at) & ~(MIGRATE_MASK << flags_shift(pfn))) | (<u64>type << flags_shift(pfn)));
 }

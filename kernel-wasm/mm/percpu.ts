@@ -1,18 +1,28 @@
 /**
- * Dynamic per-CPU memory (mm/percpu.c): one chunk, the room behind the static variables. An address handed out is an
- * offset into every CPU's area, as a per-CPU symbol's is; it must not be used as a pointer without per_cpu_ptr().
+ * Dynamic per-CPU memory (mm/percpu.c): one chunk, the room behind the static variables. An address handed
+ * out is an offset into every CPU's area, as a per-CPU symbol's is; it must not be used as a pointer without
+ * per_cpu_ptr().
  */
 import { PCPU_MIN_ALLOC_SHIFT, PCPU_MIN_ALLOC_SIZE } from "../include/generated/constants";
 import { pcpu_chunk } from "../include/generated/structs";
 import { PERCPU_SIZE, per_cpu_base, sym } from "../include/generated/symbols";
 import { INIT_LIST_HEAD } from "../lib/list";
-import { __clear_bit, __set_bit, bitmap_clear, bitmap_find_next_zero_area, bitmap_set, bitmap_size, find_next_bit } from "../lib/bitmap";
+import {
+  __clear_bit,
+  __set_bit,
+  bitmap_clear,
+  bitmap_find_next_zero_area,
+  bitmap_set,
+  bitmap_size,
+  find_next_bit,
+} from "../lib/bitmap";
 import { memblock_alloc_or_panic } from "./memblock";
 
 /** `base`: CPU 0's area; `unit`: bytes from one CPU's area to the next. Needs memblock. */
 export function pcpu_setup_first_chunk(base: usize, unit: usize): void {
   const bits = (unit - PERCPU_SIZE) >> PCPU_MIN_ALLOC_SHIFT;
-  const chunk = changetype<pcpu_chunk>(memblock_alloc_or_panic(pcpu_chunk.SIZE + 2 * (bitmap_size(bits) + 8), 64));
+  const size = pcpu_chunk.SIZE + 2 * (bitmap_size(bits) + 8);
+  const chunk = changetype<pcpu_chunk>(memblock_alloc_or_panic(size, 64));
   INIT_LIST_HEAD(chunk.list);
   chunk.base_addr = base;
   chunk.start_offset = <i32>PERCPU_SIZE;

@@ -1,6 +1,7 @@
 /**
- * CONFIG_SHUFFLE_PAGE_ALLOCATOR (mm/shuffle.c): the free lists of largest blocks in random order after boot, and freed
- * blocks of that size at a random end. Two seeds of the machine then allocate differently from the first page on.
+ * CONFIG_SHUFFLE_PAGE_ALLOCATOR (mm/shuffle.c): the free lists of largest blocks in random order after boot,
+ * and freed blocks of that size at a random end. Two seeds of the machine then allocate differently from the
+ * first page on.
  */
 import { CONFIG_SHUFFLE_PAGE_ALLOCATOR, MAX_NR_ZONES, SHUFFLE_ORDER } from "../include/generated/constants";
 import { page, zone } from "../include/generated/structs";

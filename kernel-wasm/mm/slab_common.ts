@@ -1,6 +1,7 @@
 /**
- * Caches: their geometry, their creation and end, and how the first two come about (mm/slab_common.c and the second half
- * of mm/slub.c). A kmem_cache is itself an object of the cache kmem_cache, its node part one of kmem_cache_node.
+ * Caches: their geometry, their creation and end, and how the first two come about (mm/slab_common.c and the
+ * second half of mm/slub.c). A kmem_cache is itself an object of the cache kmem_cache, its node part one of
+ * kmem_cache_node.
  */
 import {
   CONFIG_BASE_SMALL,
@@ -28,9 +29,10 @@ import { sym } from "../include/generated/symbols";
 import { panic } from "../kernel/panic";
 import { pr_info } from "../kernel/printk/printk";
 import { INIT_LIST_HEAD, list_add, list_del } from "../lib/list";
-import { create_kmalloc_caches } from "./kmalloc";
+import { create_kmalloc_caches, kfree } from "./kmalloc";
 import { __alloc_percpu, free_percpu, per_cpu_ptr } from "./percpu";
 import { get_order } from "./page";
+import { init_cache_random_seq, init_freelist_randomization } from "./slab_random";
 import {
   add_partial,
   discard_slab,
@@ -118,7 +120,10 @@ function calculate_sizes(s: kmem_cache): void {
   s.max.x = s.oo.x;
 }
 
-/** Division by size as a multiplication (include/linux/reciprocal_div.h): debuggers find an object's index with it. */
+/**
+ * Division by size as a multiplication (include/linux/reciprocal_div.h): debuggers find an object's index
+ * with it.
+ */
 function set_reciprocal(s: kmem_cache, size: u32): void {
   const l = fls(size - 1);
   s.reciprocal_size.m = <u32>(((<u64>1 << 32) * ((<u64>1 << <u64>l) - size)) / size + 1);
@@ -169,6 +174,7 @@ function kmem_cache_open(s: kmem_cache): bool {
   const cpu_slab = __alloc_percpu(kmem_cache_cpu.SIZE, 16);
   if (!cpu_slab) return false;
   s.cpu_slab_va = cpu_slab;
+  if (sym.slab_state >= UP) init_cache_random_seq(s);
   for (let cpu: u32 = 0; cpu < sym.nr_cpu_ids; cpu++) {
     changetype<kmem_cache_cpu>(per_cpu_ptr(cpu_slab, cpu)).tid = cpu;
   }
@@ -196,7 +202,9 @@ function bootstrap(from: kmem_cache): kmem_cache {
   memory.copy(changetype<usize>(s), changetype<usize>(from), kmem_cache.SIZE);
   flush_slab(s, changetype<kmem_cache_cpu>(per_cpu_ptr(s.cpu_slab_va, get_cpu())));
   const head = get_node(s).partial;
-  for (let l = head.next; changetype<usize>(l) != changetype<usize>(head); l = l.next) page.from_slab_list(l).slab_cache = s;
+  for (let l = head.next; changetype<usize>(l) != changetype<usize>(head); l = l.next) {
+    page.from_slab_list(l).slab_cache = s;
+  }
   list_add(s.list, sym.slab_caches);
   return s;
 }
@@ -214,6 +222,7 @@ export function kmem_cache_init(): void {
   sym.kmem_cache_node = bootstrap(sym.boot_kmem_cache_node);
   create_kmalloc_caches();
   sym.slab_state = UP;
+  init_freelist_randomization();
   pr_info(
     c`SLUB: HWalign=%d, Order=%u-%u, MinObjects=%u, CPUs=%u, Nodes=%u\n`,
     CACHE_LINE,
@@ -225,7 +234,10 @@ export function kmem_cache_init(): void {
   );
 }
 
-/** A cache of its own for one kind of object; `ctor`: text address of a function(object), or 0. Null without memory. */
+/**
+ * A cache of its own for one kind of object; `ctor`: text address of a function(object), or 0. Null without
+ * memory.
+ */
 export function kmem_cache_create(name: usize, size: u32, align: u32, flags: u32, ctor: u64): kmem_cache {
   const s = changetype<kmem_cache>(kmem_cache_zalloc(sym.kmem_cache, GFP_KERNEL));
   if (!isnull(s)) {
@@ -241,6 +253,7 @@ export function kmem_cache_create(name: usize, size: u32, align: u32, flags: u32
 }
 
 function free_cache(s: kmem_cache): void {
+  if (s.random_seq_va) kfree(s.random_seq);
   free_percpu(s.cpu_slab_va);
   kmem_cache_free(sym.kmem_cache_node, changetype<usize>(get_node(s)));
   kmem_cache_free(sym.kmem_cache, changetype<usize>(s));

@@ -1,15 +1,18 @@
 /**
- * SLUB (mm/slub.c): caches of equal objects in slabs of 2^order pages. Free objects of a slab are chained through the
- * words at kmem_cache.offset, by virtual address, as debuggers read them. Each CPU allocates from its own slab
- * (kmem_cache_cpu.page, frozen) without touching the node's lists.
+ * SLUB (mm/slub.c): caches of equal objects in slabs of 2^order pages. Free objects of a slab are chained
+ * through the words at kmem_cache.offset, by virtual address, as debuggers read them. Each CPU allocates from
+ * its own slab (kmem_cache_cpu.page, frozen) without touching the node's lists.
  *
- *     c->freelist   objects that only this CPU takes          page->freelist   objects freed into a slab by others
- *     c->partial    frozen slabs waiting for this CPU          node->partial    slabs with free objects, nobody's
+ *     c->freelist      objects that only this CPU takes
+ *     page->freelist   objects freed into a slab by others
+ *     c->partial       frozen slabs waiting for this CPU
+ *     node->partial    slabs with free objects, nobody's
  *
  * A full slab is on no list. inuse counts the objects that are not on page->freelist.
  */
 import {
   CONFIG_BASE_SMALL,
+  CONFIG_SLAB_FREELIST_RANDOM,
   NR_SLAB_RECLAIMABLE_B,
   NR_SLAB_UNRECLAIMABLE_B,
   OO_MASK,
@@ -35,6 +38,7 @@ import {
   virt_to_head_page,
 } from "./page";
 import { this_cpu_ptr } from "./percpu";
+import { random_offset, random_start } from "./slab_random";
 import { mod_node_page_state } from "./vmstat";
 
 export { kmem_cache_create, kmem_cache_destroy, kmem_cache_init } from "./slab_common";
@@ -78,6 +82,22 @@ function setup_object(s: kmem_cache, object: usize, next: usize): void {
   if (s.ctor) call_indirect<void>(text_index(s.ctor), object);
 }
 
+/** Chains a slab's objects, in the cache's random order when the slab has its usual size; the first one. */
+function chain_objects(s: kmem_cache, at: usize, oo: u32): usize {
+  const count = oo_objects(oo);
+  const shuffled = CONFIG_SLAB_FREELIST_RANDOM && s.random_seq_va != 0 && oo == s.oo.x;
+  const start = shuffled ? random_start(s) : 0;
+  const first = at + (shuffled ? random_offset(s, start, 0) : 0);
+  let object = first;
+  for (let n: u32 = 1; n < count; n++) {
+    const next = at + (shuffled ? random_offset(s, start, n) : n * s.size);
+    setup_object(s, object, next);
+    object = next;
+  }
+  setup_object(s, object, 0);
+  return first;
+}
+
 /** A new slab, all its objects on page.freelist, frozen and counted; null when there is no memory. */
 export function new_slab(s: kmem_cache, gfp: u32): page {
   const flags = (gfp & ~(__GFP_ZERO | __GFP_NOFAIL)) | s.allocflags;
@@ -89,16 +109,12 @@ export function new_slab(s: kmem_cache, gfp: u32): page {
     p = alloc_pages(flags, oo_order(oo));
   }
   if (isnull(p)) return p;
-  const start = page_to_phys(p);
-  const last = start + (oo_objects(oo) - 1) * s.size;
-  for (let object = start; object < last; object += s.size) setup_object(s, object, object + s.size);
-  setup_object(s, last, 0);
   p.counters = 0;
   p.objects = oo_objects(oo);
   p.inuse = oo_objects(oo);
   p.frozen = 1;
   p.slab_cache = s;
-  p.freelist = start;
+  p.freelist = chain_objects(s, page_to_phys(p), oo);
   set_page_flag(p, PG_slab);
   account_slab_page(p, s, 1);
   const n = get_node(s);
@@ -182,7 +198,10 @@ function put_cpu_partial(s: kmem_cache, p: page, drain: bool): void {
   if (!isnull(unfreeze)) unfreeze_partials(s, unfreeze);
 }
 
-/** Slabs off the node's partial list: the first becomes the CPU's, more go to its partial list. Its objects, or 0. */
+/**
+ * Slabs off the node's partial list: the first becomes the CPU's, more go to its partial list. Its objects,
+ * or 0.
+ */
 function get_partial(s: kmem_cache, c: kmem_cache_cpu): usize {
   const n = get_node(s);
   let object: usize = 0;
@@ -214,7 +233,9 @@ function get_freelist(p: page): usize {
   return object;
 }
 
-/** The objects of the CPU's next slab: the present one refilled, a frozen one, a partial one, or a new one. */
+/**
+ * The objects of the CPU's next slab: the present one refilled, a frozen one, a partial one, or a new one.
+ */
 function next_freelist(s: kmem_cache, gfp: u32, c: kmem_cache_cpu): usize {
   const current = c.page;
   if (!isnull(current)) {

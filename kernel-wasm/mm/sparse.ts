@@ -1,7 +1,7 @@
 /**
  * SPARSEMEM_EXTREME: a directory of pages of mem_sections, 128 MiB each, and the memory map behind vmemmap
- * (mm/sparse.c, sparse-vmemmap.c). Linux maps one map a section; here one run of struct pages covers all of memory, which
- * wastes nothing on a small machine and looks the same through vmemmap.
+ * (mm/sparse.c, sparse-vmemmap.c). Linux maps one map a section; here one run of struct pages covers all of
+ * memory, which wastes nothing on a small machine and looks the same through vmemmap.
  */
 import {
   CONFIG_CRASH_DUMP,
@@ -52,8 +52,8 @@ const PAGES_PER_MAP_PAGE: usize = 64;
 }
 
 /**
- * Builds sections and memory map for [first, end) of DRAM. The map is cleared; every struct page is set up later, by
- * memmap_init. The capture kernel's sections all lie in the first root, and nobody dumps it: its directory has one entry.
+ * Builds sections and memory map for all of DRAM; memmap_init sets up the struct pages. The capture kernel's
+ * sections all lie in the first root, and nobody dumps it: its directory has one entry.
  */
 export function sparse_init(): void {
   const start_pfn = <usize>(memblock_start_of_DRAM() >> PAGE_SHIFT);
@@ -82,7 +82,10 @@ function sparse_init_one_section(nr: usize, start_pfn: usize, end_pfn: usize): v
     VMEMMAP_START | SECTION_MARKED_PRESENT | SECTION_HAS_MEM_MAP | SECTION_IS_ONLINE | SECTION_IS_EARLY;
 }
 
-/** The map begins at frame 0 when it is large enough for 2 MiB leaves: virtual and physical address must agree mod 2 MiB. */
+/**
+ * The map begins at frame 0 when it is large enough for 2 MiB leaves: virtual and physical address must agree
+ * mod 2 MiB.
+ */
 function alloc_mem_map(start_pfn: usize, end_pfn: usize): void {
   const last = (end_pfn + PAGES_PER_MAP_PAGE - 1) & ~(PAGES_PER_MAP_PAGE - 1);
   let first = start_pfn & ~(PAGES_PER_MAP_PAGE - 1);
@@ -95,9 +98,9 @@ function alloc_mem_map(start_pfn: usize, end_pfn: usize): void {
   let at = <usize>memblock_phys_alloc_range(size, align, 0, 0);
   if (!at) at = <usize>memblock_phys_alloc_range(size, PAGE_SIZE, 0, 0);
   if (!at) panic(c`Failed to allocate %lu bytes for the memory map\n`, size);
-  memory.fill(at, 0, size);
   const from = VMEMMAP_START + <u64>first * page.SIZE;
-  vmemmap_populate(from, from + size, at);
+  // Only a debugger walks the tables to the memory map, and nobody debugs the capture kernel.
+  if (!CONFIG_CRASH_DUMP) vmemmap_populate(from, from + size, at);
   sym.vmemmap_phys = <u64>(at - first * page.SIZE);
   sym.mem_map_start_phys = at;
   sym.mem_map_end_phys = <u64>at + size;

@@ -1,7 +1,8 @@
-/** The LRU lists (mm/swap.c): a page on one carries PG_lru and counts in its zone's and the node's statistics. */
+/**
+ * The LRU lists (mm/swap.c): a page on one carries PG_lru and counts in its zone's and the node's statistics.
+ */
 import {
   LRU_ACTIVE_ANON,
-  LRU_INACTIVE_ANON,
   LRU_INACTIVE_FILE,
   NR_LRU_BASE,
   NR_ZONE_LRU_BASE,
@@ -22,7 +23,7 @@ export function lru_cache_add(p: page): void {
   const lru = page_lru(p);
   set_page_flag(p, PG_lru);
   list_add(p.lru, NODE_DATA(0).__lruvec.lists[lru]);
-  mod_lruvec_page_state(p, NR_ZONE_LRU_BASE + lru - LRU_INACTIVE_ANON, NR_LRU_BASE + lru - LRU_INACTIVE_ANON, 1);
+  mod_lruvec_page_state(p, NR_ZONE_LRU_BASE + lru, NR_LRU_BASE + lru, 1);
 }
 
 export function lru_cache_del(p: page): void {
@@ -30,5 +31,5 @@ export function lru_cache_del(p: page): void {
   const lru = page_lru(p);
   list_del(p.lru);
   clear_page_flag(p, PG_lru);
-  mod_lruvec_page_state(p, NR_ZONE_LRU_BASE + lru - LRU_INACTIVE_ANON, NR_LRU_BASE + lru - LRU_INACTIVE_ANON, -1);
+  mod_lruvec_page_state(p, NR_ZONE_LRU_BASE + lru, NR_LRU_BASE + lru, -1);
 }

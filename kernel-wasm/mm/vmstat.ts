@@ -1,5 +1,13 @@
-/** Counters of pages by zone and node, kept exact at every change (mm/vmstat.c without its per-CPU differentials). */
-import { NR_FREE_PAGES, NR_SLAB_RECLAIMABLE_B, NR_SLAB_UNRECLAIMABLE_B, PAGE_SHIFT } from "../include/generated/constants";
+/**
+ * Counters of pages by zone and node, kept exact at every change (mm/vmstat.c without its per-CPU
+ * differentials).
+ */
+import {
+  NR_FREE_PAGES,
+  NR_SLAB_RECLAIMABLE_B,
+  NR_SLAB_UNRECLAIMABLE_B,
+  PAGE_SHIFT,
+} from "../include/generated/constants";
 import { page, zone } from "../include/generated/structs";
 import { sym } from "../include/generated/symbols";
 import { NODE_DATA, page_zone } from "./page";
@@ -11,7 +19,8 @@ export function mod_zone_page_state(z: zone, item: i32, delta: i64): void {
 
 /** Slab items are counted in bytes by the callers and in pages here. */
 export function mod_node_page_state(item: i32, delta: i64): void {
-  const pages = item == NR_SLAB_RECLAIMABLE_B || item == NR_SLAB_UNRECLAIMABLE_B ? delta >> PAGE_SHIFT : delta;
+  const in_bytes = item == NR_SLAB_RECLAIMABLE_B || item == NR_SLAB_UNRECLAIMABLE_B;
+  const pages = in_bytes ? delta >> PAGE_SHIFT : delta;
   NODE_DATA(0).vm_stat[item].counter += pages;
   sym.vm_node_stat[item].counter += pages;
 }

@@ -1,7 +1,8 @@
 /**
- * Purgatory, between the kernels: machine_kexec jumps here. It checks the digest of the loaded segments, saves the low
- * memory that the next kernel will use, and jumps into that kernel. On a mismatch it says so and stops: what lies in
- * the crash region may be anything then. A module of its own, loaded with the image, with no state but its symbols.
+ * Purgatory, between the kernels: machine_kexec jumps here. It checks the digest of the loaded segments,
+ * saves the low memory that the next kernel will use, and jumps into that kernel. On a mismatch it says so
+ * and stops: what lies in the crash region may be anything then. A module of its own, loaded with the image,
+ * with no state but its symbols.
  *
  * Texts and order are kexec-tools' (purgatory/purgatory.c).
  */

@@ -1,4 +1,7 @@
-/** Deno: the `node:` implementation under its own name. Needs --allow-read and --allow-write for the root only. */
+/**
+ * Deno: the `node:` implementation under its own name. Needs --allow-read and --allow-write for the root
+ * only.
+ */
 
 import { NodeHost } from "./node.ts";
 

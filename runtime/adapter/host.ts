@@ -1,6 +1,6 @@
 /**
- * What the runtime asks of the engine it runs on. Everything else of wasm-kdump is plain JavaScript and WebAssembly;
- * only this folder touches `node:`, `Bun` or `Deno`.
+ * What the runtime asks of the engine it runs on. Everything else of wasm-kdump is plain JavaScript and
+ * WebAssembly; only this folder touches `node:`, `Bun` or `Deno`.
  */
 
 /** A running SHA-256. Pieces may be of any size and may be views over shared memory. */
@@ -57,13 +57,17 @@ export interface FileStat {
 }
 
 /**
- * Files under one directory of the host. Paths are relative, `/` separates; an absolute path, a `..`, or a link that
- * leads out of the directory is EACCES. All failures are HostError. Handles are small numbers from 0.
+ * Files under one directory of the host. Paths are relative, `/` separates; an absolute path, a `..`, or a
+ * link that leads out of the directory is EACCES. All failures are HostError. Handles are small numbers
+ * from 0.
  */
 export interface HostFs {
   open(path: string, options?: OpenOptions): number;
   close(handle: number): void;
-  /** Writes all views, one after another, from `position`; views may be over shared memory. Returns the bytes. */
+  /**
+   * Writes all views, one after another, from `position`; views may be over shared memory. Returns the
+   * bytes.
+   */
   writev(handle: number, views: readonly Uint8Array[], position: number): number;
   /** Fills the views from `position` on; fewer bytes than asked at the end of the file. */
   readv(handle: number, views: readonly Uint8Array[], position: number): number;
@@ -78,7 +82,10 @@ export interface HostFs {
   read(path: string): Uint8Array;
 }
 
-/** A file's bytes in pieces of at most 1 MiB, for readers of large files. Each piece is overwritten by the next. */
+/**
+ * A file's bytes in pieces of at most 1 MiB, for readers of large files. Each piece is overwritten by the
+ * next.
+ */
 export function* fileChunks(fs: HostFs, path: string): Generator<Uint8Array> {
   const handle = fs.open(path);
   try {

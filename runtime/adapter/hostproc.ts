@@ -1,4 +1,7 @@
-/** `Proc` for programs that run on the host: the same calls go to the engine's file system, as the current user. */
+/**
+ * `Proc` for programs that run on the host: the same calls go to the engine's file system, as the current
+ * user.
+ */
 
 import * as fs from "node:fs";
 import { errno, errnoNumber } from "../machine/errno.ts";

@@ -29,7 +29,10 @@ export function currentHost(): Host {
   return new NodeHost();
 }
 
-/** The directory `path` as a HostFs; made when it does not exist. HostError when that fails or it is not writable. */
+/**
+ * The directory `path` as a HostFs; made when it does not exist. HostError when that fails or it is not
+ * writable.
+ */
 export function openDirectory(path: string): HostFs {
   return new NodeFs(path);
 }

@@ -1,4 +1,7 @@
-/** A HostFs that lives in memory: for tests, fuzzing and hosts without files. Errors are those of a real directory. */
+/**
+ * A HostFs that lives in memory: for tests, fuzzing and hosts without files. Errors are those of a real
+ * directory.
+ */
 
 import { type ErrnoName, errno } from "../machine/errno.ts";
 import { type FileStat, HostError, type HostFs, type OpenOptions } from "./host.ts";

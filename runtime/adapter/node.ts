@@ -1,6 +1,6 @@
 /**
- * Host and HostFs over `node:` modules, which Bun and Deno offer too with the same behaviour; bun.ts and deno.ts
- * change what differs.
+ * Host and HostFs over `node:` modules, which Bun and Deno offer too with the same behaviour; bun.ts and
+ * deno.ts change what differs.
  */
 
 import { createHash, randomFillSync } from "node:crypto";
@@ -10,7 +10,10 @@ import { errno, errnoNumber } from "../machine/errno.ts";
 import { type FileStat, type Hasher, type Host, HostError, type HostFs, type OpenOptions } from "./host.ts";
 import { components } from "./path.ts";
 
-/** Larger writes are slower on every engine: one writeSync of 1 GiB runs at a fifth of the speed of these pieces. */
+/**
+ * Larger writes are slower on every engine: one writeSync of 1 GiB runs at a fifth of the speed of these
+ * pieces.
+ */
 const PIECE = 1 << 20;
 /** IOV_MAX of Linux: the views that one writev may take. */
 const VIEWS_MAX = 1024;
@@ -56,7 +59,10 @@ class NodeHasher implements Hasher {
   }
 }
 
-/** The error of a `node:fs` call as a HostError. An error that is no failed operation is a bug and passes through. */
+/**
+ * The error of a `node:fs` call as a HostError. An error that is no failed operation is a bug and passes
+ * through.
+ */
 export function hostError(error: unknown, operation: string, path?: string): unknown {
   if (error instanceof HostError || !(error instanceof Error)) return error;
   // Deno without the permission for a path.
@@ -85,7 +91,9 @@ export function writeAll(fd: number, view: Uint8Array, position: number | null):
 /** Names for writability probes of one process. */
 let probes = 0;
 
-/** With the directories above it. Node's own `recursive` never returns where mkdir says ENOENT, as in /proc. */
+/**
+ * With the directories above it. Node's own `recursive` never returns where mkdir says ENOENT, as in /proc.
+ */
 function makeDirectory(name: string): void {
   try {
     fs.mkdirSync(name);
@@ -281,8 +289,9 @@ function writeBatch(fd: number, batch: Uint8Array[], bytes: number, position: nu
 }
 
 /**
- * No engine offers renameat2. A hard link fails when the name is taken, so link and unlink rename a file without a
- * race. Where links do not work the name is reserved by an exclusive create, and the rename replaces our own file.
+ * No engine offers renameat2. A hard link fails when the name is taken, so link and unlink rename a file
+ * without a race. Where links do not work the name is reserved by an exclusive create, and the rename
+ * replaces our own file.
  */
 function renameNoReplace(source: string, target: string): void {
   if (fs.lstatSync(source).isDirectory()) {

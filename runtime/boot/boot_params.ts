@@ -2,9 +2,9 @@
  * What a boot loader tells the kernel: struct boot_params, the "zero page" of Linux's x86 boot protocol
  * (Documentation/x86/boot.rst and zero-page.rst), with the firmware's memory map in it.
  *
- *     0x1e8 u8 e820_entries      0x218 u32 ramdisk_image      0x2d0 e820_table: { u64 addr; u64 size; u32 type }[128]
- *     0x1fe u16 boot_flag        0x21c u32 ramdisk_size
- *     0x202 "HdrS"               0x228 u32 cmd_line_ptr
+ *   0x1e8 u8 e820_entries      0x218 u32 ramdisk_image      0x2d0 e820_table: { u64 addr, size; u32 type }[]
+ *   0x1fe u16 boot_flag        0x21c u32 ramdisk_size
+ *   0x202 "HdrS"               0x228 u32 cmd_line_ptr
  */
 
 import { MEMORY_UNIT, PAGE_SIZE, type PhysicalMemory } from "../machine/memory.ts";

@@ -172,7 +172,8 @@ export function readImageHeader(view: DataView, at: number, available: number): 
 
 /** The digest that the header of this file should hold. */
 export function imageDigest(file: Uint8Array, sha256: (bytes: Uint8Array) => Uint8Array): Uint8Array {
-  const copy = file.slice();
+  // Not slice(): that of a Buffer would be a view, and the file itself would lose its digest.
+  const copy = new Uint8Array(file);
   copy.fill(0, IMAGE_DIGEST_OFFSET, IMAGE_DIGEST_OFFSET + IMAGE_DIGEST_SIZE);
   return sha256(copy);
 }

@@ -1,6 +1,6 @@
 /**
- * The boot loader: puts the production image at 1 MiB, its command line, initrd and boot_params where the kernel finds
- * them.
+ * The boot loader: puts the production image at 1 MiB, its command line, initrd and boot_params where the
+ * kernel finds them.
  *
  *     0x00010000  boot_params        0x00100000  image, bss zeroed, boot stack
  *     0x00020000  command line       top         initrd, as high as it fits; reserved range above it

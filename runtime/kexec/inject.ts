@@ -4,8 +4,8 @@ import { BootError } from "../boot/error.ts";
 import type { PhysicalMemory } from "../machine/memory.ts";
 
 /**
- * panic: on the jump into purgatory. purgatory: on the jump out of it. capture: when the capture kernel first enters
- * user mode.
+ * panic: on the jump into purgatory. purgatory: on the jump out of it. capture: when the capture kernel
+ * first enters user mode.
  */
 export type InjectionPoint = "panic" | "purgatory" | "capture";
 

@@ -1,6 +1,7 @@
 /**
- * An image in memory becomes what runs: its header is read where it lies, its module compiled from the bytes found
- * there. Nothing here trusts memory, which a crash may have damaged: each failure is a reason in words.
+ * An image in memory becomes what runs: its header is read where it lies, its module compiled from the
+ * bytes found there. Nothing here trusts memory, which a crash may have damaged: each failure is a reason
+ * in words.
  */
 
 import {
@@ -19,8 +20,8 @@ import { compile, compileCached } from "./modules.ts";
 export class UnusableImage extends Error {}
 
 /**
- * A CPU that is about to run the image whose header is at `entry`, with its boot stack empty. Kernels' modules are
- * cached, purgatory's never: it is the one that no digest covers. UnusableImage says why not.
+ * A CPU that is about to run the image whose header is at `entry`, with its boot stack empty. Kernels'
+ * modules are cached, purgatory's never: it is the one that no digest covers. UnusableImage says why not.
  */
 export function instantiate(machine: Machine, entry: number, type: "kernel" | "purgatory"): Cpu {
   const { memory } = machine;

@@ -1,18 +1,18 @@
 /**
  * The life of a machine around a crash: which image runs, and what each way out of it leads to.
  *
- *     RUNNING    panic(), die() -> __crash_kexec() -> machine_kexec(): hw.jump()   --#intoPurgatory--> PURGATORY
- *                the same, with stopAt "purgatory"         --#stop--> stopped; a new process goes on: Life.resume
- *                no image loaded: panic() ends in hlt or, by panic_timeout, a reset     --#end--> not captured
- *                reboot(RB_POWER_OFF): hw.out8(0x604)                                   --#end--> powered off
- *     PURGATORY  purgatory(): digests match: hw.jump()                                  --#intoCapture--> CAPTURE
- *                digests differ: hlt                                                    --#end--> not captured
- *     CAPTURE    the kdump script named a vmcore, then reset or power-off               --#end--> captured
- *                the same without a vmcore; its own panic; a second jump                --#end--> not captured
- *     any        triple fault, or no image that could run (UnusableImage)               --#end--> not captured
+ *   RUNNING    panic(), die() -> __crash_kexec() -> machine_kexec(): hw.jump() --#intoPurgatory--> PURGATORY
+ *              the same, with stopAt "purgatory"  --#stop--> stopped; a new process goes on with Life.resume
+ *              no image loaded: panic() ends in hlt or, by panic_timeout, a reset  --#end--> not captured
+ *              reboot(RB_POWER_OFF): hw.out8(0x604)                                --#end--> powered off
+ *   PURGATORY  purgatory(): digests match: hw.jump()                               --#intoCapture--> CAPTURE
+ *              digests differ: hlt                                                 --#end--> not captured
+ *   CAPTURE    the kdump script named a vmcore, then reset or power-off            --#end--> captured
+ *              the same without a vmcore; its own panic; a second jump             --#end--> not captured
+ *   any        triple fault, or no image that could run (UnusableImage)            --#end--> not captured
  *
- * In every state the kernel comes back from wasm code with an Exit (machine/cpu.ts); "user" means that the task in
- * user mode runs until its next system call (user/context.ts).
+ * In every state the kernel comes back from wasm code with an Exit (machine/cpu.ts); "user" means that the
+ * task in user mode runs until its next system call (user/context.ts).
  */
 
 import type { EntryPoint } from "../boot/loader.ts";

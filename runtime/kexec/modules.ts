@@ -1,6 +1,6 @@
 /**
- * Compiled modules by the digest of the bytes they were compiled from. The bytes are read and hashed each time as they
- * lie in memory, so damage to them is never hidden: it is another digest.
+ * Compiled modules by the digest of the bytes they were compiled from. The bytes are read and hashed each
+ * time as they lie in memory, so damage to them is never hidden: it is another digest.
  */
 
 import type { Host } from "../adapter/host.ts";

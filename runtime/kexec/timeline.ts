@@ -1,11 +1,14 @@
-/** When each phase of a run began: for the story on the console, the timings, and tests that want to look inside. */
+/**
+ * When each phase of a run began: for the story on the console, the timings, and tests that want to look
+ * inside.
+ */
 
 import type { Host } from "../adapter/host.ts";
 
 /**
- * power-on; user: the production kernel first enters user mode; loaded: kdump is armed; panic: the jump into purgatory;
- * purgatory-done: the jump out of it; capture-boot: the capture kernel's first instruction; capture-user: it first
- * enters user mode; saved: a vmcore has got its final name; end.
+ * power-on; user: the production kernel first enters user mode; loaded: kdump is armed; panic: the jump
+ * into purgatory; purgatory-done: the jump out of it; capture-boot: the capture kernel's first instruction;
+ * capture-user: it first enters user mode; saved: a vmcore has got its final name; end.
  */
 export type Phase =
   | "power-on"
@@ -48,7 +51,10 @@ export class Timeline {
     return this.#at_ms.has(phase);
   }
 
-  /** Milliseconds from the start of the run to each phase that was reached (the last time, where it repeats). */
+  /**
+   * Milliseconds from the start of the run to each phase that was reached (the last time, where it
+   * repeats).
+   */
   get phases_ms(): Partial<Record<Phase, number>> {
     return Object.fromEntries(this.#at_ms);
   }

@@ -1,15 +1,19 @@
 /**
- * Time as the machine sees it: nanoseconds since power-on (rdtsc) and the wall clock (rtc). With a seed both are
- * virtual: each reading advances the time by a little, and by jitter, which the seed decides, so that two seeds
- * interleave differently and one seed never does. Without, they are the host's.
+ * Time as the machine sees it: nanoseconds since power-on (rdtsc) and the wall clock (rtc). With a seed
+ * both are virtual: each reading advances the time by a little, and by jitter, which the seed decides, so
+ * that two seeds interleave differently and one seed never does. Without, they are the host's.
  */
 
 import type { Host } from "../adapter/host.ts";
 import { Random, type RandomState } from "./random.ts";
 
-/** A reading of the virtual clock takes this long, plus up to JITTER_NS. */
-const READ_NS = 250;
-const JITTER_NS = 512;
+/**
+ * A reading of the virtual clock takes this long, plus up to JITTER_NS. Far more than the instruction costs:
+ * it also stands for the work since the last reading, so that a boot takes the milliseconds that its log
+ * should show.
+ */
+const READ_NS = 20_000;
+const JITTER_NS = 32_768;
 /** 2024-01-01, from where a seed's wall clock starts, up to a year later. */
 const EPOCH_S = 1704067200;
 const YEAR_S = 365 * 86400;

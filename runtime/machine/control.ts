@@ -1,6 +1,7 @@
 /**
- * Ways out of wasm code that never return to it. They are thrown by the hardware imports, through the kernel's frames,
- * to the CPU. No Error objects: nobody reads their stack, and making one costs more than the switch.
+ * Ways out of wasm code that never return to it. They are thrown by the hardware imports, through the
+ * kernel's frames, to the CPU. No Error objects: nobody reads their stack, and making one costs more than
+ * the switch.
  */
 
 /** hlt with nothing that could wake the machine. */

@@ -1,7 +1,7 @@
 /**
- * A CPU: an instance of an image over the machine's memory, with the two registers that lie outside wasm code (sp and
- * the CPU's number are the module's globals, TSS and CR3 the hardware's). It enters the image as hardware would, and
- * turns each way out of it into an `Exit`:
+ * A CPU: an instance of an image over the machine's memory, with the two registers that lie outside wasm
+ * code (sp and the CPU's number are the module's globals, TSS and CR3 the hardware's). It enters the image
+ * as hardware would, and turns each way out of it into an `Exit`:
  *
  *     enter ---> wasm code --returns--> user mode, or the image's end
  *                  | SwitchTo  -> sp = TSS.sp0, enter cpu_resume
@@ -50,7 +50,10 @@ export interface Placement {
 
 type Entry = (...args: number[]) => void;
 
-/** Exceptions raised one inside another's handler, after which the CPU gives up: each takes stack, so this is never near. */
+/**
+ * Exceptions raised one inside another's handler, after which the CPU gives up: each takes stack, so this
+ * is never near.
+ */
 const NESTED_MAX = 1000;
 
 export class Cpu {
@@ -101,7 +104,10 @@ export class Cpu {
     return this.#run(entry, registers);
   }
 
-  /** Physical address of the current task's pt_regs, below TSS.sp0; undefined without a TSS, or a stack in memory. */
+  /**
+   * Physical address of the current task's pt_regs, below TSS.sp0; undefined without a TSS, or a stack in
+   * memory.
+   */
   get userRegs(): number | undefined {
     const top = this.#stackAt(TSS_SP0);
     return top === undefined ? undefined : top - pt_regs.SIZE;
@@ -144,8 +150,8 @@ export class Cpu {
   }
 
   /**
-   * The arguments of asm_exc for what was thrown; a reason when there is no stack to take the exception on. Throws what
-   * is no trap: a bug of the runtime.
+   * The arguments of asm_exc for what was thrown; a reason when there is no stack to take the exception on.
+   * Throws what is no trap: a bug of the runtime.
    */
   #exception(thrown: unknown): number[] | string {
     const sp = (this.#sp.value as number) >>> 0;
@@ -181,7 +187,10 @@ export class Cpu {
     return { kind: "dead", reason: `triple fault: ${cause}` };
   }
 
-  /** Physical address of the stack whose virtual one stands in the TSS at `offset`; undefined when there is none. */
+  /**
+   * Physical address of the stack whose virtual one stands in the TSS at `offset`; undefined when there is
+   * none.
+   */
   #stackAt(offset: number): number | undefined {
     const { memory } = this.#machine;
     if (this.tss === 0 || !memory.has(this.tss + offset, 8)) return undefined;

@@ -56,7 +56,10 @@ export function errnoName(number: number): string {
   return names.get(number) ?? `errno ${number}`;
 }
 
-/** Linux's number for an error name as engines give it (`error.code`); undefined when Linux has no such name. */
+/**
+ * Linux's number for an error name as engines give it (`error.code`); undefined when Linux has no such
+ * name.
+ */
 export function errnoNumber(name: string): number | undefined {
   return Object.hasOwn(errno, name) ? errno[name as ErrnoName] : aliases[name];
 }

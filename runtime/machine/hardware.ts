@@ -1,7 +1,7 @@
 /**
- * The hardware imports of an image, module "hw": ports, clocks, and the instructions that leave wasm code. All
- * parameters arrive as i32, so addresses go through `>>> 0`; an address outside memory is a page fault, as a bus error
- * would be.
+ * The hardware imports of an image, module "hw": ports, clocks, and the instructions that leave wasm code.
+ * All parameters arrive as i32, so addresses go through `>>> 0`; an address outside memory is a page fault,
+ * as a bus error would be.
  */
 
 import { Halt, Jump, PageFault, PowerOff, Reset, SwitchTo } from "./control.ts";

@@ -1,7 +1,7 @@
 /**
- * The hostfs device: the host's directory, by DMA. The kernel writes a request into memory and rings the doorbell; the
- * request is complete when the doorbell returns. The device trusts nothing in it: an address or a length that does
- * not lie in memory is EFAULT or EINVAL, like any other failure a negative errno.
+ * The hostfs device: the host's directory, by DMA. The kernel writes a request into memory and rings the
+ * doorbell; the request is complete when the doorbell returns. The device trusts nothing in it: an address
+ * or a length that does not lie in memory is EFAULT or EINVAL, like any other failure a negative errno.
  *
  *      0 u32 op          16 u64 offset      48 u64 extents -> { u64 addr; u64 len }[]
  *      4 s32 result      24 u64 size        56 u32 nr_extents
@@ -64,7 +64,10 @@ export class HostFsDevice {
     };
   }
 
-  /** The doorbell. Returns what it stores in `result`; -EFAULT alone when the request itself is not in memory. */
+  /**
+   * The doorbell. Returns what it stores in `result`; -EFAULT alone when the request itself is not in
+   * memory.
+   */
   doorbell(request: number): number {
     if (!this.#memory.has(request, REQUEST.SIZE)) return -errno.EFAULT;
     const operation = this.#operations[this.#memory.u32(request + REQUEST.op)];

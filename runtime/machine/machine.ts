@@ -1,6 +1,6 @@
 /**
- * The machine: memory, clock, random source, serial console and hostfs device, which outlive every kernel that runs on
- * it, and the CPU, which each image gets anew. No kernel knowledge.
+ * The machine: memory, clock, random source, serial console and hostfs device, which outlive every kernel
+ * that runs on it, and the CPU, which each image gets anew. No kernel knowledge.
  */
 
 import type { Host, HostFs } from "../adapter/host.ts";

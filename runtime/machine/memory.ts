@@ -1,7 +1,7 @@
 /**
- * Physical memory: a shared WebAssembly.Memory from address 0. Addresses are unsigned numbers below 2^32 here; what
- * comes from wasm as an i32 goes through `>>> 0` first. Reads and writes outside are RangeErrors of the views: whoever
- * takes an address from the kernel asks `has()` before.
+ * Physical memory: a shared WebAssembly.Memory from address 0. Addresses are unsigned numbers below 2^32
+ * here; what comes from wasm as an i32 goes through `>>> 0` first. Reads and writes outside are RangeErrors
+ * of the views: whoever takes an address from the kernel asks `has()` before.
  */
 
 import type { Host } from "../adapter/host.ts";
@@ -24,7 +24,10 @@ export class PhysicalMemory {
   readonly bytes: Uint8Array<SharedArrayBuffer>;
   readonly view: DataView<SharedArrayBuffer>;
 
-  /** `size` in bytes: MEMORY_MIN to MEMORY_MAX, a multiple of MEMORY_UNIT. Zeros that the host gives only when touched. */
+  /**
+   * `size` in bytes: MEMORY_MIN to MEMORY_MAX, a multiple of MEMORY_UNIT. Zeros that the host gives only
+   * when touched.
+   */
   constructor(readonly size: number) {
     const pages = size / MEMORY_UNIT;
     this.wasm = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
@@ -94,8 +97,8 @@ export class PhysicalMemory {
   }
 
   /**
-   * Random bytes over [start, start + length). A block of them, over and over: drawing each byte anew would cost more
-   * than the rest of a crash.
+   * Random bytes over [start, start + length). A block of them, over and over: drawing each byte anew would
+   * cost more than the rest of a crash.
    */
   scribble(random: Random, { start, length }: Range): void {
     const block = new Uint32Array(SCRIBBLE_BLOCK / 4);
@@ -106,7 +109,10 @@ export class PhysicalMemory {
     }
   }
 
-  /** A NUL-terminated string of at most `max` bytes with its NUL; undefined when it does not end before, or in memory. */
+  /**
+   * A NUL-terminated string of at most `max` bytes with its NUL; undefined when it does not end before, or
+   * in memory.
+   */
   cString(start: number, max: number): string | undefined {
     const end = Math.min(start + max, this.size);
     const nul = start < end ? this.bytes.subarray(start, end).indexOf(0) : -1;

@@ -1,8 +1,11 @@
 /**
- * The page walk: 4-level page tables (Intel SDM vol. 3, 4.5), as the hardware does it for accesses from user mode.
+ * The page walk: 4-level page tables (Intel SDM vol. 3, 4.5), as the hardware does it for accesses from
+ * user mode.
  *
  *     47      39 38      30 29      21 20      12 11          0
- *     [  PML4  ] [  PDPT  ] [   PD   ] [   PT   ] [  offset   ]     entry: 0 present, 1 write, 2 user, 7 large page
+ *     [  PML4  ] [  PDPT  ] [   PD   ] [   PT   ] [  offset   ]
+ *
+ * Bits of an entry: 0 present, 1 write, 2 user, 7 large page.
  */
 
 import { PAGE_SIZE, type PhysicalMemory } from "./memory.ts";
@@ -19,8 +22,8 @@ export interface Access {
 }
 
 /**
- * Physical address of the user address `va` under the tables at `cr3`; undefined when user mode may not access it so,
- * or when a table or the page lies outside memory.
+ * Physical address of the user address `va` under the tables at `cr3`; undefined when user mode may not
+ * access it so, or when a table or the page lies outside memory.
  */
 export function walkUser(
   memory: PhysicalMemory,

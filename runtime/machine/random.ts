@@ -1,6 +1,6 @@
 /**
- * The machine's random numbers: xoshiro128** (Blackman and Vigna), one stream for each consumer, so that what one of
- * them draws does not shift another's. The whole state is four words, which a snapshot keeps.
+ * The machine's random numbers: xoshiro128** (Blackman and Vigna), one stream for each consumer, so that
+ * what one of them draws does not shift another's. The whole state is four words, which a snapshot keeps.
  */
 
 export type RandomState = [number, number, number, number];
@@ -10,8 +10,8 @@ export class Random {
 
   /** The stream `name` of the machine with this seed. */
   constructor(seed: number, name: string) {
-    // splitmix32 over seed and name (FNV-1a) fills the state; four zero words, the one bad state, cannot come out
-    // of four consecutive outputs of a bijection.
+    // splitmix32 over seed and name (FNV-1a) fills the state; four zero words, the one bad state, cannot
+    // come out of four consecutive outputs of a bijection.
     let x = 0x811c9dc5;
     for (let i = 0; i < name.length; i++) x = Math.imul(x ^ name.charCodeAt(i), 0x01000193);
     x = (x ^ seed) | 0;

@@ -1,6 +1,6 @@
 /**
- * A machine stopped on its way from one image to the next, as bytes: what `--save-memory` leaves and `capture` goes on
- * from. The kernel's state is memory and nothing else, so little comes beside it.
+ * A machine stopped on its way from one image to the next, as bytes: what `--save-memory` leaves and
+ * `capture` goes on from. The kernel's state is memory and nothing else, so little comes beside it.
  *
  *      0  char magic[8] "wkSnap\0\0"   u32 version (1)   u32 length of what follows
  *     16  JSON: memory size, seed, clock, random state, where the jump goes
@@ -47,7 +47,10 @@ export class SnapshotError extends Error {
   }
 }
 
-/** The machine's snapshot, piece by piece. Pieces may be views of its memory: use each before taking the next. */
+/**
+ * The machine's snapshot, piece by piece. Pieces may be views of its memory: use each before taking the
+ * next.
+ */
 export function* snapshotChunks(machine: Machine, jump: SnapshotConfig["jump"]): Generator<Uint8Array> {
   const { memory, seed, seeded, clock, random } = machine;
   const hasher = machine.host.hasher();
@@ -136,7 +139,10 @@ export class SnapshotReader {
     this.config = parseConfig(this.#bytes.take(length));
   }
 
-  /** Fills `machine`, fresh and of config.memory bytes with all of it zero. SnapshotError when the rest is damaged. */
+  /**
+   * Fills `machine`, fresh and of config.memory bytes with all of it zero. SnapshotError when the rest is
+   * damaged.
+   */
   restore(machine: Machine): void {
     const { memory } = machine;
     const pages = memory.size / PAGE_SIZE;

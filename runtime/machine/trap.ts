@@ -1,6 +1,6 @@
 /**
- * From a trap of WebAssembly to an exception of x86. Every engine has its own words for a trap, and appends to them at
- * will (Bun adds "(evaluating ...)"), so the table holds what their messages contain.
+ * From a trap of WebAssembly to an exception of x86. Every engine has its own words for a trap, and appends
+ * to them at will (Bun adds "(evaluating ...)"), so the table holds what their messages contain.
  */
 
 import { X86_TRAP_AC, X86_TRAP_DE, X86_TRAP_DF, X86_TRAP_GP, X86_TRAP_PF, X86_TRAP_UD } from "./x86.ts";
@@ -36,8 +36,8 @@ const traps: readonly (Trap & { pattern: RegExp })[] = [
 ];
 
 /**
- * The exception that an error thrown out of wasm code stands for; undefined for one that is no trap but a bug of the
- * runtime itself, which must not reach the kernel.
+ * The exception that an error thrown out of wasm code stands for; undefined for one that is no trap but a
+ * bug of the runtime itself, which must not reach the kernel.
  */
 export function classifyTrap(error: unknown): Trap | undefined {
   if (error instanceof RangeError && /call stack|recursion/i.test(error.message)) {

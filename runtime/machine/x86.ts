@@ -20,7 +20,9 @@ export const TSS_IST1 = 36;
 /** struct pt_regs, at the top of a task's kernel stack while it is in user mode or in a system call. */
 export const pt_regs = { SIZE: 168, ax: 80, ip: 128, cs: 136, flags: 144, sp: 152, ss: 160 } as const;
 
-/** Kernel stacks are this large and aligned to it; below STACK_GUARD bytes of one the stack has overflowed. */
+/**
+ * Kernel stacks are this large and aligned to it; below STACK_GUARD bytes of one the stack has overflowed.
+ */
 export const THREAD_SIZE = 16384;
 export const STACK_GUARD = 256;
 

@@ -1,10 +1,11 @@
 /**
- * User mode: which program runs, and its next system call. A program is an async function; a system call is a promise
- * that the kernel resolves. The identity of a task is its kernel stack (TSS.sp0), as the hardware sees it. A task whose
- * registers say that it starts at USER_ENTRY is a fresh program (execve made it): its first page says which.
+ * User mode: which program runs, and its next system call. A program is an async function; a system call is
+ * a promise that the kernel resolves. The identity of a task is its kernel stack (TSS.sp0), as the hardware
+ * sees it. A task whose registers say that it starts at USER_ENTRY is a fresh program (execve made it): its
+ * first page says which.
  *
- *     kernel returns to user mode --> UserMode.next(): resolves the promise of the task's system call, or starts its
- *     program; runs it up to the next call --> the CPU enters the kernel with that call's number and arguments
+ *     kernel returns to user mode --> UserMode.next(): resolves the promise of the task's system call, or
+ *     starts its program; runs it up to the next call --> the CPU enters the kernel with that call
  */
 
 import type { Cpu } from "../machine/cpu.ts";
@@ -42,8 +43,8 @@ export class UserMode {
   }
 
   /**
-   * Runs the current task in user mode until its next system call. `onResult` hears of the call that has just ended.
-   * Undefined when the TSS names no kernel stack.
+   * Runs the current task in user mode until its next system call. `onResult` hears of the call that has
+   * just ended. Undefined when the TSS names no kernel stack.
    */
   async next(
     cpu: Cpu,
@@ -64,7 +65,10 @@ export class UserMode {
     return context.next();
   }
 
-  /** Starts the program that execve left in the page tables, its stack at `sp`. The task's former program is gone. */
+  /**
+   * Starts the program that execve left in the page tables, its stack at `sp`. The task's former program is
+   * gone.
+   */
   #exec(sp: number): Context {
     const context = new Context();
     try {
@@ -129,7 +133,10 @@ export class Context {
   }
 }
 
-/** The whole life of a program: its main, and exit_group with what that returns. A bug in it is status 1 and a message. */
+/**
+ * The whole life of a program: its main, and exit_group with what that returns. A bug in it is status 1 and
+ * a message.
+ */
 async function run(process: Process, program: Program): Promise<void> {
   let status: number;
   try {

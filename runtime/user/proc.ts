@@ -1,8 +1,8 @@
 /**
- * What a program sees: arguments, file descriptors, system calls. A program is `main(proc)`; it has two homes.
- * Inside the machine (runtime/user/process.ts) each call is a real system call of our kernel, its buffers lie in
- * user pages. On the host (runtime/adapter) the same calls go to the engine's file system. Names, flags and errors
- * are Linux's.
+ * What a program sees: arguments, file descriptors, system calls. A program is `main(proc)`; it has two
+ * homes. Inside the machine (runtime/user/process.ts) each call is a real system call of our kernel, its
+ * buffers lie in user pages. On the host (runtime/adapter) the same calls go to the engine's file system.
+ * Names, flags and errors are Linux's.
  */
 
 /** open(2) flags, x86_64 values (include/uapi/asm-generic/fcntl.h). */

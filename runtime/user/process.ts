@@ -1,6 +1,7 @@
 /**
- * `Proc` inside the machine: each call is a real system call of our kernel. Buffers, paths and structures lie in user
- * pages, in an arena that the program gets by brk(2), so the kernel's copy_from_user and copy_to_user move them.
+ * `Proc` inside the machine: each call is a real system call of our kernel. Buffers, paths and structures
+ * lie in user pages, in an arena that the program gets by brk(2), so the kernel's copy_from_user and
+ * copy_to_user move them.
  */
 
 import { errno, errnoName } from "../machine/errno.ts";
@@ -185,7 +186,10 @@ export class Process implements Proc {
     throw new Error("exit_group returned");
   }
 
-  /** A message on standard error from the system rather than the program; lost when there is none to take it. */
+  /**
+   * A message on standard error from the system rather than the program; lost when there is none to take
+   * it.
+   */
   async complain(message: string): Promise<void> {
     try {
       await this.write(FD_STDERR, message);
@@ -224,7 +228,10 @@ export class Process implements Proc {
     });
   }
 
-  /** Makes the arena as large as `size`, or PIECE, or what the kernel gives; returns how large it is (at least a page). */
+  /**
+   * Makes the arena as large as `size`, or PIECE, or what the kernel gives; returns how large it is (at
+   * least a page).
+   */
   async #arena(size: number): Promise<number> {
     if (this.#start === 0) {
       this.#start = await this.#context.syscall(syscall.brk, 0);

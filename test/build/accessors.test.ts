@@ -12,12 +12,16 @@ const spec = abi({
     typedef unsigned int u32;
     struct list_head { struct list_head *next, *prev; };
     struct inner { int a; unsigned char tag; };
-    struct outer { long id; struct list_head list; struct inner in[3]; struct outer *link; void *raw; int (*op)(int);
+    struct outer { long id; struct list_head list; struct inner in[3]; struct outer *link; void *raw;
+      int (*op)(int);
       unsigned f:5; unsigned g:27; _Bool on; char name[8]; struct outer *many[2]; union { int u; short s; };
       short grid[2][3]; };
   `,
   bss: "struct outer one; struct outer two; struct outer *head; u32 counters[4];",
-  data: "unsigned long vmemmap_phys; unsigned long mem_map_start_phys; unsigned long mem_map_end_phys; unsigned long __per_cpu_offset[2];",
+  data: `
+    unsigned long vmemmap_phys, mem_map_start_phys, mem_map_end_phys;
+    unsigned long __per_cpu_offset[2];
+  `,
   percpu: "int hits; struct inner pcp;",
 });
 
@@ -75,7 +79,11 @@ describe("accessors", () => {
   let strings: Uint8Array;
 
   beforeAll(async () => {
-    const entries = ["kernel-wasm/include/link.ts", "kernel-wasm/include/addr.ts", "kernel-wasm/test/entry.ts"];
+    const entries = [
+      "kernel-wasm/include/link.ts",
+      "kernel-wasm/include/addr.ts",
+      "kernel-wasm/test/entry.ts",
+    ];
     const compiled = await runAsc("production", layout, entries, { "kernel-wasm/test/entry.ts": SOURCE });
     strings = compiled.strings;
     new Uint8Array(memory.buffer).set(strings, BASE - strings.length);
@@ -92,7 +100,8 @@ describe("accessors", () => {
     kernel = instance.exports as typeof kernel;
   });
 
-  const call = (name: string, ...args: number[]): number => (kernel[name] as (...a: number[]) => number)(...args) >>> 0;
+  const call = (name: string, ...args: number[]): number =>
+    (kernel[name] as (...a: number[]) => number)(...args) >>> 0;
   const at = (symbol: string, member?: string): number => {
     const s = layout.symbols.get(symbol);
     if (!s) throw new Error(`no symbol ${symbol}`);

@@ -5,16 +5,16 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { type AbiSpec, abi } from "../../kernel-wasm/abi/dsl.ts";
-import { loadLayout } from "../../tools/build/specs.ts";
 import { bitFields, emitC, expectations } from "../../tools/build/layout/emit_c.ts";
 import { Layout } from "../../tools/build/layout/layout.ts";
+import { loadLayout } from "../../tools/build/specs.ts";
 
 const gcc = spawnSync("gcc", ["--version"]).status === 0;
 if (!gcc && process.env.CI === "true") throw new Error("gcc is required where CI=true");
 
 /**
- * Compiles the layout as C: every size and offset a static assertion, every bit-field set in a cleared struct and
- * looked for by a program. Returns what gcc or the program complain of.
+ * Compiles the layout as C: every size and offset a static assertion, every bit-field set in a cleared struct
+ * and looked for by a program. Returns what gcc or the program complain of.
  */
 function askGcc(layout: Layout): string {
   const dir = mkdtempSync(join(tmpdir(), "wkdump-layout-"));
@@ -30,7 +30,8 @@ function askGcc(layout: Layout): string {
     }
     if (n) fprintf(stderr, "${f.struct}.${f.member}: not at bit ${f.at}\\n"); }`,
     );
-    const main = `#include <stdio.h>\n#include <string.h>\nint main(void) {\n${checks.join("\n")}\n  return 0;\n}\n`;
+    const includes = "#include <stdio.h>\n#include <string.h>\n";
+    const main = `${includes}int main(void) {\n${checks.join("\n")}\n  return 0;\n}\n`;
     writeFileSync(join(dir, "layout.c"), `${emitC(layout)}${asserts.join("\n")}\n${main}`);
     const options = { timeout: 60_000 };
     const compiled = spawnSync("gcc", ["-w", "-o", join(dir, "layout"), join(dir, "layout.c")], options);
@@ -42,7 +43,11 @@ function askGcc(layout: Layout): string {
 }
 
 const layoutOf = (...specs: AbiSpec[]): Layout =>
-  new Layout("production", { CONFIG_N: 3, CONFIG_ON: true }, Object.fromEntries(specs.map((s, i) => [`spec${i}`, s])));
+  new Layout(
+    "production",
+    { CONFIG_N: 3, CONFIG_ON: true },
+    Object.fromEntries(specs.map((s, i) => [`spec${i}`, s])),
+  );
 
 const awkward = abi({
   structs: `
@@ -51,15 +56,19 @@ const awkward = abi({
     struct inner { char a; long b; short c; };
     typedef struct { int counter; } atomic_t;
     union either { char bytes[5]; int word; struct { short s; u64 q; } both; };
-    struct bits { unsigned a:3; unsigned b:7; unsigned c:25; u8 d:2; u8 :0; u8 e:3; unsigned long f:40; long g; u8 h:1; };
+    struct bits { unsigned a:3; unsigned b:7; unsigned c:25; u8 d:2; u8 :0; u8 e:3; unsigned long f:40; long g;
+      u8 h:1; };
     struct packed { u8 a; u64 b; u8 c; struct inner i; } __packed;
     struct aligned { u8 a; } __aligned(64);
     struct member_aligned { u8 a; u8 b __aligned(16); u8 c; };
-    struct anonymous { int x; union { struct { int p, q; }; long r; u8 s:4; }; struct { char t; }; int y[CONFIG_N * 2]; };
-    struct pointers { void *p; struct unknown *u; int (*f)(struct inner *, int); char **argv; int (*vec[4])(void);
+    struct anonymous { int x; union { struct { int p, q; }; long r; u8 s:4; }; struct { char t; };
+      int y[CONFIG_N * 2]; };
+    struct pointers { void *p; struct unknown *u; int (*f)(struct inner *, int); char **argv;
+      int (*vec[4])(void);
       struct inner *many[2]; };
     enum color { RED, GREEN = 5, BLUE };
-    struct mixed { enum color color; atomic_t count; _Bool flag; char name[BLUE]; long double_dim[2][3]; u8 tail[]; };
+    struct mixed { enum color color; atomic_t count; _Bool flag; char name[BLUE]; long double_dim[2][3];
+      u8 tail[]; };
     struct empty_end { char c; struct aligned a; char d; };
   `,
 });
@@ -77,9 +86,12 @@ describe("layout", () => {
     expect(askGcc(layout)).toContain("offsetof(struct inner, b)");
   });
 
-  it.skipIf(!gcc).each(["production", "capture", "purgatory"] as const)("agrees with gcc on every struct of %s", async (t) => {
-    expect(askGcc(await loadLayout(t))).toBe("");
-  });
+  it.skipIf(!gcc).each(["production", "capture", "purgatory"] as const)(
+    "agrees with gcc on every struct of %s",
+    async (t) => {
+      expect(askGcc(await loadLayout(t))).toBe("");
+    },
+  );
 
   it("places symbols by section, aligned, per-CPU ones from 0", () => {
     const layout = layoutOf(
@@ -105,9 +117,23 @@ describe("layout", () => {
   it("evaluates constants: expressions, enums, config, sizeof", () => {
     const layout = layoutOf(
       awkward,
-      abi({ defines: { A: "1 << (CONFIG_N + 1)", B: "sizeof(struct inner) * BLUE", C: "~0 & 0xff", D: "-(A | 1)", E: 1n << 63n } }),
+      abi({
+        defines: {
+          A: "1 << (CONFIG_N + 1)",
+          B: "sizeof(struct inner) * BLUE",
+          C: "~0 & 0xff",
+          D: "-(A | 1)",
+          E: 1n << 63n,
+        },
+      }),
     );
-    expect(["A", "B", "C", "D", "E"].map((n) => layout.constant(n))).toEqual([16n, 144n, 255n, -17n, 1n << 63n]);
+    expect(["A", "B", "C", "D", "E"].map((n) => layout.constant(n))).toEqual([
+      16n,
+      144n,
+      255n,
+      -17n,
+      1n << 63n,
+    ]);
   });
 
   it.each([
@@ -130,7 +156,9 @@ describe("layout", () => {
     expect(() => layoutOf(abi({ data: "int a; int a;" }))).toThrow("symbol a is declared twice");
     expect(() => layoutOf(abi({ init: { nobody: 1 } }))).toThrow("no symbol nobody");
     expect(() => layoutOf(abi({ bss: "int a;", init: { a: 1 } }))).toThrow("no bytes in the image");
-    expect(() => layoutOf(abi({ data: "char a[2];", init: { a: "ab" } }))).toThrow("3 bytes, the symbol only 2");
+    expect(() => layoutOf(abi({ data: "char a[2];", init: { a: "ab" } }))).toThrow(
+      "3 bytes, the symbol only 2",
+    );
     expect(() => layoutOf(abi({ aliases: { a: "b" } }))).toThrow("alias a: no symbol b");
     expect(() => layoutOf(abi({ defines: { A: "A + 1" } }))).toThrow("unknown constant A");
   });

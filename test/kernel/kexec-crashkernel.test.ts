@@ -5,7 +5,9 @@ import { compilePiece, FAKES, type Piece } from "./kexec-harness.ts";
 const SOURCE = `
 import { sym } from "./include/generated/symbols";
 import { parse_crashkernel, reserve_crashkernel } from "./kernel/crash_reserve";
-export function parse(megabytes: u32): i32 { return parse_crashkernel(sym.boot_command_line, <u64>megabytes << 20); }
+export function parse(megabytes: u32): i32 {
+  return parse_crashkernel(sym.boot_command_line, <u64>megabytes << 20);
+}
 export function size(): f64 { return <f64>sym.crashkernel.size; }
 export function base(): f64 { return <f64>sym.crashkernel.base; }
 export function low(): f64 { return <f64>sym.crashkernel.low_size; }

@@ -1,21 +1,27 @@
 /**
- * Compiles a piece of the kernel with chosen modules replaced, and instantiates it over a memory of its own: enough of
- * the link step's imports to run code that calls no function pointers.
+ * Compiles a piece of the kernel with chosen modules replaced, and instantiates it over a memory of its own:
+ * enough of the link step's imports to run code that calls no function pointers.
  */
-import { runAsc } from "../../tools/build/compile.ts";
+
 import type { Target } from "../../kernel-wasm/abi/dsl.ts";
+import { runAsc } from "../../tools/build/compile.ts";
 import type { Layout } from "../../tools/build/layout/layout.ts";
 import { loadLayout } from "../../tools/build/specs.ts";
 
-/** Physical address of the module's data; its image starts IMAGE_START, both in low memory of the test's machine. */
+/**
+ * Physical address of the module's data; its image starts IMAGE_START, both in low memory of the test's
+ * machine.
+ */
 export const BASE = 0x180000;
 export const IMAGE_START = 0x100000;
 const MEMORY_PAGES = 128;
 /** Allocations are served from here upwards. */
 const HEAP = 0x300000;
+const HEAP_END = 0x600000;
 
 const LEVELS = ["emerg", "alert", "crit", "err", "warn", "notice", "info", "debug"];
-const parameters = (type: string, extra = "") => Array.from({ length: 6 }, (_, i) => `a${i}${type}${extra}`).join(", ");
+const parameters = (type: string, extra = "") =>
+  Array.from({ length: 6 }, (_, i) => `a${i}${type}${extra}`).join(", ");
 
 /** Modules that many pieces import: the log, allocators and the clock, served by the test. */
 export const FAKES: Record<string, string> = {
@@ -23,7 +29,9 @@ export const FAKES: Record<string, string> = {
     @external("test", "log") declare function log(level: i32, fmt: usize, ${parameters(": u64")}): void;
     ${LEVELS.map(
       (name, level) =>
-        `export function pr_${name}(fmt: usize, ${parameters(": u64", " = 0")}): void { log(${level}, fmt, ${parameters("")}); }`,
+        `export function pr_${name}(fmt: usize, ${parameters(": u64", " = 0")}): void {
+          log(${level}, fmt, ${parameters("")});
+        }`,
     ).join("\n")}`,
   "mm/page_alloc.ts": `
     import { page } from "../include/generated/structs";
@@ -43,8 +51,14 @@ export const FAKES: Record<string, string> = {
     export function kfree(at: usize): void {}`,
   "kernel/time.ts": "export function ktime_get_real_seconds(): u64 { return 1700000000; }",
   "arch/lib/usercopy.ts": `
-    export function copy_from_user(to: usize, from: u64, n: usize): usize { memory.copy(to, <usize>from, n); return 0; }
-    export function copy_to_buf(to: u64, from: usize, n: usize): usize { memory.copy(<usize>to, from, n); return 0; }`,
+    export function copy_from_user(to: usize, from: u64, n: usize): usize {
+      memory.copy(to, <usize>from, n);
+      return 0;
+    }
+    export function copy_to_buf(to: u64, from: usize, n: usize): usize {
+      memory.copy(<usize>to, from, n);
+      return 0;
+    }`,
 };
 
 export interface Piece {
@@ -60,6 +74,10 @@ export interface Piece {
   text(address: number): string;
   /** Bytes of new, zeroed memory. */
   alloc(size: number): number;
+  /** Addresses of link-made symbols, to be set by the test. */
+  linkSymbols: Record<string, number>;
+  /** All that was allocated may be allocated again. */
+  reset(): void;
 }
 
 /** printf as far as the tested messages need it. */
@@ -74,7 +92,10 @@ function format(text: string, args: bigint[], string: (address: number) => strin
   });
 }
 
-/** `source` is the piece's entry, as if it stood in kernel-wasm/; `fakes` replace modules, by path below kernel-wasm/. */
+/**
+ * `source` is the piece's entry, as if it stood in kernel-wasm/; `fakes` replace modules, by path below
+ * kernel-wasm/.
+ */
 export async function compilePiece(
   target: Target,
   source: string,
@@ -100,11 +121,12 @@ export async function compilePiece(
   const alloc = (size: number): number => {
     const at = heap;
     heap += Math.ceil(size / 4096) * 4096;
-    if (heap > bytes.length) return 0;
+    if (heap > HEAP_END) return 0;
     bytes.fill(0, at, at + size);
     return at;
   };
   const lines: string[] = [];
+  const linkSymbols: Record<string, number> = {};
   const link = new Proxy(
     {},
     {
@@ -112,7 +134,7 @@ export async function compilePiece(
         if (name === "sym__text") return () => IMAGE_START;
         if (name === "sym__end") return () => BASE + layout.dataEnd;
         if (name === "text_address") return () => 0n;
-        return () => 0;
+        return () => linkSymbols[name] ?? 0;
       },
     },
   ) as WebAssembly.ModuleImports;
@@ -144,5 +166,9 @@ export async function compilePiece(
     at: (symbol) => BASE + (layout.symbols.get(symbol)?.offset ?? Number.NaN),
     text,
     alloc,
+    linkSymbols,
+    reset: () => {
+      heap = HEAP;
+    },
   };
 }

@@ -1,6 +1,7 @@
 /**
- * The kernel's memory management alone, for its tests: real mm, arch/mm and lib sources over a small memory, booted from
- * an e820 map. What it would call of the rest of the kernel (printk, panic, the trace) stands in here.
+ * The kernel's memory management alone, for its tests: real mm, arch/mm and lib sources over a small memory,
+ * booted from an e820 map. What it would call of the rest of the kernel (printk, panic, the trace) stands in
+ * here.
  */
 import type { Target } from "../../kernel-wasm/abi/dsl.ts";
 import { runAsc } from "../../tools/build/compile.ts";
@@ -9,23 +10,38 @@ import { loadLayout } from "../../tools/build/specs.ts";
 
 const ENTRY = `
 import { e820__end_of_ram, e820__memblock_setup, e820__memory_setup, e820__reserve_resources,
-  e820__reserve_resources_late, early_reserve_memory, insert_kernel_resources, trim_bios_range } from "../../kernel-wasm/arch/kernel/e820";
+  e820__reserve_resources_late, early_reserve_memory, insert_kernel_resources, trim_bios_range,
+} from "../../kernel-wasm/arch/kernel/e820";
 import { setup_per_cpu_areas } from "../../kernel-wasm/arch/kernel/setup_percpu";
 import { init_mem_mapping, paging_init } from "../../kernel-wasm/arch/mm/init";
-import { follow_user, free_user_pages, map_user_page, pgd_alloc, pgd_free, slow_virt_to_phys, unmap_user_page } from "../../kernel-wasm/arch/mm/pgtable";
-import { idr, kmem_cache as kmem_cache_t, rb_node, rb_root, resource } from "../../kernel-wasm/include/generated/structs";
+import {
+  follow_user, free_user_pages, map_user_page, pgd_alloc, pgd_free, slow_virt_to_phys, unmap_user_page,
+} from "../../kernel-wasm/arch/mm/pgtable";
+import {
+  idr, kmem_cache as kmem_cache_t, rb_node, rb_root, resource,
+} from "../../kernel-wasm/include/generated/structs";
 import { BSS_START, DATA_END, PERCPU_TEMPLATE, sym } from "../../kernel-wasm/include/generated/symbols";
-import { next_resource, resource_depth, resource_init, insert_resource } from "../../kernel-wasm/kernel/resource";
-import { idr_alloc, idr_alloc_cyclic, idr_find, idr_get_next_id, idr_init, idr_remove } from "../../kernel-wasm/lib/idr";
+import {
+  next_resource, resource_depth, resource_init, insert_resource,
+} from "../../kernel-wasm/kernel/resource";
+import {
+  idr_alloc, idr_alloc_cyclic, idr_find, idr_get_next_id, idr_init, idr_remove,
+} from "../../kernel-wasm/lib/idr";
 import { rb_erase, rb_first, rb_insert_color, rb_link_node, rb_next } from "../../kernel-wasm/lib/rbtree";
 import { radix_tree_init } from "../../kernel-wasm/lib/xarray";
 import { check_zone } from "../../kernel-wasm/mm/buddy";
 import { kfree, kmalloc, ksize, kzalloc } from "../../kernel-wasm/mm/kmalloc";
-import { memblock_reserve, memblock_reserved_size } from "../../kernel-wasm/mm/memblock";
+import { memblock_phys_alloc_range, memblock_phys_free, memblock_reserve, memblock_reserved_size,
+  memblock_set_bottom_up } from "../../kernel-wasm/mm/memblock";
 import { build_all_zonelists, mem_init } from "../../kernel-wasm/mm/mm_init";
 import { NODE_DATA, phys_to_page } from "../../kernel-wasm/mm/page";
-import { __get_free_pages, alloc_pages_exact, free_pages, free_pages_exact, free_reserved_area, get_page, put_page } from "../../kernel-wasm/mm/page_alloc";
-import { kmem_cache_alloc, kmem_cache_create, kmem_cache_destroy, kmem_cache_free, kmem_cache_init } from "../../kernel-wasm/mm/slub";
+import {
+  __get_free_pages, alloc_pages_exact, free_pages, free_pages_exact, free_reserved_area, get_page,
+  put_page,
+} from "../../kernel-wasm/mm/page_alloc";
+import {
+  kmem_cache_alloc, kmem_cache_create, kmem_cache_destroy, kmem_cache_free, kmem_cache_init,
+} from "../../kernel-wasm/mm/slub";
 import { nr_free_pages, totalram_pages } from "../../kernel-wasm/mm/vmstat";
 import { kstrtoint, memparse, strcmp, strrchr, strstr } from "../../kernel-wasm/lib/string";
 
@@ -54,6 +70,11 @@ export function setup(reserve: usize, size: usize): void {
   radix_tree_init();
   e820__reserve_resources_late();
 }
+export function early_alloc(size: u32, align: u32, start: u32, end: u32, bottom_up: bool): u32 {
+  memblock_set_bottom_up(bottom_up);
+  return <u32>memblock_phys_alloc_range(size, align, start, end);
+}
+export function early_free(at: u32, size: u32): void { memblock_phys_free(at, size); }
 export function check(): i32 {
   for (let i: usize = 0; i < 4; i++) {
     const bad = check_zone(NODE_DATA(0).node_zones[i]);
@@ -70,13 +91,17 @@ export function hold(addr: usize): void { get_page(phys_to_page(addr)); }
 export function drop(addr: usize): void { put_page(phys_to_page(addr)); }
 export function exact(size: usize, gfp: u32): usize { return alloc_pages_exact(size, gfp); }
 export function exact_free(addr: usize, size: usize): void { free_pages_exact(addr, size); }
-export function free_area_count(zone: u32, order: u32): u32 { return <u32>NODE_DATA(0).node_zones[zone].free_area[order].nr_free; }
+export function free_area_count(zone: u32, order: u32): u32 {
+  return <u32>NODE_DATA(0).node_zones[zone].free_area[order].nr_free;
+}
 export function give_back(start: usize, end: usize): u32 { return <u32>free_reserved_area(start, end, 0); }
 export function kmalloc_(size: usize): usize { return kmalloc(size, 0xcc0); }
 export function kzalloc_(size: usize): usize { return kzalloc(size, 0xcc0); }
 export function kfree_(addr: usize): void { kfree(addr); }
 export function ksize_(addr: usize): usize { return ksize(addr); }
-export function cache_create(size: u32, align: u32): usize { return changetype<usize>(kmem_cache_create(boot_params(), size, align, 0, 0)); }
+export function cache_create(size: u32, align: u32): usize {
+  return changetype<usize>(kmem_cache_create(boot_params(), size, align, 0, 0));
+}
 export function cache_destroy(s: usize): void { kmem_cache_destroy(changetype<kmem_cache_t>(s)); }
 export function cache_alloc(s: usize): usize { return kmem_cache_alloc(changetype<kmem_cache_t>(s), 0xcc0); }
 export function cache_free(s: usize, o: usize): void { kmem_cache_free(changetype<kmem_cache_t>(s), o); }
@@ -90,16 +115,26 @@ export function unmap(pgd: usize, addr: usize): void { put_page(unmap_user_page(
 export function follow(pgd: usize, addr: usize, write: bool): usize { return follow_user(pgd, addr, write); }
 export function drop_pgd(pgd: usize): void { free_user_pages(pgd); pgd_free(pgd); }
 export function first_resource(): usize { return changetype<usize>(sym.iomem_resource.child); }
-export function following_resource(r: usize): usize { return changetype<usize>(next_resource(changetype<resource>(r))); }
+export function following_resource(r: usize): usize {
+  return changetype<usize>(next_resource(changetype<resource>(r)));
+}
 export function depth(r: usize): u32 { return resource_depth(changetype<resource>(r)); }
 export function insert(start: u32, end: u32): i32 {
   const r = changetype<resource>(kzalloc(resource.SIZE, 0xcc0));
   r.start = start; r.end = end; r.name = boot_params();
   return insert_resource(sym.iomem_resource, r);
 }
-export function new_idr(): usize { const r = kzalloc(idr.SIZE, 0xcc0); idr_init(changetype<idr>(r)); return r; }
-export function id_alloc(r: usize, p: usize, start: i32, end: i32): i32 { return idr_alloc(changetype<idr>(r), p, start, end); }
-export function id_cyclic(r: usize, p: usize, start: i32, end: i32): i32 { return idr_alloc_cyclic(changetype<idr>(r), p, start, end); }
+export function new_idr(): usize {
+  const r = kzalloc(idr.SIZE, 0xcc0);
+  idr_init(changetype<idr>(r));
+  return r;
+}
+export function id_alloc(r: usize, p: usize, start: i32, end: i32): i32 {
+  return idr_alloc(changetype<idr>(r), p, start, end);
+}
+export function id_cyclic(r: usize, p: usize, start: i32, end: i32): i32 {
+  return idr_alloc_cyclic(changetype<idr>(r), p, start, end);
+}
 export function id_find(r: usize, id: u32): usize { return idr_find(changetype<idr>(r), id); }
 export function id_remove(r: usize, id: u32): usize { return idr_remove(changetype<idr>(r), id); }
 export function id_next(r: usize, id: u32): i32 { return idr_get_next_id(changetype<idr>(r), id); }
@@ -112,14 +147,20 @@ export function tree_insert(root: usize, key: u32): usize {
   while (load<u64>(link)) {
     parent = pa(load<u64>(link));
     const left = <u64>key < load<u64>(parent + rb_node.SIZE);
-    link = left ? rb_node.addr_of_rb_left(changetype<rb_node>(parent)) : rb_node.addr_of_rb_right(changetype<rb_node>(parent));
+    const node = changetype<rb_node>(parent);
+    link = left ? rb_node.addr_of_rb_left(node) : rb_node.addr_of_rb_right(node);
   }
   rb_link_node(changetype<rb_node>(at), changetype<rb_node>(parent), link);
   rb_insert_color(changetype<rb_node>(at), changetype<rb_root>(root));
   return at;
 }
-export function tree_erase(root: usize, at: usize): void { rb_erase(changetype<rb_node>(at), changetype<rb_root>(root)); kfree(at); }
-export function tree_first(root: usize): usize { return changetype<usize>(rb_first(changetype<rb_root>(root))); }
+export function tree_erase(root: usize, at: usize): void {
+  rb_erase(changetype<rb_node>(at), changetype<rb_root>(root));
+  kfree(at);
+}
+export function tree_first(root: usize): usize {
+  return changetype<usize>(rb_first(changetype<rb_root>(root)));
+}
 export function tree_next(at: usize): usize { return changetype<usize>(rb_next(changetype<rb_node>(at))); }
 export function tree_key(at: usize): u32 { return <u32>load<u64>(at + rb_node.SIZE); }
 /** Black nodes on every way down, or 0 when they differ, a red node has a red child, or a parent is wrong. */
@@ -142,13 +183,15 @@ export function find_text(a: usize, b: usize): usize { return strstr(a, b); }
 `;
 
 const LEVELS = ["emerg", "alert", "crit", "err", "warn", "notice", "info", "debug", "cont"];
-const PARAMS = "fmt: usize, a: u64 = 0, b: u64 = 0, c: u64 = 0, d: u64 = 0, e: u64 = 0, f: u64 = 0, g: u64 = 0, h: u64 = 0";
+const PARAMS = `fmt: usize, ${[..."abcdefgh"].map((name) => `${name}: u64 = 0`).join(", ")}`;
+
+const PRINT = "print(fmt, a, b, c, d, e, f, g, h);";
 
 /** The kernel's sources that the test's stand in for. */
 const STANDINS: Record<string, string> = {
   "kernel-wasm/kernel/printk/printk.ts": `@external("test", "print") declare function print(
   fmt: usize, a: u64, b: u64, c: u64, d: u64, e: u64, f: u64, g: u64, h: u64): void;
-${LEVELS.map((name) => `export function pr_${name}(${PARAMS}): void { print(fmt, a, b, c, d, e, f, g, h); }`).join("\n")}`,
+${LEVELS.map((name) => `export function pr_${name}(${PARAMS}): void { ${PRINT} }`).join("\n")}`,
   "kernel-wasm/kernel/panic.ts": `@external("test", "panic") declare function stop(fmt: usize): void;
 export function panic(${PARAMS}): void { stop(fmt); }
 export function add_taint(flag: u32): void {}`,
@@ -181,7 +224,10 @@ export async function compileMm(target: Target): Promise<Awaited<ReturnType<type
   return runAsc(target, layout, entries, files);
 }
 
-/** A machine with `size` bytes whose image lies at `image`; memory starts as `fill` bytes, to show what is not cleared. */
+/**
+ * A machine with `size` bytes whose image lies at `image`; memory starts as `fill` bytes, to show what is not
+ * cleared.
+ */
 export async function bootMm(
   compiled: Awaited<ReturnType<typeof compileMm>>,
   options: { size: number; image: number; map: MapEntry[]; reserve?: MapEntry; seed?: number; fill?: number },
@@ -207,13 +253,16 @@ export async function bootMm(
   };
   const format = (fmt: string, args: bigint[]): string => {
     let at = 0;
-    return fmt.replace(/%([-#0]*)(\d*)(?:ll|l|z)?([dusx])/g, (_, flags: string, width: string, kind: string) => {
-      const value = args[at++] as bigint;
-      if (kind === "s") return text(Number(value)).padEnd(flags.includes("-") ? Number(width) : 0);
-      const digits = BigInt.asUintN(64, value).toString(kind === "x" ? 16 : 10);
-      if (flags.includes("#")) return `0x${digits.padStart(Number(width) - 2, "0")}`;
-      return digits.padStart(Number(width), flags.includes("0") ? "0" : " ");
-    });
+    return fmt.replace(
+      /%([-#0]*)(\d*)(?:ll|l|z)?([dusx])/g,
+      (_, flags: string, width: string, kind: string) => {
+        const value = args[at++] as bigint;
+        if (kind === "s") return text(Number(value)).padEnd(flags.includes("-") ? Number(width) : 0);
+        const digits = BigInt.asUintN(64, value).toString(kind === "x" ? 16 : 10);
+        if (flags.includes("#")) return `0x${digits.padStart(Number(width) - 2, "0")}`;
+        return digits.padStart(Number(width), flags.includes("0") ? "0" : " ");
+      },
+    );
   };
   const link: Record<string, () => number> = {
     get_sp: () => end + 0x4000,
@@ -221,6 +270,9 @@ export async function bootMm(
     sym__text: () => options.image,
     sym__stext: () => options.image + 256,
     sym__etext: () => options.image + 0x1000,
+    // The sources run alone: there is no module in the image whose bytes could be given back.
+    sym___wasm_start: () => options.image + 0x1000,
+    sym___wasm_end: () => options.image + 0x1000,
     sym__end: () => end,
   };
   const imports = {
@@ -228,7 +280,9 @@ export async function bootMm(
     link,
     hw: {
       page_fault: (lo: number, hi: number) => {
-        throw new Error(`page fault at ${(hi >>> 0).toString(16)}${(lo >>> 0).toString(16).padStart(8, "0")}`);
+        throw new Error(
+          `page fault at ${(hi >>> 0).toString(16)}${(lo >>> 0).toString(16).padStart(8, "0")}`,
+        );
       },
       write_cr3: () => {},
       rdrand: () => {

@@ -1,4 +1,7 @@
-/** Boot memory, the page allocator, SLUB, page tables, resources, idr and rbtree: the kernel's own code over a small memory. */
+/**
+ * Boot memory, the page allocator, SLUB, page tables, resources, idr and rbtree: the kernel's own code over a
+ * small memory.
+ */
 import { beforeAll, describe, expect, it } from "vitest";
 import { bootMm, compileMm, type MapEntry, type MmMachine } from "./mm-machine.ts";
 
@@ -84,15 +87,19 @@ describe("boot", () => {
 
   it("fits into a region of 384 KiB high in memory and touches nothing else", async () => {
     const image = 61 * MB + 64 * KB;
-    const m = await bootMm(capture, { size: 64 * MB, image, map: [{ addr: image, size: 384 * KB }], fill: 0x5a });
+    const m = await bootMm(capture, {
+      size: 64 * MB,
+      image,
+      map: [{ addr: image, size: 384 * KB }],
+      fill: 0x5a,
+    });
     expect(m.call("check")).toBe(0);
     expect(m.call("nr_free")).toBeGreaterThan(40);
     for (let i = 0; i < 20; i++) m.call("kmalloc_", 1 << (i % 12));
-    const outside = (from: number, to: number) => m.bytes.subarray(from, to).findIndex((byte) => byte !== 0x5a);
+    const outside = (from: number, to: number) =>
+      m.bytes.subarray(from, to).findIndex((byte) => byte !== 0x5a);
     expect(outside(0, image)).toBe(-1);
     expect(outside(image + 384 * KB, 64 * MB)).toBe(-1);
-    // phys_base: the image's link address is mapped to where the image lies.
-    expect(m.call("walk", 0x80100123, 0xffffffff)).toBe(image + 0x123);
     expect(m.call("walk", image, 0xffff8880)).toBe(image);
   });
 
@@ -104,6 +111,24 @@ describe("boot", () => {
     const [a, again, b] = [await take(7), await take(7), await take(8)];
     expect(a).toEqual(again);
     expect(a).not.toEqual(b);
+  });
+});
+
+describe("memblock", () => {
+  it("finds from the top or from the bottom, aligned, within limits, and takes back", async () => {
+    const m = await bootPc(16 * MB);
+    const before = m.call("reserved_bytes");
+    const [low, high] = [4 * MB, 12 * MB];
+    const top = m.call("early_alloc", 3 * PAGE, 64 * KB, low, high, 0);
+    expect(top).toBe(high - 64 * KB);
+    expect(m.call("early_alloc", 3 * PAGE, PAGE, low, high, 0)).toBe(high - 3 * PAGE);
+    const bottom = m.call("early_alloc", PAGE, PAGE, low, high, 1);
+    expect(bottom).toBe(low);
+    expect(m.call("early_alloc", PAGE, MB, low, high, 1)).toBe(low + MB);
+    expect(m.call("early_alloc", 9 * MB, PAGE, low, high, 0)).toBe(0);
+    expect(m.call("reserved_bytes")).toBe(before + 8 * PAGE);
+    m.call("early_free", top, 3 * PAGE);
+    expect(m.call("early_alloc", 3 * PAGE, 64 * KB, low, high, 0)).toBe(top);
   });
 });
 
@@ -132,8 +157,10 @@ describe("page allocator", () => {
       expect(m.call("nr_free")).toBe(before - pages);
       if (i % 100 === 0) expect(m.call("check")).toBe(0);
     }
-    const ranges = held.map(({ addr, order }) => [addr, addr + (PAGE << order)]).sort((a, b) => a[0]! - b[0]!);
-    ranges.forEach(([start], i) => expect(i === 0 || ranges[i - 1]![1]! <= start!).toBe(true));
+    const ranges = held
+      .map(({ addr, order }) => [addr, addr + (PAGE << order)])
+      .sort((a, b) => a[0]! - b[0]!);
+    expect(ranges.every(([start], i) => i === 0 || ranges[i - 1]![1]! <= start!)).toBe(true);
     for (const block of held) m.call("free", block.addr, block.order);
     expect(m.call("nr_free")).toBe(before);
     expect(m.call("check")).toBe(0);
@@ -205,12 +232,25 @@ describe("SLUB", () => {
       } else m.call("cache_free", cache, held.splice(next(held.length), 1)[0]!);
     }
     const sorted = [...held].sort((a, b) => a - b);
-    sorted.forEach((object, i) => expect(i === 0 || object - sorted[i - 1]! >= 200).toBe(true));
+    expect(sorted.every((object, i) => i === 0 || object - sorted[i - 1]! >= 200)).toBe(true);
     for (const object of held) m.call("cache_free", cache, object);
     m.call("cache_destroy", cache);
     expect(m.log.join("")).not.toContain("still has objects");
     expect(m.call("nr_free")).toBe(before);
     expect(m.call("check")).toBe(0);
+  });
+
+  it("chains the objects of a slab differently with another seed, each of them once", async () => {
+    const take = async (seed: number): Promise<number[]> => {
+      const m = await bootPc(8 * MB, seed);
+      const cache = m.call("cache_create", 256, 0);
+      return Array.from({ length: 32 }, () => m.call("cache_alloc", cache));
+    };
+    const [a, again, b] = [await take(1), await take(1), await take(2)];
+    expect(a).toEqual(again);
+    expect(a).not.toEqual(b);
+    expect(new Set(a).size).toBe(32);
+    expect([...a].sort((x, y) => x - y)).not.toEqual(a);
   });
 
   it("kmalloc serves each size from the cache that fits", async () => {
@@ -244,20 +284,27 @@ describe("page tables", () => {
     const size = 130 * MB;
     const m = await bootPc(size);
     expect(m.call("walk", 0x80100abc, 0xffffffff)).toBe(0x100abc);
-    for (const at of [0, 0x12345, 5 * MB + 3, size - 64 * KB - 1]) expect(m.call("walk", at, 0xffff8880)).toBe(at);
+    for (const at of [0, 0x12345, 5 * MB + 3, size - 64 * KB - 1])
+      expect(m.call("walk", at, 0xffff8880)).toBe(at);
     expect(m.call("walk", size - 64 * KB, 0xffff8880)).toBe(0);
     // struct page of frame 0, and of the last one, lie one after the other in memory.
     const first = m.call("walk", 0, 0xffffea00);
     const last = (size - 64 * KB) / PAGE - 1;
     expect(m.call("walk", last * 64, 0xffffea00)).toBe(first + last * 64);
     expect(m.call("walk", 0, 0)).toBe(0);
+    // phys_base: the image's link address leads to where the image lies, by 4 KiB leaves when it must.
+    const image = 3 * MB + 64 * KB;
+    const moved = await bootMm(production, { size: 8 * MB, image, map: pcMap(8 * MB) });
+    expect(moved.call("walk", 0x80100123, 0xffffffff)).toBe(image + 0x123);
+    expect(moved.call("walk", 0x80107fff, 0xffffffff)).toBe(image + 0x7fff);
   });
 
   it("user pages: mapped, followed, unmapped, and all freed", async () => {
     const m = await bootPc(16 * MB);
     const before = m.call("nr_free");
     const pgd = m.call("new_pgd");
-    for (const addr of [0x400000, 0x401000, 0xbfff0000, 0x10000000]) expect(m.call("map", pgd, addr, 3)).toBe(0);
+    for (const addr of [0x400000, 0x401000, 0xbfff0000, 0x10000000])
+      expect(m.call("map", pgd, addr, 3)).toBe(0);
     expect(m.call("map", pgd, 0x500000, 1)).toBe(0);
     expect(m.call("follow", pgd, 0x400123, 1) % PAGE).toBe(0x123);
     expect(m.call("follow", pgd, 0x500000, 0)).not.toBe(0);
@@ -314,7 +361,8 @@ describe("idr", () => {
     }
     for (let id = 0; id < 6000; id++) expect(m.call("id_find", ids, id)).toBe(model.get(id) ?? 0);
     const walked: number[] = [];
-    for (let id = m.call("id_next", ids, 0) | 0; id >= 0; id = m.call("id_next", ids, id + 1) | 0) walked.push(id);
+    for (let id = m.call("id_next", ids, 0) | 0; id >= 0; id = m.call("id_next", ids, id + 1) | 0)
+      walked.push(id);
     expect(walked).toEqual([...model.keys()].sort((a, b) => a - b));
   });
 
@@ -343,7 +391,8 @@ describe("rbtree", () => {
       if (i % 50 === 0) expect(m.call("tree_height", m.call("tree_root", root), 0)).not.toBe(0);
     }
     const keys: number[] = [];
-    for (let at = m.call("tree_first", root); at; at = m.call("tree_next", at)) keys.push(m.call("tree_key", at));
+    for (let at = m.call("tree_first", root); at; at = m.call("tree_next", at))
+      keys.push(m.call("tree_key", at));
     expect(keys).toEqual(nodes.map(({ key }) => key).sort((a, b) => a - b));
   });
 });
@@ -361,7 +410,9 @@ describe("strings", () => {
       return error || m.view.getInt32(at + 32, true);
     };
     expect(["12", "-5", "0x1f\n", "010", "+7"].map((text) => int(text))).toEqual([12, -5, 31, 8, 7]);
-    expect(["", "x", "1x", "2147483648", "-2147483649"].map((text) => int(text))).toEqual([-22, -22, -22, -34, -34]);
+    expect(["", "x", "1x", "2147483648", "-2147483649"].map((text) => int(text))).toEqual([
+      -22, -22, -22, -34, -34,
+    ]);
     expect(int("-2147483648")).toBe(-2147483648);
     const size = (text: string): number => m.call("parse_size", put(text), at + 40);
     expect(size("64M")).toBe(64 * MB);

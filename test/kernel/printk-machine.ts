@@ -1,6 +1,7 @@
 /**
- * A machine for kernel code under test that needs no tasks: compiles a source over production's layout with a small
- * log, and stands in for the link step and the hardware. Text addresses are fake functions in an area of their own.
+ * A machine for kernel code under test that needs no tasks: compiles a source over production's layout with a
+ * small log, and stands in for the link step and the hardware. Text addresses are fake functions in an area
+ * of their own.
  */
 import { config } from "../../kernel-wasm/abi/config.ts";
 import { runAsc } from "../../tools/build/compile.ts";
@@ -36,11 +37,27 @@ export interface TestMachine {
   setTime(ns: bigint): void;
 }
 
-export async function testMachine(source: string, logBufShift = 12): Promise<TestMachine> {
+interface Program {
+  layout: Layout;
+  wasm: Uint8Array;
+  strings: Uint8Array;
+}
+
+/** Compiled once a source: a test file makes a fresh machine for each of its tests. */
+const programs = new Map<string, Promise<Program>>();
+
+async function compileProgram(source: string, logBufShift: number): Promise<Program> {
   const settings = { ...config.production, CONFIG_LOG_BUF_SHIFT: logBufShift };
   const layout = new Layout("production", settings, await loadSpecs());
   const entries = ["kernel-wasm/include/link.ts", "kernel-wasm/include/addr.ts", "kernel-wasm/test/entry.ts"];
-  const { wasm, strings } = await runAsc("production", layout, entries, { "kernel-wasm/test/entry.ts": source });
+  const files = { "kernel-wasm/test/entry.ts": source };
+  return runAsc("production", layout, entries, files);
+}
+
+export async function testMachine(source: string, logBufShift = 12): Promise<TestMachine> {
+  const program = programs.get(source) ?? compileProgram(source, logBufShift);
+  programs.set(source, program);
+  const { layout, wasm, strings } = await program;
   const memory = new WebAssembly.Memory({ initial: 128, maximum: 65536, shared: true });
   const bytes = new Uint8Array(memory.buffer);
   const view = new DataView(memory.buffer);
@@ -87,7 +104,9 @@ export async function testMachine(source: string, logBufShift = 12): Promise<Tes
       console_ += String.fromCharCode(...bytes.slice(pa, pa + length));
     },
   };
-  const other = new Proxy(hw as Record<string, unknown>, { get: (known, name: string) => known[name] ?? nothing });
+  const other = new Proxy(hw as Record<string, unknown>, {
+    get: (known, name: string) => known[name] ?? nothing,
+  });
   const instance = new WebAssembly.Instance(new WebAssembly.Module(wasm as BufferSource), {
     env: { memory, __base: BASE, __phys_base: 0 },
     hw: other,

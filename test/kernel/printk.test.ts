@@ -3,7 +3,8 @@ import { beforeEach, describe, expect, it } from "vitest";
 import { type TestMachine, testMachine } from "./printk-machine.ts";
 
 const SOURCE = `
-import { log_buf_init, pr_cont, pr_debug, pr_info, pr_warn, printk, printk_level } from "../kernel/printk/printk";
+import { log_buf_init, pr_cont, pr_debug, pr_info, pr_warn } from "../kernel/printk/printk";
+import { printk, printk_level } from "../kernel/printk/printk";
 import { console_trylock, console_unlock, console_setup, console_zap_lock } from "../kernel/printk/console";
 import { prb_reserve } from "../kernel/printk/printk_ringbuffer";
 import { univ8250_console_init } from "../drivers/tty/serial8250";
@@ -98,16 +99,19 @@ describe("printk", () => {
     ]);
   });
 
-  it.each([1, 10, 127, 128, 129, 500, 3000])("keeps the newest of %i messages when the rings wrap", (count) => {
-    call("fill", count, 0);
-    const records = readLog(m);
-    expect(records.length).toBeGreaterThan(Math.min(count, 40) - 1);
-    const first = count - records.length;
-    expect(records.map((r) => r.seq)).toEqual(records.map((_, i) => first + i));
-    expect(records.map((r) => r.text)).toEqual(
-      records.map((_, i) => `message ${first + i} ${"x".repeat(((first + i) * 7) % 40)}`),
-    );
-  });
+  it.each([1, 10, 127, 128, 129, 500, 3000])(
+    "keeps the newest of %i messages when the rings wrap",
+    (count) => {
+      call("fill", count, 0);
+      const records = readLog(m);
+      expect(records.length).toBeGreaterThan(Math.min(count, 40) - 1);
+      const first = count - records.length;
+      expect(records.map((r) => r.seq)).toEqual(records.map((_, i) => first + i));
+      expect(records.map((r) => r.text)).toEqual(
+        records.map((_, i) => `message ${first + i} ${"x".repeat(((first + i) * 7) % 40)}`),
+      );
+    },
+  );
 
   it("continues a line until its newline, also over the end of the text ring", () => {
     for (let i = 0; i < 40; i++) {
@@ -115,7 +119,9 @@ describe("printk", () => {
       say(`line ${i}: `, "start");
       for (let j = 0; j < 10; j++) say(`part${j} `, "cont");
       call("end");
-      expect(readLog(m).at(-1)?.text).toBe(`line ${i}: part0 part1 part2 part3 part4 part5 part6 part7 part8 part9 `);
+      expect(readLog(m).at(-1)?.text).toBe(
+        `line ${i}: part0 part1 part2 part3 part4 part5 part6 part7 part8 part9 `,
+      );
     }
   });
 

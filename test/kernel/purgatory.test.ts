@@ -1,4 +1,7 @@
-/** Purgatory alone over a memory: digests, the backup copy, the jump; and what it says when a segment was damaged. */
+/**
+ * Purgatory alone over a memory: digests, the backup copy, the jump; and what it says when a segment was
+ * damaged.
+ */
 import { createHash } from "node:crypto";
 import { beforeEach, describe, expect, it } from "vitest";
 import { compilePiece, type Piece } from "./kexec-harness.ts";

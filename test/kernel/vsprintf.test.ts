@@ -7,7 +7,8 @@ const SOURCE = `
 import { vsnprintf } from "../lib/vsprintf";
 /** Arguments as eight pairs of lo, hi words at a fixed place: no i64 crosses to JavaScript. */
 export function format(out: usize, size: u32, fmt: usize, args: usize): i32 {
-  return vsnprintf(out, size, fmt, load<u64>(args), load<u64>(args, 8), load<u64>(args, 16), load<u64>(args, 24),
+  return vsnprintf(out, size, fmt,
+    load<u64>(args), load<u64>(args, 8), load<u64>(args, 16), load<u64>(args, 24),
     load<u64>(args, 32), load<u64>(args, 40), load<u64>(args, 48), load<u64>(args, 56), load<u64>(args, 64),
     load<u64>(args, 72));
 }
@@ -19,7 +20,11 @@ describe("vsnprintf", () => {
     machine = await testMachine(SOURCE);
   });
 
-  const format = (fmt: string, args: (number | bigint | string)[], size = 256): { text: string; length: number } => {
+  const format = (
+    fmt: string,
+    args: (number | bigint | string)[],
+    size = 256,
+  ): { text: string; length: number } => {
     let strings = 0x61000;
     args.forEach((arg, i) => {
       let value: bigint;
@@ -31,7 +36,12 @@ describe("vsnprintf", () => {
       machine.view.setBigUint64(0x62000 + i * 8, BigInt.asUintN(64, value), true);
     });
     machine.memory.fill(0x7e, OUT, OUT + 512);
-    const length = (machine.kernel.format as (...a: number[]) => number)(OUT, size, machine.text(fmt), 0x62000);
+    const length = (machine.kernel.format as (...a: number[]) => number)(
+      OUT,
+      size,
+      machine.text(fmt),
+      0x62000,
+    );
     // Nothing behind the buffer is touched.
     expect(machine.memory[OUT + size]).toBe(0x7e);
     return { text: size ? machine.string(OUT) : "", length };
@@ -66,7 +76,10 @@ describe("vsnprintf", () => {
   });
 
   it.each([1, 2, 5, 11, 12])("cuts the text to %i bytes and tells the whole length", (size) => {
-    expect(format("%s-%05d", ["hello", 42], size)).toEqual({ text: "hello-00042".slice(0, size - 1), length: 11 });
+    expect(format("%s-%05d", ["hello", 42], size)).toEqual({
+      text: "hello-00042".slice(0, size - 1),
+      length: 11,
+    });
   });
 
   it("measures without a buffer", () => {

@@ -1,6 +1,6 @@
 /**
- * A crash in small: a production kernel that puts a purgatory and a capture kernel into a region at 2 MiB and jumps, as
- * machine_kexec does. The two images come as its initrd.
+ * A crash in small: a production kernel that puts a purgatory and a capture kernel into a region at 2 MiB
+ * and jumps, as machine_kexec does. The two images come as its initrd.
  */
 
 import type { BootOptions } from "../../runtime/index.ts";
@@ -34,16 +34,21 @@ export function purgatory(): void {
   jump(${CAPTURE_AT}, ${CAPTURE_ARG});
 }`;
 
-/** Prints what a capture kernel sees, writes "vmcore" with a word of memory, low memory's copy and a time; powers off. */
+/**
+ * Prints what a capture kernel sees, writes "vmcore" with a word of memory, low memory's copy and a time;
+ * powers off.
+ */
 export const CAPTURE = `
-const REQ: usize = 0x2f4000, NAME: usize = 0x2f4100, NAME2: usize = 0x2f4200, EXT: usize = 0x2f4300, OUT: usize = 0x2f4400;
+const REQ: usize = 0x2f4000, NAME: usize = 0x2f4100, NAME2: usize = 0x2f4200;
+const EXT: usize = 0x2f4300, OUT: usize = 0x2f4400;
 function request(op: u32, flags: u32): i32 {
   store<u32>(REQ, op); store<u32>(REQ + 12, flags);
   store<u64>(REQ + 32, NAME); store<u64>(REQ + 40, NAME2); store<u64>(REQ + 48, EXT); store<u32>(REQ + 56, 1);
   return hostfs(REQ);
 }
 export function startup_64(params: usize): void {
-  say("capt "); hex(params); say(" "); hex(__phys_base); say(" "); hex(load<u32>(0x5000) == 0x77777777 ? 1 : 0); newline();
+  say("capt "); hex(params); say(" "); hex(__phys_base); say(" ");
+  hex(load<u32>(0x5000) == 0x77777777 ? 1 : 0); newline();
   store<u64>(NAME, 0x706d742e61);   // "a.tmp"
   store<u64>(NAME2, 0x65726f636d76); // "vmcore"
   store<u32>(OUT, load<u32>(0x180000)); store<u32>(OUT + 4, load<u32>(0x2f8000));

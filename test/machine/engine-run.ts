@@ -1,6 +1,7 @@
 /**
- * Run by each engine: boots the images of a directory (NAME.image, with NAME.initrd as the initrd) with seed 1 and prints
- * what came of them as JSON. Arguments: the directory of images, the directory for their files.
+ * Run by each engine: boots the images of a directory (NAME.image, with NAME.initrd as the initrd) with
+ * seed 1 and prints what came of them as JSON. Arguments: the directory of images, the directory for their
+ * files.
  */
 
 import { readdirSync, readFileSync } from "node:fs";

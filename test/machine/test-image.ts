@@ -1,6 +1,7 @@
 /**
- * Small kernels for tests of the runtime: AssemblyScript source, compiled and packed as an image. The source sees the
- * hardware imports, `sp` and `cpu`, and a few helpers; it is no kernel of ours, only code that does one thing.
+ * Small kernels for tests of the runtime: AssemblyScript source, compiled and packed as an image. The
+ * source sees the hardware imports, `sp` and `cpu`, and a few helpers; it is no kernel of ours, only code
+ * that does one thing.
  */
 
 import asc from "assemblyscript/asc";
@@ -57,7 +58,9 @@ export function word(text: string): string {
 
 const compiled = new Map<string, Uint8Array>();
 
-/** The module of `source`, prelude added. `say("text")` with up to eight characters is written as a number. */
+/**
+ * The module of `source`, prelude added. `say("text")` with up to eight characters is written as a number.
+ */
 export async function compileSource(source: string): Promise<Uint8Array> {
   const known = compiled.get(source);
   if (known !== undefined) return known;

@@ -1,6 +1,6 @@
 /**
- * A test kernel with one user task: page tables, a stack with arguments, and a few system calls that answer as Linux
- * would, or with what the test looks for.
+ * A test kernel with one user task: page tables, a stack with arguments, and a few system calls that answer
+ * as Linux would, or with what the test looks for.
  *
  *     0x200000 TSS    0x208000 top of the kernel stack    0x210000 page tables    0x220000 user pages
  */
@@ -71,7 +71,10 @@ export function entry_SYSCALL_64(nr: i32, a: u32, b: u32, c: u32, d: u32, e: u32
   store<i64>(REGS + 80, dispatch(nr, a, b, c, d, e, f));
 }
 
-/** Physical address of a heap address: pages were mapped in order, backwards, so that they are not contiguous. */
+/**
+ * Physical address of a heap address: pages were mapped in order, backwards, so that they are not
+ * contiguous.
+ */
 function heap(va: usize): usize {
   const page = (va - 0x10000000) >> 12;
   return HEAP + (HEAP_PAGES - 1 - page) * 4096 + (va & 4095);
@@ -80,7 +83,9 @@ function heap(va: usize): usize {
 function brk(end: u32): i64 {
   const old = load<u32>(LOG + 12);
   if (end < 0x10000000 || end > 0x10000000 + <u32>HEAP_PAGES * 4096) return old ? old : 0x10000000;
-  for (let va: u32 = 0x10000000; va < end; va += 4096) entry(PT_HEAP, (va - 0x10000000) >> 12, heap(va) & ~4095, 7);
+  for (let va: u32 = 0x10000000; va < end; va += 4096) {
+    entry(PT_HEAP, (va - 0x10000000) >> 12, heap(va) & ~4095, 7);
+  }
   store<u32>(LOG + 12, end);
   return end;
 }

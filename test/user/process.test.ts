@@ -81,7 +81,9 @@ describe("system calls", () => {
        if (nr == 326) { hex(a); hex(c); hex(e); newline(); return 1000; }
        if (nr == 17) { store<u32>(heap(b), 0x04030201); return d + e; }
        if (nr == 83) { putc(load<u8>(heap(a) + 5)); hex(b); newline(); return 0; }
-       if (nr == 316) { hex(a); putc(load<u8>(heap(b))); putc(load<u8>(heap(d))); hex(e); newline(); return 0; }
+       if (nr == 316) {
+         hex(a); putc(load<u8>(heap(b))); putc(load<u8>(heap(d))); hex(e); newline(); return 0;
+       }
        return -38;`,
     );
     expect(values).toEqual([5 * 2 ** 32 + 7, -8192, 1000, 3, 1, 2, 3, 0]);

@@ -44,7 +44,7 @@ export function measureBoot(out: string, rounds: number, progress: Progress): Bo
     progress(round, rounds);
     const directory = temporaryDirectory(out);
     try {
-      measure.empty_ms.push(succeed([...engine, "-e", ""], CHILD_TIMEOUT_MS));
+      measure.empty_ms.push(succeed([...engine, "-e", "0"], CHILD_TIMEOUT_MS));
       const flags = ["--memory", "64M", "--quiet", "--out", directory.path];
       measure.boot_ms.push(succeed([...program, "boot", ...flags], CHILD_TIMEOUT_MS));
     } finally {
@@ -131,6 +131,9 @@ export async function measureSave(
     const options = machineOptions(terminal, flags, timed, machinePrograms());
     for (let round = 0; round < rounds; round++) {
       progress(round, rounds);
+      // Neither side is to wait for what the other has left to the disk.
+      const settle = () => succeed(["sync", "-f", directory.path], COPY_TIMEOUT_MS);
+      settle();
       sync_ms = 0;
       const result = await boot(options);
       options.memory = result.machine.memory;
@@ -142,6 +145,7 @@ export async function measureSave(
       measure.write_ms.push(save_ms - sync_ms);
       const original = `${directory.path}/${vmcore}`;
       const copy = `${directory.path}/copy`;
+      settle();
       const cp_ms = succeed(["cp", "--reflink=never", "--sparse=never", original, copy], COPY_TIMEOUT_MS);
       measure.cp_ms.push(cp_ms);
       measure.cp_sync_ms.push(cp_ms + succeed(["sync", copy], COPY_TIMEOUT_MS));

@@ -47,9 +47,9 @@ const FORMS: Record<string, FlagForm> = {
   "--quiet": { value: "switch" },
 };
 
-/** The reservation that fits a machine: the capture kernel runs in 1M; larger ones have room to spare. */
+/** The reservation that fits a machine; larger ones have room to spare. */
 const CRASHKERNEL: readonly { below: number; size: string }[] = [
-  { below: 32 * MIB, size: "1M" },
+  { below: 8 * MIB, size: "1536K" },
   { below: 64 * MIB, size: "2M" },
   { below: 512 * MIB, size: "4M" },
   { below: Number.POSITIVE_INFINITY, size: "16M" },

@@ -66,7 +66,8 @@ export async function report(
 
 /** The runtime saw how the machine ended; the console says why no dump came before. */
 function reasonOf({ outcome, reason }: BootResult, { complaint }: ReportOptions): string {
-  return outcome === "not-captured" && complaint !== undefined ? `${complaint}; ${reason}` : reason;
+  if (outcome !== "not-captured" || complaint === undefined) return reason;
+  return `${complaint}; ${reason.replace(/ \(last on the console: .*\)/, "")}`;
 }
 
 function findSaved(result: BootResult, hostfs: HostFs): Saved | undefined {

@@ -1,13 +1,14 @@
 /**
- * One target's way from the layout description to asc's output: load abi, place, print the generated sources, compile.
+ * One target's way from the layout description to asc's output: load abi, place, print the generated sources,
+ * compile.
  */
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import asc from "assemblyscript/asc";
 import type { Target } from "../../kernel-wasm/abi/dsl.ts";
 import { vmcoreinfo } from "../../kernel-wasm/abi/vmcoreinfo.ts";
-import { emitConstants, emitOffsets, emitSymbols } from "./layout/emit_symbols.ts";
 import { StructEmitter } from "./layout/emit_structs.ts";
+import { emitConstants, emitOffsets, emitSymbols } from "./layout/emit_symbols.ts";
 import { emitVmcoreinfo } from "./layout/emit_vmcoreinfo.ts";
 import type { Layout } from "./layout/layout.ts";
 import { loadLayout, ROOT } from "./specs.ts";
@@ -57,8 +58,8 @@ function literals(layout: Layout): Map<string, bigint> {
 }
 
 /**
- * Runs asc over `entries` with a layout's generated sources in place of kernel-wasm/include/generated. `files` are
- * sources that stand in no folder: a test's own kernel.
+ * Runs asc over `entries` with a layout's generated sources in place of kernel-wasm/include/generated.
+ * `files` are sources that stand in no folder: a test's own kernel.
  */
 export async function runAsc(
   target: Target,
@@ -71,7 +72,16 @@ export async function runAsc(
   const keep = [...KEEP, ...layout.backtrace, ...layout.entry];
   const kept = new Set<string>();
   const out = new Map<string, Uint8Array>();
-  const argv = [...entries, "--config", "asconfig.json", "--target", target, "--sourceMap", "--textFile", "k.wat"];
+  const argv = [
+    ...entries,
+    "--config",
+    "asconfig.json",
+    "--target",
+    target,
+    "--sourceMap",
+    "--textFile",
+    "k.wat",
+  ];
   const result = await asc.main(argv, {
     readFile: (name: string, base: string) => {
       const made = /include\/generated\/(\w+\.ts)$/.exec(name)?.[1];
@@ -113,7 +123,8 @@ export async function compile(target: Target): Promise<Compiled> {
   const compiled = await runAsc(target, await loadLayout(target), ENTRIES[target]);
   const dir = join(ROOT, "build", target);
   mkdirSync(join(dir, "generated"), { recursive: true });
-  for (const [name, text] of Object.entries(compiled.generated)) writeFileSync(join(dir, "generated", name), text);
+  for (const [name, text] of Object.entries(compiled.generated))
+    writeFileSync(join(dir, "generated", name), text);
   writeFileSync(join(dir, "kernel.wasm"), compiled.wasm);
   writeFileSync(join(dir, "kernel.wat"), compiled.wat);
   return compiled;

@@ -99,8 +99,8 @@ failure_action reboot
 final_action reboot
 `;
 
-const SYSCONFIG_KDUMP = `# The capture kernel's command line is KDUMP_COMMANDLINE, or /proc/cmdline when that is
-# empty, without the words to remove and with those to append.
+const SYSCONFIG_KDUMP = `# The capture kernel's command line is KDUMP_COMMANDLINE, or /proc/cmdline when
+# that is empty, without the words to remove and with those to append.
 KDUMP_COMMANDLINE=""
 KDUMP_COMMANDLINE_REMOVE="quiet log_buf_len ${CRASH_PARAMETER}"
 KDUMP_COMMANDLINE_APPEND="irqpoll nr_cpus=1 reset_devices panic=10"

@@ -18,7 +18,9 @@ export async function build(options: BuildOptions = {}): Promise<void> {
 
 /** The errors that are about the sources, not about the build itself: their message is enough. */
 function isSourceError(error: unknown): error is Error {
-  return error instanceof BuildError || (error instanceof Error && /^(Layout|Link|Image)Error$/.test(error.name));
+  return (
+    error instanceof BuildError || (error instanceof Error && /^(Layout|Link|Image)Error$/.test(error.name))
+  );
 }
 
 if (import.meta.main) {
@@ -26,7 +28,9 @@ if (import.meta.main) {
     const [flag, target] = process.argv.slice(2);
     if (flag === "--check" && TARGETS.includes(target as Target)) {
       const { wasm, strings, layout } = await compile(target as Target);
-      console.log(`${target}: ${wasm.length} bytes of wasm, ${strings.length} of strings, ${layout.dataEnd} of data`);
+      console.log(
+        `${target}: ${wasm.length} bytes of wasm, ${strings.length} of strings, ${layout.dataEnd} of data`,
+      );
     } else if (flag === undefined) {
       await build({ log: (step) => console.error(`build: ${step}`) });
     } else {

@@ -1,13 +1,14 @@
 /**
- * The build, in the order in which one product needs another: purgatory, capture kernel, production kernel (purgatory is
- * a blob in it), initrd (the capture image is a file in it), the tools' layout constants, the bundle of the programs.
+ * The build, in the order in which one product needs another: purgatory, capture kernel, production kernel
+ * (purgatory is a blob in it), initrd (the capture image is a file in it), the tools' layout constants, the
+ * bundle of the programs.
  */
 import { createHash } from "node:crypto";
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { KERNEL_RELEASE } from "../../kernel-wasm/abi/config.ts";
 import type { Target } from "../../kernel-wasm/abi/dsl.ts";
-import { link, type LinkOutput } from "../../runtime/link/index.ts";
+import { type LinkOutput, link } from "../../runtime/link/index.ts";
 import { bundle } from "./bundle.ts";
 import { type Compiled, compile } from "./compile.ts";
 import { makeInitrd } from "./initrd.ts";
@@ -29,18 +30,27 @@ function write(path: string, contents: string | Uint8Array): void {
 }
 
 /**
- * The kernel's GNU build id: 20 bytes over what the image is made of. It stands in the image itself (VMCOREINFO's
- * BUILD-ID), so it is taken before linking.
+ * The kernel's GNU build id: 20 bytes over what the image is made of. It stands in the image itself
+ * (VMCOREINFO's BUILD-ID), so it is taken before linking.
  */
 function buildId({ wasm, strings, layout }: Compiled): Uint8Array {
   return sha256(Buffer.concat([wasm, strings, layout.data])).subarray(0, 20);
 }
 
 function linkSymbols(layout: Layout): Parameters<typeof link>[0]["symbols"] {
-  return [...layout.symbols.values()].map(({ name, offset, size, section }) => ({ name, offset, size, section }));
+  return [...layout.symbols.values()].map(({ name, offset, size, section }) => ({
+    name,
+    offset,
+    size,
+    section,
+  }));
 }
 
-function linkTarget(target: Target, compiled: Compiled, blobs: Record<string, Uint8Array>): LinkOutput {
+export function linkTarget(
+  target: Target,
+  compiled: Compiled,
+  blobs: Record<string, Uint8Array>,
+): LinkOutput {
   const { layout, wasm, sourceMap, strings, kept } = compiled;
   const purgatory = target === "purgatory";
   if (layout.symbols.has("vmlinux_build_id")) layout.initialise("vmlinux_build_id", buildId(compiled));

@@ -1,7 +1,7 @@
 /**
  * Whether build/ still fits the sources, and who may build. A run must find out in a few milliseconds, so the
  * quick answer is a stamp of every source file's path, size and time; only when that differs (a fresh clone,
- * a touched file) are the contents hashed. Offers isFresh, markFresh and withBuildLock.
+ * a touched file) are the contents hashed. Offers isFresh, buildAndMark and withBuildLock.
  */
 import { createHash } from "node:crypto";
 import {

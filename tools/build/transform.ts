@@ -1,8 +1,8 @@
 /**
- * The asc transform. It turns C strings (the tagged template c`text`) into addresses in .rodata, since AssemblyScript's
- * own literals are UTF-16 objects in a data segment; it puts the layout's constants into expressions as literals, so
- * that they take the type of what they meet, as C's macros do; and it keeps functions that backtraces must show out of
- * the inliner.
+ * The asc transform. It turns C strings (the tagged template c`text`) into addresses in .rodata, since
+ * AssemblyScript's own literals are UTF-16 objects in a data segment; it puts the layout's constants into
+ * expressions as literals, so that they take the type of what they meet, as C's macros do; and it keeps
+ * functions that backtraces must show out of the inliner.
  */
 import * as assemblyscript from "assemblyscript";
 import { Transform } from "assemblyscript/transform";
@@ -44,7 +44,6 @@ export class StringTable {
   distance(text: string, where: string): number {
     const known = this.distances.get(text);
     if (known !== undefined) return known;
-    // biome-ignore lint/suspicious/noControlCharactersInRegex: printk's level prefix is \x01.
     if (!/^[\x01-\x7f]*$/.test(text)) throw new Error(`${where}: a C string must be ASCII without NUL`);
     this.end += text.length + 1;
     this.distances.set(text, this.end);
@@ -53,7 +52,8 @@ export class StringTable {
 
   bytes(): Uint8Array {
     const bytes = new Uint8Array(this.end);
-    for (const [text, distance] of this.distances) bytes.set(new TextEncoder().encode(text), this.end - distance);
+    for (const [text, distance] of this.distances)
+      bytes.set(new TextEncoder().encode(text), this.end - distance);
     return bytes;
   }
 }
@@ -72,18 +72,21 @@ export interface TransformOptions {
 /** Makes the transform class that asc instantiates for one compilation. */
 export function kernelTransform({ strings, constants, keep, kept }: TransformOptions): new () => Transform {
   return class extends Transform {
-    afterParse(parser: { sources: (Node & { isLibrary: boolean; statements: Node[] })[] }): void {
+    override afterParse(parser: { sources: (Node & { isLibrary: boolean; statements: Node[] })[] }): void {
       for (const source of parser.sources) {
-        if (!source.isLibrary) new Rewriter(strings, importedConstants(source.statements, constants)).rewrite(source);
+        if (!source.isLibrary)
+          new Rewriter(strings, importedConstants(source.statements, constants)).rewrite(source);
       }
     }
 
-    afterCompile(module: { runPasses(passes: string[]): void }): void {
+    override afterCompile(module: { runPasses(passes: string[]): void }): void {
       const { binaryen, program } = this as unknown as {
         binaryen: { setPassArgument(name: string, value: string): void };
         program: { instancesByName: Map<string, unknown> };
       };
-      const compiled = new Set([...program.instancesByName.keys()].map((name) => name.slice(name.lastIndexOf("/") + 1)));
+      const compiled = new Set(
+        [...program.instancesByName.keys()].map((name) => name.slice(name.lastIndexOf("/") + 1)),
+      );
       for (const name of keep) {
         if (compiled.has(name)) kept.add(name);
         binaryen.setPassArgument("no-inline", `*/${name}`);
@@ -109,7 +112,15 @@ function importedConstants(statements: Node[], constants: ReadonlyMap<string, bi
 }
 
 /** Where an identifier is a name, not a value. */
-const NAME_KEYS = new Set(["name", "property", "foreignName", "localName", "exportedName", "parameterName", "identifier"]);
+const NAME_KEYS = new Set([
+  "name",
+  "property",
+  "foreignName",
+  "localName",
+  "exportedName",
+  "parameterName",
+  "identifier",
+]);
 
 function isNode(value: unknown): value is Node {
   return typeof value === "object" && value !== null && "range" in value && "kind" in value;
@@ -125,7 +136,11 @@ class Rewriter {
   ) {}
 
   rewrite(node: Node): Node {
-    if (node.kind === asc.NodeKind.Literal && node.literalKind === asc.LiteralKind.Template && node.tag?.text === "c") {
+    if (
+      node.kind === asc.NodeKind.Literal &&
+      node.literalKind === asc.LiteralKind.Template &&
+      node.tag?.text === "c"
+    ) {
       return this.address(node);
     }
     if (this.seen.has(node) || node.kind === asc.NodeKind.Import) return node;

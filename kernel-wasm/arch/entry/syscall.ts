@@ -1,7 +1,7 @@
 /**
- * System call entry (arch/x86/entry/entry_64.S, common.c). The machine enters with sp at the top of the task's kernel
- * stack; the user's registers go to the 168 bytes there, and the call chain below them. Also run again for a task
- * that slept in a system call: pt_regs holds all it needs.
+ * System call entry (arch/x86/entry/entry_64.S, common.c). The machine enters with sp at the top of the
+ * task's kernel stack; the user's registers go to the 168 bytes there, and the call chain below them. Also
+ * run again for a task that slept in a system call: pt_regs holds all it needs.
  */
 import {
   ENOSYS,
@@ -14,10 +14,15 @@ import {
   X86_EFLAGS_IF,
 } from "../../include/generated/constants";
 import { pt_regs } from "../../include/generated/structs";
+import { tick_do_update_jiffies64 } from "../../kernel/time";
+import { tick_do_update_jiffies64 } from "../../kernel/time";
 import { syscall_exit_to_user_mode } from "../kernel/process";
 import { x64_sys_call } from "./syscall_64";
 
-/** Frameless. Arguments are the registers of the syscall ABI: rax, rdi, rsi, rdx, r10, r8, r9; the stack pointer stays. */
+/**
+ * Frameless. Arguments are the registers of the syscall ABI: rax, rdi, rsi, rdx, r10, r8, r9; the stack
+ * pointer stays.
+ */
 export function entry_SYSCALL_64(nr: i32, a0: u32, a1: u32, a2: u32, a3: u32, a4: u32, a5: u32): void {
   const at = get_sp() - PT_REGS_SIZE;
   set_sp(at);
@@ -50,6 +55,9 @@ export function entry_SYSCALL_64_after_hwframe(regs: pt_regs): void {
 }
 
 export function do_syscall_64(regs: pt_regs, nr: u32): void {
+  // There is no tick: each entry brings the time up to date.
+  tick_do_update_jiffies64();
+  tick_do_update_jiffies64();
   regs.ax = nr < NR_syscalls ? x64_sys_call(regs, nr) : -ENOSYS;
   syscall_exit_to_user_mode(regs);
 }

@@ -1,6 +1,7 @@
 /**
- * The system call table (arch/x86/entry/syscall_64.c): number to __x64_sys_ function, which takes its arguments out of
- * the registers di, si, dx, r10, r8, r9. Users have 32-bit registers: a size or descriptor is a u32.
+ * The system call table (arch/x86/entry/syscall_64.c): number to __x64_sys_ function, which takes its
+ * arguments out of the registers di, si, dx, r10, r8, r9. Users have 32-bit registers: a size or descriptor
+ * is a u32.
  */
 import {
   CONFIG_KEXEC_FILE,

@@ -1,18 +1,21 @@
 /**
- * The last things a crashing kernel does (arch/x86/kernel/crash.c, reboot.c): its registers and, of a CPU that gets the
- * order, its stop. Nothing here allocates, locks or prints.
+ * The last things a crashing kernel does (arch/x86/kernel/crash.c, reboot.c): its registers and, of a CPU
+ * that gets the order, its stop. Nothing here allocates, locks or prints.
  */
 import { KERNEL_CS, KERNEL_DS, X86_EFLAGS_FIXED } from "../../include/generated/constants";
 import { pt_regs } from "../../include/generated/structs";
 import { sym, this_cpu } from "../../include/generated/symbols";
 import { crash_save_cpu } from "../../kernel/crash_core";
 
-/** push %rbp; mov %rsp,%rbp: what lies before the first instruction that a debugger may call "in the function". */
+/**
+ * push %rbp; mov %rsp,%rbp: what lies before the first instruction that a debugger may call "in the
+ * function".
+ */
 const PROLOGUE_BYTES: u64 = 4;
 
 /**
- * The registers of the crash: those of the trap (`old`, a pt_regs), or of the caller when it is 0. Inlined, so that
- * get_sp() is the record that the caller itself pushed; `ip` is the caller's text address.
+ * The registers of the crash: those of the trap (`old`, a pt_regs), or of the caller when it is 0. Inlined,
+ * so that get_sp() is the record that the caller itself pushed; `ip` is the caller's text address.
  */
 @inline
 export function crash_setup_regs(regs: pt_regs, old: usize, ip: u64): void {

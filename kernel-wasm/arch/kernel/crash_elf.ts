@@ -1,13 +1,14 @@
 /**
- * The ELF core headers that the capture kernel gets (elfcorehdr): where the notes are and what memory there is.
+ * The ELF core headers that the capture kernel gets (elfcorehdr): where the notes are and what memory there
+ * is.
  *
  *     PT_NOTE   one for each possible CPU's crash_notes, one for VMCOREINFO
  *     PT_LOAD   low 640 KiB   direct map, p_offset in the backup copy
  *               [_text, _end) kernel image addresses
  *               other RAM     direct map, without the crash region
  *
- * p_offset is a physical address here. Linux lists the image twice; stock tools miscount then (disjoint p_paddr is the one
- * layout that all of them read right), so here each page stands once.
+ * p_offset is a physical address here. Linux lists the image twice; stock tools miscount then (disjoint
+ * p_paddr is the one layout that all of them read right), so here each page stands once.
  */
 import {
   CRASH_CORE_NOTE_BYTES,
@@ -92,7 +93,10 @@ export function crash_exclude_mem_range(mem: crash_mem, start: u64, end: u64): i
   return 0;
 }
 
-/** The first System RAM in the low 640 KiB: purgatory copies it away, since the next kernel may use that memory. */
+/**
+ * The first System RAM in the low 640 KiB: purgatory copies it away, since the next kernel may use that
+ * memory.
+ */
 export function determine_backup_region(image: kimage): void {
   for (let res = sym.iomem_resource.child; !isnull(res); res = res.sibling) {
     if (!is_system_ram(res) || res.start > KEXEC_BACKUP_SRC_END || res.end < KEXEC_BACKUP_SRC_START) continue;

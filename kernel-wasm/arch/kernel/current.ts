@@ -23,8 +23,3 @@ export function task_pt_regs(t: task_struct): pt_regs {
 export function set_task_stack_end_magic(t: task_struct): void {
   store<u64>(t.stack, STACK_END_MAGIC);
 }
-
-@inline
-export function task_stack_end_corrupted(t: task_struct): bool {
-  return load<u64>(t.stack) != STACK_END_MAGIC;
-}

@@ -1,7 +1,7 @@
 /**
- * Call traces and the death of the kernel (arch/x86/kernel/dumpstack.c). A stack holds {saved rbp, return address}
- * records; an exception's pt_regs follow directly on the record whose return address is in asm_exc_*, a user task's
- * pt_regs are at the stack's top.
+ * Call traces and the death of the kernel (arch/x86/kernel/dumpstack.c). A stack holds {saved rbp, return
+ * address} records; an exception's pt_regs follow directly on the record whose return address is in
+ * asm_exc_*, a user task's pt_regs are at the stack's top.
  */
 import {
   CONFIG_KEXEC_CORE,
@@ -33,15 +33,17 @@ import { is_exception_entry } from "./traps";
   return (at & ~(THREAD_SIZE - 1)) + THREAD_SIZE;
 }
 
-/** Where the newest record of a task is that does not run: in its inactive_task_frame, {bp, ret_addr} last. */
+/**
+ * Where the newest record of a task is that does not run: in its inactive_task_frame, {bp, ret_addr} last.
+ */
 function inactive_record(task: task_struct): usize {
   const frame = stack_address(task.thread.sp);
   return frame ? frame + 40 : 0;
 }
 
 /**
- * Prints `Call Trace:` of a task, from the frame record at `stack`; 0 takes the running function's own, or where a
- * sleeping task switched away.
+ * Prints `Call Trace:` of a task, from the frame record at `stack`; 0 takes the running function's own, or
+ * where a sleeping task switched away.
  */
 export function show_trace_log_lvl(task: task_struct, stack: usize, level: i32): void {
   const current = this_cpu.current_task;
@@ -91,7 +93,8 @@ export function oops_begin(): void {
   oops_enter();
   const cpu = get_cpu() as i32;
   // Another CPU's oops goes first; a nested one of this CPU goes on.
-  while (atomic.cmpxchg<i32>(sym.addr_of_die_lock_owner(), -1, cpu) != -1 && sym.die_lock_owner.counter != cpu) continue;
+  const owner = sym.addr_of_die_lock_owner();
+  while (atomic.cmpxchg<i32>(owner, -1, cpu) != -1 && atomic.load<i32>(owner) != cpu) continue;
   sym.die_nest_count += 1;
   console_verbose();
   bust_spinlocks(true);
@@ -100,7 +103,8 @@ export function oops_begin(): void {
 /** Ends an oops: into the capture kernel, into panic, or with the task killed by `signr`. */
 export function oops_end(regs: pt_regs, signr: i32): void {
   if (CONFIG_KEXEC_CORE) {
-    if (!isnull(regs) && kexec_should_crash(this_cpu.current_task, false)) crash_kexec(changetype<usize>(regs));
+    const crash = !isnull(regs) && kexec_should_crash(this_cpu.current_task, false);
+    if (crash) crash_kexec(changetype<usize>(regs));
   }
   bust_spinlocks(false);
   sym.die_nest_count -= 1;
@@ -124,7 +128,9 @@ function rewind_stack_and_make_dead(signr: i32): void {
 
 /** `Oops: ...`, then the registers. */
 export function __die(name: usize, regs: pt_regs, error_code: u64): void {
-  if (!sym.die_counter) memory.copy(changetype<usize>(sym.exec_summary_regs), changetype<usize>(regs), PT_REGS_SIZE);
+  if (!sym.die_counter) {
+    memory.copy(changetype<usize>(sym.exec_summary_regs), changetype<usize>(regs), PT_REGS_SIZE);
+  }
   sym.die_counter += 1;
   pr_emerg(
     c`Oops: %s: %04llx [#%d]%s\n`, name, error_code & 0xffff, sym.die_counter, CONFIG_SMP ? c` SMP` : c``,

@@ -1,7 +1,8 @@
 /**
- * The firmware's memory map (arch/x86/kernel/e820.c): read from boot_params, cleaned of overlaps, printed, handed to
- * memblock and, as resources, to /proc/iomem. setup_arch calls these in the order in which they stand here; the crash
- * region is entered between insert_kernel_resources and e820__reserve_resources, so that "System RAM" grows around both.
+ * The firmware's memory map (arch/x86/kernel/e820.c): read from boot_params, cleaned of overlaps, printed,
+ * handed to memblock and, as resources, to /proc/iomem. setup_arch calls these in the order in which they
+ * stand here; the crash region is entered between insert_kernel_resources and e820__reserve_resources, so
+ * that "System RAM" grows around both.
  */
 import {
   BIOS_BEGIN,
@@ -305,7 +306,9 @@ function e820_type_to_iores_desc(type: i32): u64 {
   }
 }
 
-/** Reserved ranges above 1 MiB may still turn out to belong to a device: they are entered late, and not busy. */
+/**
+ * Reserved ranges above 1 MiB may still turn out to belong to a device: they are entered late, and not busy.
+ */
 @inline function do_mark_busy(type: i32, res: resource): bool {
   return res.start < BIOS_END || (type != E820_TYPE_RESERVED && type != E820_TYPE_SOFT_RESERVED);
 }

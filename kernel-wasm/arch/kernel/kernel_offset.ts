@@ -1,4 +1,6 @@
-/** The panic notifier that tells debuggers where the kernel is (arch/x86/kernel/setup.c, dump_kernel_offset). */
+/**
+ * The panic notifier that tells debuggers where the kernel is (arch/x86/kernel/setup.c, dump_kernel_offset).
+ */
 import { sym } from "../../include/generated/symbols";
 import { atomic_notifier_chain_register } from "../../kernel/notifier";
 import { pr_emerg } from "../../kernel/printk/printk";

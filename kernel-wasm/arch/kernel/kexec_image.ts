@@ -1,12 +1,15 @@
 /**
- * The loader of our kernel images, what kexec-bzimage64.c is to a bzImage: it probes the header and lays out what the next
- * kernel needs, as segments of the crash region in Linux's order:
+ * The loader of our kernel images, what kexec-bzimage64.c is to a bzImage: it probes the header and lays out
+ * what the next kernel needs, as segments of the crash region in Linux's order:
  *
  *     backup of low memory   640 KiB, filled by purgatory
- *     elfcorehdr             lowest place of the region, the others from its top
+ *     elfcorehdr
  *     purgatory              runs first
  *     boot_params, cmdline   with its own e820 map: the region, without elfcorehdr and backup
  *     kernel, initrd
+ *
+ * Each goes as high in the region as it fits. Linux puts elfcorehdr at the region's start; there it would
+ * cost the kernel, which is 64 KiB-aligned, 64 KiB of a region that may be no larger than 1 MiB.
  */
 import {
   BOOT_E820_ENTRY_SIZE,
@@ -28,7 +31,13 @@ import {
   PAGE_SIZE,
   PURGATORY_ALIGN,
 } from "../../include/generated/constants";
-import { boot_params, crash_mem, image_header, kimage, purgatory_info } from "../../include/generated/structs";
+import {
+  boot_params,
+  crash_mem,
+  image_header,
+  kimage,
+  purgatory_info,
+} from "../../include/generated/structs";
 import { sym } from "../../include/generated/symbols";
 import { kexec_add_buffer } from "../../kernel/kexec_file";
 import { pr_err } from "../../kernel/printk/printk";
@@ -70,37 +79,42 @@ export function image_probe(buf: usize, len: u64): i32 {
   return -ENOEXEC;
 }
 
+/**
+ * Places `memsz` bytes, `bufsz` of them from `buffer`, as the next segment; sym.kexec_file_buf.mem says
+ * where.
+ */
+function add_segment(image: kimage, buffer: usize, bufsz: u64, memsz: u64, align: u64, lowest: u64): i32 {
+  const kbuf = sym.kexec_file_buf;
+  kbuf.image = image;
+  kbuf.buffer = buffer;
+  kbuf.bufsz = bufsz;
+  kbuf.memsz = memsz;
+  kbuf.buf_align = align;
+  kbuf.buf_min = lowest;
+  return kexec_add_buffer(kbuf);
+}
+
 /** The backup region, then the headers that mention it. */
 function crash_load_segments(image: kimage): i32 {
-  const kbuf = sym.kexec_file_buf;
   determine_backup_region(image);
+  let error = 0;
   if (image.arch.backup_src_sz != 0) {
-    kbuf.image = image;
-    kbuf.buffer = 0;
-    kbuf.bufsz = 0;
-    kbuf.memsz = image.arch.backup_src_sz;
-    kbuf.buf_align = PAGE_SIZE;
-    kbuf.buf_min = 0;
-    kbuf.top_down = true;
-    const error = kexec_add_buffer(kbuf);
+    error = add_segment(image, 0, 0, image.arch.backup_src_sz, PAGE_SIZE, 0);
     if (error) return error;
-    image.arch.backup_load_addr = kbuf.mem;
+    image.arch.backup_load_addr = sym.kexec_file_buf.mem;
   }
-  let error = prepare_elf_headers(image);
+  error = prepare_elf_headers(image);
   if (error) return error;
-  kbuf.image = image;
-  kbuf.buffer = image.elf_headers;
-  kbuf.bufsz = image.elf_headers_sz;
-  kbuf.memsz = image.elf_headers_sz;
-  kbuf.buf_align = ELF_CORE_HEADER_ALIGN;
-  kbuf.buf_min = 0;
-  kbuf.top_down = false;
-  error = kexec_add_buffer(kbuf);
-  if (!error) image.elf_load_addr = kbuf.mem;
+  const size = image.elf_headers_sz;
+  error = add_segment(image, image.elf_headers, size, size, ELF_CORE_HEADER_ALIGN, 0);
+  if (!error) image.elf_load_addr = sym.kexec_file_buf.mem;
   return error;
 }
 
-/** A copy of the purgatory that is linked into this kernel; digests and addresses go into it when all have a place. */
+/**
+ * A copy of the purgatory that is linked into this kernel; digests and addresses go into it when all have a
+ * place.
+ */
 function kexec_load_purgatory(image: kimage): i32 {
   const blob = sym_kexec_purgatory();
   const header = changetype<image_header>(blob);
@@ -115,21 +129,14 @@ function kexec_load_purgatory(image: kimage): i32 {
   info.purgatory_buf_len = header.end_offset;
   info.params_offset = header.params_offset;
   memory.copy(buf, blob, header.file_size);
-  const kbuf = sym.kexec_file_buf;
-  kbuf.image = image;
-  kbuf.buffer = buf;
-  kbuf.bufsz = header.end_offset;
-  kbuf.memsz = header.mem_size;
-  kbuf.buf_align = PURGATORY_ALIGN;
-  kbuf.buf_min = MIN_PURGATORY_ADDR;
-  kbuf.top_down = true;
-  const error = kexec_add_buffer(kbuf);
+  const memsz = header.mem_size;
+  const error = add_segment(image, buf, header.end_offset, memsz, PURGATORY_ALIGN, MIN_PURGATORY_ADDR);
   if (error) {
     pr_err(c`kexec-image: Loading purgatory failed\n`);
     return error;
   }
-  info.purgatory_load_addr = kbuf.mem;
-  image.start = kbuf.mem;
+  info.purgatory_load_addr = sym.kexec_file_buf.mem;
+  image.start = info.purgatory_load_addr;
   return 0;
 }
 
@@ -141,7 +148,8 @@ function crash_setup_memmap_entries(image: kimage, params: boot_params): i32 {
   cmem.nr_ranges = 1;
   cmem.ranges[0].start = sym.crashk_res.start;
   cmem.ranges[0].end = sym.crashk_res.end;
-  let error = crash_exclude_mem_range(cmem, image.elf_load_addr, image.elf_load_addr + image.elf_headers_sz - 1);
+  const headers = image.elf_load_addr;
+  let error = crash_exclude_mem_range(cmem, headers, headers + image.elf_headers_sz - 1);
   const backup = image.arch.backup_load_addr;
   if (!error && image.arch.backup_src_sz != 0) {
     error = crash_exclude_mem_range(cmem, backup, backup + image.arch.backup_src_sz - 1);
@@ -169,19 +177,8 @@ function setup_cmdline(image: kimage): void {
   const length = <usize>image.cmdline_buf_len;
   if (length != 0) memory.copy(at + prefix, image.cmdline_buf, length);
   store<u8>(at + prefix + length - (length != 0 ? 1 : 0), 0);
-  changetype<boot_params>(image.bootparams_buf).cmd_line_ptr = <u32>(image.bootparams_load_addr + boot_params.SIZE);
-}
-
-function add_segment(image: kimage, buffer: usize, bufsz: u64, memsz: u64, align: u64, lowest: u64): i32 {
-  const kbuf = sym.kexec_file_buf;
-  kbuf.image = image;
-  kbuf.buffer = buffer;
-  kbuf.bufsz = bufsz;
-  kbuf.memsz = memsz;
-  kbuf.buf_align = align;
-  kbuf.buf_min = lowest;
-  kbuf.top_down = true;
-  return kexec_add_buffer(kbuf);
+  const params = changetype<boot_params>(image.bootparams_buf);
+  params.cmd_line_ptr = <u32>(image.bootparams_load_addr + boot_params.SIZE);
 }
 
 /** Adds every segment of a crash image whose files are in image.{kernel,initrd,cmdline}_buf. */
@@ -212,7 +209,8 @@ export function image_load(image: kimage): i32 {
   error = crash_setup_memmap_entries(image, params);
   if (error) return error;
 
-  error = add_segment(image, image.kernel_buf, header.file_size, header.mem_size, IMAGE_ALIGN, MIN_KERNEL_LOAD_ADDR);
+  const memsz = header.mem_size;
+  error = add_segment(image, image.kernel_buf, header.file_size, memsz, IMAGE_ALIGN, MIN_KERNEL_LOAD_ADDR);
   if (error) return error;
   image.kernel_load_addr = kbuf.mem;
   if (image.initrd_buf_len == 0) return 0;

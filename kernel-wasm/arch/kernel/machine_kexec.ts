@@ -1,6 +1,6 @@
 /**
- * machine_kexec: control leaves this kernel (arch/x86/kernel/machine_kexec_64.c). The hardware goes on with the code at
- * the image's entry point; nothing of this kernel runs again.
+ * machine_kexec: control leaves this kernel (arch/x86/kernel/machine_kexec_64.c). The hardware goes on with
+ * the code at the image's entry point; nothing of this kernel runs again.
  */
 import { kimage } from "../../include/generated/structs";
 

@@ -1,12 +1,12 @@
 /**
- * Switching between tasks and coming back (arch/x86/kernel/process_64.c, entry_64.S). A switch leaves the old task's
- * stack as Linux does, thread.sp at an inactive_task_frame under the call chain, and ends in the machine, which
- * starts over at cpu_resume() on the new task's stack:
+ * Switching between tasks and coming back (arch/x86/kernel/process_64.c, entry_64.S). A switch leaves the old
+ * task's stack as Linux does, thread.sp at an inactive_task_frame under the call chain, and ends in the
+ * machine, which starts over at cpu_resume() on the new task's stack:
  *
  *     __schedule -> __switch_to_asm -> __switch_to -> hw.switch_to()    never returns
- *     cpu_resume -> ret_from_fork -> kthread, kernel_init, ...          a kernel thread: its function, from the top
- *     cpu_resume -> entry_SYSCALL_64_after_hwframe                      a user task in a system call: once more
- *     cpu_resume -> cpu_startup_entry                                   the idle task
+ *     cpu_resume -> ret_from_fork -> kthread, kernel_init, ...   a kernel thread: its function, from the top
+ *     cpu_resume -> entry_SYSCALL_64_after_hwframe               a user task in a system call: once more
+ *     cpu_resume -> cpu_startup_entry                            the idle task
  */
 import {
   KERNEL_CS,
@@ -31,9 +31,9 @@ import { load_sp0 } from "./tss";
 @external("hw", "switch_to") declare function hw_switch_to(): void;
 
 /**
- * The new task's stack: pt_regs all zero at the top, below it the frame that makes it start in ret_from_fork with its
- * function in bx and the argument in r12. Both also stay in pt_regs, which a kernel thread has no other use for: its
- * function runs from the top at each wake-up.
+ * The new task's stack: pt_regs all zero at the top, below it the frame that makes it start in ret_from_fork
+ * with its function in bx and the argument in r12. Both also stay in pt_regs, which a kernel thread has no
+ * other use for: its function runs from the top at each wake-up.
  */
 export function copy_thread(p: task_struct, fn: u64, arg: u64): void {
   const regs = task_pt_regs(p);
@@ -53,8 +53,8 @@ export function copy_thread(p: task_struct, fn: u64, arg: u64): void {
 }
 
 /**
- * Frameless: the caller's call has put the return address at sp - 8, which becomes the frame's ret_addr, so nothing
- * may be called before sp is below it.
+ * Frameless: the caller's call has put the return address at sp - 8, which becomes the frame's ret_addr, so
+ * nothing may be called before sp is below it.
  */
 export function __switch_to_asm(prev: task_struct, next: task_struct): void {
   const caller = get_sp();
@@ -103,7 +103,10 @@ export function ret_from_fork(): void {
   syscall_exit_to_user_mode(regs);
 }
 
-/** The way back to the user. A task that must yield here has finished its system call: it is not dispatched again. */
+/**
+ * The way back to the user. A task that must yield here has finished its system call: it is not dispatched
+ * again.
+ */
 export function syscall_exit_to_user_mode(regs: pt_regs): void {
   if (get_current().thread_info.flags & _TIF_NEED_RESCHED) {
     regs.orig_ax = -1;

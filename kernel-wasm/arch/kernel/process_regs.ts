@@ -1,6 +1,6 @@
 /**
- * Registers: printing them (arch/x86/kernel/process_64.c, dumpstack.c), and finding out where a trap happened, from
- * the return addresses on the stack.
+ * Registers: printing them (arch/x86/kernel/process_64.c, dumpstack.c), and finding out where a trap
+ * happened, from the return addresses on the stack.
  */
 import { KERNEL_CS, KERNEL_DS, PT_REGS_SIZE } from "../../include/generated/constants";
 import { pt_regs } from "../../include/generated/structs";
@@ -10,7 +10,10 @@ import { pr_cont, printk_level } from "../../kernel/printk/printk";
 import { user_mode } from "./process";
 
 const DIRECT_HI: u32 = 0xffff8880;
-/** CR0 and CR4 of this machine: protection, paging and write protection on; physical address extension, global pages. */
+/**
+ * CR0 and CR4 of this machine: protection, paging and write protection on; physical address extension, global
+ * pages.
+ */
 const CR0_STATE: u64 = 0x80050033;
 const CR4_STATE: u64 = 0xa0;
 const CODE_PROLOGUE: u64 = 42;
@@ -20,7 +23,10 @@ export function is_kernel_text(address: u64): bool {
   return address >= va(sym__stext()) && address < va(sym__etext());
 }
 
-/** The kernel stack position that a virtual address means, or 0 when it is none: no fault, whatever the stack holds. */
+/**
+ * The kernel stack position that a virtual address means, or 0 when it is none: no fault, whatever the stack
+ * holds.
+ */
 export function stack_address(address: u64): usize {
   const at = address as usize;
   if ((address >> 32) as u32 != DIRECT_HI || at & 7 || (at as u64) >> 12 >= sym.max_pfn) return 0;
@@ -28,9 +34,9 @@ export function stack_address(address: u64): usize {
 }
 
 /**
- * Text address that stands for the point where the code stopped whose newest frame record is at `sp`. Below the record
- * is the return address of the last call; it is this function's only if the function made a call. Which function it
- * is, is told by the caller's `call`: e8 rel32 before the record's return address.
+ * Text address that stands for the point where the code stopped whose newest frame record is at `sp`. Below
+ * the record is the return address of the last call; it is this function's only if the function made a call.
+ * Which function it is, is told by the caller's `call`: e8 rel32 before the record's return address.
  */
 export function stopped_at(sp: usize): u64 {
   const last = load<u64>(sp - 8);
@@ -44,7 +50,9 @@ export function stopped_at(sp: usize): u64 {
   return owner + 4;
 }
 
-/** Fills the registers of a kernel-mode exception. What wasm keeps in locals has no register: those stay zero. */
+/**
+ * Fills the registers of a kernel-mode exception. What wasm keeps in locals has no register: those stay zero.
+ */
 export function fill_kernel_regs(regs: pt_regs, sp: usize, error_code: u64): void {
   memory.fill(changetype<usize>(regs), 0, PT_REGS_SIZE);
   regs.ip = stopped_at(sp);
@@ -96,7 +104,9 @@ export function __show_regs(regs: pt_regs, all: bool, level: i32): void {
     level, c`FS:  %016llx(%04x) GS:%016llx(%04x) knlGS:%016llx\n`, thread.fsbase, thread.fsindex, kernel_gs,
     thread.gsindex, thread.gsbase,
   );
-  printk_level(level, c`CS:  %04x DS: %04x ES: %04x CR0: %016llx\n`, regs.cs, thread.ds, thread.es, CR0_STATE);
+  printk_level(
+    level, c`CS:  %04x DS: %04x ES: %04x CR0: %016llx\n`, regs.cs, thread.ds, thread.es, CR0_STATE,
+  );
   const mm = current.active_mm;
   const pgd: u64 = isnull(mm) ? sym.addr_of_swapper_pg_dir() : changetype<usize>(mm.pgd);
   printk_level(level, c`CR2: %016llx CR3: %016llx CR4: %016llx\n`, thread.cr2, pgd, CR4_STATE);

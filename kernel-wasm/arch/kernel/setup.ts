@@ -1,9 +1,10 @@
 /**
- * Setting up the machine (arch/x86/kernel/{head_64.S,head64.c,setup.c}): from the boot loader's registers to a kernel
- * that knows its memory. startup_64 makes C possible: bss and stack zero, the boot CPU's per-CPU area the template in
- * the image, the log empty, init_task running.
+ * Setting up the machine (arch/x86/kernel/{head_64.S,head64.c,setup.c}): from the boot loader's registers to
+ * a kernel that knows its memory. startup_64 makes C possible: bss and stack zero, the boot CPU's per-CPU
+ * area the template in the image, the log empty, init_task running.
  */
-import { COMMAND_LINE_SIZE, CONFIG_KEXEC_CORE, PAGE_OFFSET, THREAD_SIZE } from "../../include/generated/constants";
+import { COMMAND_LINE_SIZE, CONFIG_KEXEC_CORE, PAGE_OFFSET,
+  PAGE_SIZE, THREAD_SIZE } from "../../include/generated/constants";
 import { boot_params } from "../../include/generated/structs";
 import { BSS_START, DATA_END, PERCPU_TEMPLATE, sym } from "../../include/generated/symbols";
 import { setup_init_task } from "../../kernel/init_task";
@@ -68,7 +69,8 @@ function reserve_initrd(): void {
   if (!start || !size) return;
   if (start + size > memblock_end_of_DRAM()) panic(c`initrd lies beyond the end of memory`);
   pr_info(c`RAMDISK: [mem %#010llx-%#010llx]\n`, start, start + size - 1);
-  memblock_reserve(start, size);
+  // Its last page whole: the initrd's pages are freed after unpacking, so nothing else may lie in them.
+  memblock_reserve(start, ((start + size + PAGE_SIZE - 1) & ~<u64>(PAGE_SIZE - 1)) - start);
   sym.initrd_start = PAGE_OFFSET + start;
   sym.initrd_end = PAGE_OFFSET + start + size;
 }
@@ -80,8 +82,8 @@ function dmi_setup(): void {
 }
 
 /**
- * Memory map, crash region, page tables. After this, memblock can allocate, and all memory is mapped. What the loader
- * left in memory is reserved before anything is allocated.
+ * Memory map, crash region, page tables. After this, memblock can allocate, and all memory is mapped. What
+ * the loader left in memory is reserved before anything is allocated.
  */
 export function setup_arch(): void {
   resource_init();

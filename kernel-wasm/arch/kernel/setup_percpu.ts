@@ -1,6 +1,7 @@
 /**
- * Per-CPU areas (arch/x86/kernel/setup_percpu.c): each CPU's copy of the template, page aligned, with room for dynamic
- * allocation behind it. Per-CPU symbols are offsets from 0, so __per_cpu_offset[cpu] is the area's direct-map address.
+ * Per-CPU areas (arch/x86/kernel/setup_percpu.c): each CPU's copy of the template, page aligned, with room
+ * for dynamic allocation behind it. Per-CPU symbols are offsets from 0, so __per_cpu_offset[cpu] is the
+ * area's direct-map address.
  */
 import {
   CONFIG_BASE_SMALL,
@@ -15,10 +16,15 @@ import { pr_debug, pr_info } from "../../kernel/printk/printk";
 import { memblock_alloc_or_panic } from "../../mm/memblock";
 import { pcpu_setup_first_chunk } from "../../mm/percpu";
 
-/** A kernel with a few pages gets what its static variables leave of their last page, but not less than 1 KiB. */
+/**
+ * A kernel with a few pages gets what its static variables leave of their last page, but not less than 1 KiB.
+ */
 const SMALL_DYNAMIC_RESERVE: usize = 1024;
 
-/** The boot CPU's area has lived in the template until now: its current values are what every area starts with. */
+/**
+ * The boot CPU's area has lived in the template until now: its current values are what every area starts
+ * with.
+ */
 export function setup_per_cpu_areas(): void {
   pr_info(
     c`setup_percpu: NR_CPUS:%d nr_cpumask_bits:%d nr_cpu_ids:%u nr_node_ids:%u\n`,
@@ -39,7 +45,8 @@ export function setup_per_cpu_areas(): void {
     unit - PERCPU_SIZE,
     unit,
   );
-  pr_debug(c`pcpu-alloc: s%zu r%zu d%zu u%zu alloc=%zu*%zu\n`, PERCPU_SIZE, 0, unit - PERCPU_SIZE, unit, cpus, unit);
+  const dynamic = unit - PERCPU_SIZE;
+  pr_debug(c`pcpu-alloc: s%zu r%zu d%zu u%zu alloc=%zu*%zu\n`, PERCPU_SIZE, 0, dynamic, unit, cpus, unit);
   for (let cpu: usize = 0; cpu < cpus; cpu++) {
     const area = base + cpu * unit;
     const from = cpu ? __base + PERCPU_TEMPLATE : per_cpu_base(0);

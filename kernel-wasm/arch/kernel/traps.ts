@@ -1,7 +1,7 @@
 /**
- * Exceptions in kernel mode (arch/x86/kernel/traps.c, mm/fault.c, entry/entry_64.S). The runtime, as hardware would,
- * enters asm_exc with the vector when wasm code traps; the trapped code never goes on. The registers are built on the
- * stack below the trapped function's record:
+ * Exceptions in kernel mode (arch/x86/kernel/traps.c, mm/fault.c, entry/entry_64.S). The runtime, as hardware
+ * would, enters asm_exc with the vector when wasm code traps; the trapped code never goes on. The registers
+ * are built on the stack below the trapped function's record:
  *
  *     sp at the trap    {saved rbp, return address}      record of the function that trapped
  *     sp - 8            return address of its last call
@@ -28,6 +28,7 @@ import {
 } from "../../include/generated/constants";
 import { pt_regs } from "../../include/generated/structs";
 import { sym, this_cpu } from "../../include/generated/symbols";
+import { kallsyms_symbol_start } from "../../kernel/kallsyms";
 import { pr_alert, pr_crit, pr_emerg, pr_cont, printk } from "../../kernel/printk/printk";
 import { die, oops_begin, oops_end, __die } from "./dumpstack";
 import { user_mode } from "./process";
@@ -40,27 +41,46 @@ const LARGE: u64 = 0x80;
 
 /** Frameless entries: their records are followed by pt_regs. */
 export function is_exception_entry(fn: u64): bool {
-  return fn == fnptr(asm_exc_page_fault) || fn == fnptr(asm_exc_invalid_op) || fn == fnptr(asm_exc_divide_error) ||
+  return fn == fnptr(asm_exc_page_fault) || fn == fnptr(asm_exc_invalid_op) ||
+    fn == fnptr(asm_exc_divide_error) ||
     fn == fnptr(asm_exc_general_protection) || fn == fnptr(asm_exc_double_fault) ||
     fn == fnptr(asm_exc_alignment_check);
 }
 
 /**
- * The processor's way into an exception. `cr2_lo`, `cr2_hi`: the faulting address of a page fault; of a double fault,
- * which comes on a stack of its own, the low word is the sp it happened at.
+ * pa() and text_index() stand for the MMU: a fault that they find belongs to the function that used the
+ * address.
+ */
+function is_address_check(fn: u64): bool {
+  return fn != 0 && (fn == fnptr(__phys_addr) || fn == fnptr(text_index));
+}
+
+/** The registers as they were in the caller, at its call. */
+function pop_frame(regs: pt_regs): void {
+  regs.ip = load<u64>(pa(regs.sp) + 8);
+  regs.sp += 16;
+  regs.bp += 16;
+}
+
+/**
+ * The processor's way into an exception. `cr2_lo`, `cr2_hi`: the faulting address of a page fault; of a
+ * double fault, which comes on a stack of its own, the low word is the sp it happened at.
  */
 export function asm_exc(vector: i32, error_code: i32, cr2_lo: u32, cr2_hi: u32): void {
   const sp = get_sp();
   const regs = changetype<pt_regs>(sp - PT_REGS_SIZE - 8);
-  // First of all: calls from here would put their records over the registers, and over the return address at sp - 8.
+  // First of all: calls from here would put their records over the registers, and over the return address at
+  // sp - 8.
   set_sp(changetype<usize>(regs));
-  // Before the first call: its record would lie in the registers, and its return address over the trapped function's.
+  // Before the first call: its record would lie in the registers, and its return address over the trapped
+  // function's.
   set_sp(changetype<usize>(regs));
   const current = this_cpu.current_task;
   const address = ((cr2_hi as u64) << 32) | (cr2_lo as u64);
   let trapped = sp;
   if (vector == X86_TRAP_DF) trapped = cr2_lo;
   fill_kernel_regs(regs, trapped, error_code as u64);
+  if (vector == X86_TRAP_PF && is_address_check(kallsyms_symbol_start(regs.ip))) pop_frame(regs);
   if (!isnull(current)) {
     current.thread.trap_nr = vector as u64;
     current.thread.error_code = error_code as u64;
@@ -116,10 +136,7 @@ export function exc_invalid_op(regs: pt_regs): void {
   if (record.armed) {
     record.armed = 0;
     // The trap is in BUG() itself; Linux has its ud2 in the function that calls it.
-    const frame = pa(regs.sp);
-    regs.ip = load<u64>(frame + 8);
-    regs.sp += 16;
-    regs.bp += 16;
+    pop_frame(regs);
     printk(c`------------[ cut here ]------------\n`);
     pr_crit(c`kernel BUG at %s:%u!\n`, record.file, record.line);
   }
@@ -174,7 +191,8 @@ function show_fault_oops(regs: pt_regs, error_code: u64, address: u64): void {
   } else pr_alert(c`BUG: unable to handle page fault for address: %px\n`, address);
   pr_alert(
     c`#PF: %s %s in %s mode\n`, error_code & X86_PF_USER ? c`user` : c`supervisor`,
-    error_code & X86_PF_INSTR ? c`instruction fetch` : error_code & X86_PF_WRITE ? c`write access` : c`read access`,
+    error_code & X86_PF_INSTR ? c`instruction fetch`
+      : error_code & X86_PF_WRITE ? c`write access` : c`read access`,
     user_mode(regs) ? c`user` : c`kernel`,
   );
   pr_alert(

@@ -1,7 +1,8 @@
 /** The task state segment: the hardware takes the kernel stack of a CPU's task from its sp0. */
-import { PAGE_OFFSET } from "../../include/generated/constants";
+import { CONFIG_BASE_SMALL, PAGE_OFFSET, THREAD_SIZE } from "../../include/generated/constants";
 import { tss64, task_struct } from "../../include/generated/structs";
 import { percpu, this_cpu } from "../../include/generated/symbols";
+import { memblock_alloc_or_panic } from "../../mm/memblock";
 import { task_top_of_stack } from "./current";
 
 @external("hw", "ltr") declare function hw_ltr(tss: usize): void;
@@ -15,6 +16,10 @@ export function load_sp0(t: task_struct): void {
 export function load_TR_desc(cpu: u32, t: task_struct): void {
   const tss = percpu.cpu_tss64(cpu);
   memory.fill(changetype<usize>(tss), 0, tss64.SIZE);
+  // Double faults come on a stack of their own: the usual cause is that the task's is used up.
+  if (!CONFIG_BASE_SMALL) {
+    tss.ist[0] = PAGE_OFFSET + <u64>memblock_alloc_or_panic(THREAD_SIZE, THREAD_SIZE) + THREAD_SIZE;
+  }
   tss.io_bitmap_base = <u16>tss64.SIZE;
   load_sp0(t);
   hw_ltr(changetype<usize>(tss));

@@ -1,7 +1,8 @@
 /**
- * Copies between kernel and user memory (arch/x86/lib/usercopy_64.c). A user address is reached through the page
- * tables of the running task only; a page of a mapping that has none yet is made on the way, as by a page fault. All
- * return the number of bytes that could not be copied: 0 is success, anything else is EFAULT to the user.
+ * Copies between kernel and user memory (arch/x86/lib/usercopy_64.c). A user address is reached through the
+ * page tables of the running task only; a page of a mapping that has none yet is made on the way, as by a
+ * page fault. All return the number of bytes that could not be copied: 0 is success, anything else is EFAULT
+ * to the user.
  */
 import { EFAULT, PAGE_SIZE, TASK_SIZE_MAX } from "../../include/generated/constants";
 import { get_current } from "../kernel/current";
@@ -86,8 +87,8 @@ export function strncpy_from_user(to: usize, from: u64, max: usize): i32 {
 }
 
 /**
- * For file operations, whose `buf` is a user's address or, from kernel_read() and kernel_write(), a kernel one. A user
- * cannot name a kernel address: its registers hold 32 bits, and vfs_read() has asked access_ok().
+ * For file operations, whose `buf` is a user's address or, from kernel_read() and kernel_write(), a kernel
+ * one. A user cannot name a kernel address: its registers hold 32 bits, and vfs_read() has asked access_ok().
  */
 export function copy_to_buf(to: u64, from: usize, n: usize): usize {
   if (<i64>to >= 0) return copy_to_user(to, from, n);

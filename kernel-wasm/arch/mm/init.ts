@@ -1,7 +1,7 @@
 /**
- * The kernel's page tables and memory at boot (arch/x86/mm/init.c, init_64.c): direct map, image, vmemmap, zone limits.
- * The capture kernel maps all of memory by 1 GiB leaves, since its few pages are dear; the production kernel maps RAM
- * exactly, by 2 MiB leaves and 4 KiB ones at the end.
+ * The kernel's page tables and memory at boot (arch/x86/mm/init.c, init_64.c): direct map, image, vmemmap,
+ * zone limits. The capture kernel maps all of memory by 1 GiB leaves, since its few pages are dear; the
+ * production kernel maps RAM exactly, by 2 MiB leaves and 4 KiB ones at the end.
  */
 import {
   CONFIG_CRASH_DUMP,
@@ -44,7 +44,6 @@ export function kernel_image_size(): usize {
 function map_kernel_image(): void {
   const level3 = sym.addr_of_level3_kernel_pgt();
   const level2 = sym.addr_of_level2_kernel_pgt();
-  memory.fill(sym.addr_of_swapper_pg_dir(), 0, PAGE_SIZE);
   memory.fill(level3, 0, PAGE_SIZE);
   memory.fill(level2, 0, PAGE_SIZE);
   sym.swapper_pg_dir[KERNEL_PGD_INDEX] = <u64>level3 | _KERNPG_TABLE;
@@ -59,12 +58,13 @@ function map_kernel_image(): void {
 
 /** Builds swapper_pg_dir and loads it; needs memblock, before anything large is reserved. */
 export function init_mem_mapping(): void {
-  map_kernel_image();
   const pgd = sym.addr_of_swapper_pg_dir();
+  memory.fill(pgd, 0, PAGE_SIZE);
   if (CONFIG_CRASH_DUMP) {
     const end = ((sym.max_pfn << PAGE_SHIFT) + PUD_SIZE - 1) & ~<u64>(PUD_SIZE - 1);
     map_range(pgd, PGDIR_SHIFT, PAGE_OFFSET, PAGE_OFFSET + end, 0, PUD_SHIFT);
   } else {
+    map_kernel_image();
     map_range(pgd, PGDIR_SHIFT, PAGE_OFFSET, PAGE_OFFSET + (sym.max_pfn << PAGE_SHIFT), 0, PMD_SHIFT);
   }
   hw_write_cr3(pgd);

@@ -1,7 +1,7 @@
 /**
- * Page tables: four levels of 512 entries, as the hardware and the tools walk them. Entries hold physical addresses, so
- * tables are plain arrays of u64. Kernel ranges are mapped at boot by map_range; user pages one at a time, in tables
- * that come from the page allocator and count as page tables.
+ * Page tables: four levels of 512 entries, as the hardware and the tools walk them. Entries hold physical
+ * addresses, so tables are plain arrays of u64. Kernel ranges are mapped at boot by map_range; user pages one
+ * at a time, in tables that come from the page allocator and count as page tables.
  *
  *     pgd 47..39 -> pud 38..30 (1 GiB leaf) -> pmd 29..21 (2 MiB leaf) -> pte 20..12
  */
@@ -52,10 +52,17 @@ const LEVEL_BITS: u32 = 9;
 }
 
 /**
- * Maps [start, end) to physical memory at `phys` by leaves of at most 2^leaf_shift bytes, with tables from boot memory.
- * `root` spans 2^(root_shift + 9) bytes; all addresses are page aligned.
+ * Maps [start, end) to physical memory at `phys` by leaves of at most 2^leaf_shift bytes, with tables from
+ * boot memory. `root` spans 2^(root_shift + 9) bytes; all addresses are page aligned.
  */
-export function map_range(root: usize, root_shift: u32, start: u64, end: u64, phys: u64, leaf_shift: u32): void {
+export function map_range(
+  root: usize,
+  root_shift: u32,
+  start: u64,
+  end: u64,
+  phys: u64,
+  leaf_shift: u32,
+): void {
   let at = start;
   let to = phys;
   while (at < end) {
@@ -95,7 +102,10 @@ function walk(pgd: usize, addr: u64, need: u64): u64 {
   }
 }
 
-/** Physical address behind a kernel virtual one by the page tables, as slow_virt_to_phys does; 0 when unmapped. */
+/**
+ * Physical address behind a kernel virtual one by the page tables, as slow_virt_to_phys does; 0 when
+ * unmapped.
+ */
 export function slow_virt_to_phys(addr: u64): usize {
   const leaf = walk(sym.addr_of_swapper_pg_dir(), addr, _PAGE_PRESENT);
   return leaf ? entry_target(leaf) | <usize>(addr & (PAGE_SIZE - 1)) : 0;
@@ -124,7 +134,9 @@ function free_table(table: usize): void {
   free_page(table);
 }
 
-/** Page tables for a new address space: the kernel's half is shared by its entries. 0 when there is no memory. */
+/**
+ * Page tables for a new address space: the kernel's half is shared by its entries. 0 when there is no memory.
+ */
 export function pgd_alloc(): usize {
   const pgd = alloc_table();
   if (!pgd) return 0;
@@ -133,7 +145,10 @@ export function pgd_alloc(): usize {
   return pgd;
 }
 
-/** Enters `p` at a user address, in place of what was there; 0 or -ENOMEM. The mapping takes over the caller's reference. */
+/**
+ * Enters `p` at a user address, in place of what was there; 0 or -ENOMEM. The mapping takes over the caller's
+ * reference.
+ */
 export function map_user_page(pgd: usize, addr: usize, p: page, prot: u32): i32 {
   let table = pgd;
   for (let shift: u32 = PGDIR_SHIFT; shift > PAGE_SHIFT; shift -= LEVEL_BITS) {
@@ -152,17 +167,6 @@ export function map_user_page(pgd: usize, addr: usize, p: page, prot: u32): i32 
   return 0;
 }
 
-/** Changes what a mapped user page allows; false when nothing is mapped there. */
-export function protect_user_page(pgd: usize, addr: usize, prot: u32): bool {
-  const entry = user_pte(pgd, addr);
-  if (!entry) return false;
-  let leaf = load<u64>(entry) & ~(<u64>_PAGE_RW | _PAGE_NX);
-  if (prot & PROT_WRITE) leaf |= _PAGE_RW | _PAGE_DIRTY;
-  if (!(prot & PROT_EXEC)) leaf |= _PAGE_NX;
-  store<u64>(entry, leaf);
-  return true;
-}
-
 /** Address of the present last-level entry for a user address, or 0. */
 function user_pte(pgd: usize, addr: usize): usize {
   let table = pgd;
@@ -175,7 +179,9 @@ function user_pte(pgd: usize, addr: usize): usize {
   return load<u64>(entry) & _PAGE_PRESENT ? entry : 0;
 }
 
-/** Takes a user page out of the tables and returns it, its reference with it; null when nothing was mapped. */
+/**
+ * Takes a user page out of the tables and returns it, its reference with it; null when nothing was mapped.
+ */
 export function unmap_user_page(pgd: usize, addr: usize): page {
   const entry = user_pte(pgd, addr);
   if (!entry) return changetype<page>(0);

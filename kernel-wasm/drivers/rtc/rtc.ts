@@ -1,9 +1,15 @@
-/** The real-time clock: the wall clock at boot, and again when panic stamps the crash (drivers/rtc, rtc_cmos). */
+/**
+ * The real-time clock: the wall clock at boot, and again when panic stamps the crash (drivers/rtc, rtc_cmos).
+ */
 import { sym } from "../../include/generated/symbols";
 import { pr_info } from "../../kernel/printk/printk";
+import { wait_for_device } from "../probe";
 
 @external("hw", "rtc") declare function hw_rtc(pa: usize): void;
 
+/** While its update is in progress, the clock must not be read. */
+const SETTLE_MIN_NS: u32 = 10000;
+const SETTLE_MAX_NS: u32 = 30000;
 const SECONDS_A_DAY: u64 = 86400;
 
 /** Seconds since 1970, UTC. */
@@ -14,6 +20,7 @@ export function read_persistent_clock64(): u64 {
 
 /** The driver's probe, an asynchronous one: sets the system time as Linux's log shows it. */
 export function rtc_cmos_probe(data: usize, cookie: u64): void {
+  wait_for_device(sym.addr_of_rtc_ready(), SETTLE_MIN_NS, SETTLE_MAX_NS);
   const now = read_persistent_clock64();
   // Days to a civil date (Gregorian): years begin in March, eras have 400 of them.
   const z = now / SECONDS_A_DAY + 719468;

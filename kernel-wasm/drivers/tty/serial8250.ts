@@ -1,12 +1,13 @@
 /**
- * The serial line (drivers/tty/serial/8250): ttyS0, a 16550A at I/O 0x3f8, as console of the log. The machine takes a
- * whole string at once (rep outsb), so there is no transmitter to wait for.
+ * The serial line (drivers/tty/serial/8250): ttyS0, a 16550A at I/O 0x3f8, as console of the log. The machine
+ * takes a whole string at once (rep outsb), so there is no transmitter to wait for.
  */
 import { CON_PRINTBUFFER, UART_COM1 } from "../../include/generated/constants";
 import { console } from "../../include/generated/structs";
 import { sym } from "../../include/generated/symbols";
 import { register_console } from "../../kernel/printk/console";
 import { pr_info } from "../../kernel/printk/printk";
+import { wait_for_device } from "../probe";
 
 @external("hw", "outs8") declare function hw_outs8(port: u32, pa: usize, length: u32): void;
 @external("hw", "in8") declare function hw_in8(port: u32): u32;
@@ -14,6 +15,9 @@ import { pr_info } from "../../kernel/printk/printk";
 /** Interrupt identification register: both FIFO bits set on a 16550A. */
 const UART_IIR: u32 = 2;
 const UART_IIR_FIFO_ENABLED: u32 = 0xc0;
+/** As autoconfig waits after each change of a mode. */
+const SETTLE_MIN_NS: u32 = 10000;
+const SETTLE_MAX_NS: u32 = 30000;
 
 /** Writes to the line; also the way of /dev/console. */
 export function serial8250_write(text: usize, length: u32): void {
@@ -43,6 +47,7 @@ export function univ8250_console_init(): i32 {
 
 /** The driver's probe, an asynchronous one. */
 export function serial8250_probe(data: usize, cookie: u64): void {
+  wait_for_device(sym.addr_of_uart_ready(), SETTLE_MIN_NS, SETTLE_MAX_NS);
   const fifo = (hw_in8(UART_COM1 + UART_IIR) & UART_IIR_FIFO_ENABLED) == UART_IIR_FIFO_ENABLED;
   pr_info(
     c`%s%d at I/O 0x%x (irq = %d, base_baud = %d) is a %s\n`, c`ttyS`, 0, UART_COM1, 4, 115200,

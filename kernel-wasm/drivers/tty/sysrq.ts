@@ -1,6 +1,6 @@
 /**
- * The magic SysRq keys (drivers/tty/sysrq.c), by /proc/sysrq-trigger. The table has those whose subsystems exist;
- * help prints what the table has.
+ * The magic SysRq keys (drivers/tty/sysrq.c), by /proc/sysrq-trigger. The table has those whose subsystems
+ * exist; help prints what the table has.
  */
 import {
   CONSOLE_LOGLEVEL_DEFAULT,
@@ -51,20 +51,22 @@ function register(key: u32, handler: u64, help: usize, action: usize, mask: i32)
 
 /** device_initcall: the table, and /proc/sysrq-trigger. */
 export function sysrq_init(): i32 {
-  const level = make_op(fnptr(sysrq_handle_loglevel), c`loglevel(0-9)`, c`Changing Loglevel`, SYSRQ_ENABLE_LOG);
+  const set_level = fnptr(sysrq_handle_loglevel);
+  const level = make_op(set_level, c`loglevel(0-9)`, c`Changing Loglevel`, SYSRQ_ENABLE_LOG);
   for (let i = 0; i < 10; i++) sym.sysrq_key_table[i] = level;
   register(98, fnptr(sysrq_handle_reboot), c`reboot(b)`, c`Resetting`, SYSRQ_ENABLE_BOOT);
   register(99, fnptr(sysrq_handle_crash), c`crash(c)`, c`Trigger a crash`, SYSRQ_ENABLE_DUMP);
   register(
-    108, fnptr(sysrq_handle_showallcpus), c`show-backtrace-all-active-cpus(l)`, c`Show backtrace of all active CPUs`,
-    SYSRQ_ENABLE_DUMP,
+    108, fnptr(sysrq_handle_showallcpus), c`show-backtrace-all-active-cpus(l)`,
+    c`Show backtrace of all active CPUs`, SYSRQ_ENABLE_DUMP,
   );
   register(109, fnptr(sysrq_handle_showmem), c`show-memory-usage(m)`, c`Show Memory`, SYSRQ_ENABLE_DUMP);
   register(111, fnptr(sysrq_handle_poweroff), c`poweroff(o)`, c`Power Off`, SYSRQ_ENABLE_BOOT);
   register(112, fnptr(sysrq_handle_showregs), c`show-registers(p)`, c`Show Regs`, SYSRQ_ENABLE_DUMP);
   register(116, fnptr(sysrq_handle_showstate), c`show-task-states(t)`, c`Show State`, SYSRQ_ENABLE_DUMP);
   register(
-    119, fnptr(sysrq_handle_showstate_blocked), c`show-blocked-tasks(w)`, c`Show Blocked State`, SYSRQ_ENABLE_DUMP,
+    119, fnptr(sysrq_handle_showstate_blocked), c`show-blocked-tasks(w)`, c`Show Blocked State`,
+    SYSRQ_ENABLE_DUMP,
   );
   const ops = sym.sysrq_trigger_proc_ops;
   ops.proc_write = fnptr(write_sysrq_trigger);

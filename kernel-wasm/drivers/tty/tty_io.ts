@@ -1,4 +1,7 @@
-/** /dev/console (drivers/tty/tty_io.c): what a program writes goes to the serial line. There is no input: reads end. */
+/**
+ * /dev/console (drivers/tty/tty_io.c): what a program writes goes to the serial line. There is no input:
+ * reads end.
+ */
 import { EFAULT, ENOMEM, GFP_KERNEL, PAGE_SIZE, TTYAUX_MAJOR } from "../../include/generated/constants";
 import { file, inode } from "../../include/generated/structs";
 import { sym } from "../../include/generated/symbols";

@@ -1,6 +1,6 @@
 /**
- * The hostfs device's driver: one request at a time in sym.hostfs_req, complete when the doorbell returns. Results are
- * what the device says, negative errors as they are.
+ * The hostfs device's driver: one request at a time in sym.hostfs_req, complete when the doorbell returns.
+ * Results are what the device says, negative errors as they are.
  */
 import {
   HOSTFS_CLOSE,

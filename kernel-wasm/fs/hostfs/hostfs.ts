@@ -1,7 +1,7 @@
 /**
- * hostfs: the host's directory as a file system, mounted at /var/crash in both kernels. Nothing is cached: each operation
- * goes to the host and its errors come back as they are. What copy_file_range hands over as extents is written by DMA
- * from where it lies; other reads and writes go through one page.
+ * hostfs: the host's directory as a file system, mounted at /var/crash in both kernels. Nothing is cached:
+ * each operation goes to the host and its errors come back as they are. What copy_file_range hands over as
+ * extents is written by DMA from where it lies; other reads and writes go through one page.
  */
 import {
   EINVAL,
@@ -50,7 +50,10 @@ import {
 
 const SLASH: u8 = 0x2f;
 
-/** The path of `d` below the mount, written to the end of `buf` (HOSTFS_PATH_MAX bytes); 0 when it is too long. */
+/**
+ * The path of `d` below the mount, written to the end of `buf` (HOSTFS_PATH_MAX bytes); 0 when it is too
+ * long.
+ */
 function dentry_path(d: dentry, buf: usize): usize {
   let at = buf + HOSTFS_PATH_MAX - 1;
   store<u8>(at, 0);

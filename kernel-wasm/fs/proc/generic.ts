@@ -1,6 +1,6 @@
 /**
- * /proc's tree (fs/proc/generic.c, inode.c). An entry is made once, by proc_create() and its kin; inodes follow when a
- * path leads there. Operations of an entry are its proc_ops, or a show function for text.
+ * /proc's tree (fs/proc/generic.c, inode.c). An entry is made once, by proc_create() and its kin; inodes
+ * follow when a path leads there. Operations of an entry are its proc_ops, or a show function for text.
  */
 import {
   EIO,
@@ -53,7 +53,9 @@ function find_entry(dir: proc_dir_entry, name: usize, len: usize): proc_dir_entr
   return changetype<proc_dir_entry>(0);
 }
 
-/** A new entry below `parent` (null: /proc). Null when the name is taken or memory is short. `name` is kept. */
+/**
+ * A new entry below `parent` (null: /proc). Null when the name is taken or memory is short. `name` is kept.
+ */
 function register_entry(name: usize, mode: u32, parent: proc_dir_entry): proc_dir_entry {
   const none = changetype<proc_dir_entry>(0);
   const dir = isnull(parent) ? sym.proc_root : parent;
@@ -81,7 +83,9 @@ export function proc_create_data(
   ops: proc_ops,
   data: usize,
 ): proc_dir_entry {
-  const entry = register_entry(name, (mode & S_IFMT ? mode : mode | S_IFREG) | (mode & 0o777 ? 0 : 0o444), parent);
+  const type = mode & S_IFMT ? 0 : S_IFREG;
+  const bits = mode & 0o777 ? 0 : 0o444;
+  const entry = register_entry(name, mode | type | bits, parent);
   if (isnull(entry)) return entry;
   entry.proc_ops = ops;
   entry.data = data;
@@ -94,7 +98,12 @@ export function proc_create(name: usize, mode: u32, parent: proc_dir_entry, ops:
 }
 
 /** A file whose text `show(m: seq_file, v: usize): i32` makes. */
-export function proc_create_single(name: usize, mode: u32, parent: proc_dir_entry, show: u64): proc_dir_entry {
+export function proc_create_single(
+  name: usize,
+  mode: u32,
+  parent: proc_dir_entry,
+  show: u64,
+): proc_dir_entry {
   const entry = proc_create_data(name, mode, parent, sym.proc_single_ops, 0);
   if (!isnull(entry)) entry.single_show = show;
   return entry;
@@ -108,14 +117,6 @@ export function proc_mkdir(name: usize, parent: proc_dir_entry): proc_dir_entry 
 
 export function proc_set_size(entry: proc_dir_entry, size: i64): void {
   entry.size = size;
-}
-
-/** Removes an entry that nobody has open. */
-export function remove_proc_entry(name: usize, parent: proc_dir_entry): void {
-  const entry = find_entry(isnull(parent) ? sym.proc_root : parent, name, strlen(name));
-  if (isnull(entry)) return;
-  list_del(entry.subdir_node);
-  kfree(changetype<usize>(entry));
 }
 
 function proc_get_inode(sb: super_block, entry: proc_dir_entry): inode {

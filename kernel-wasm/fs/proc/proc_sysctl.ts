@@ -1,6 +1,6 @@
 /**
- * /proc/sys (fs/proc/proc_sysctl.c, kernel/sysctl.c): a file a variable. A ctl_table entry holds the variable, its range
- * and the handler that prints and parses it.
+ * /proc/sys (fs/proc/proc_sysctl.c, kernel/sysctl.c): a file a variable. A ctl_table entry holds the
+ * variable, its range and the handler that prints and parses it.
  */
 import {
   CONFIG_KEXEC_FILE,

@@ -1,4 +1,7 @@
-/** /proc and the files that every kernel has there (fs/proc/root.c, version.c, cmdline.c, uptime.c, loadavg.c). */
+/**
+ * /proc and the files that every kernel has there (fs/proc/root.c, version.c, cmdline.c, uptime.c,
+ * loadavg.c).
+ */
 import { proc_dir_entry, resource, seq_file } from "../../include/generated/structs";
 import { sym } from "../../include/generated/symbols";
 import { nr_running } from "../../kernel/sched/core";
@@ -54,9 +57,8 @@ function loadavg_proc_show(m: seq_file, v: usize): i32 {
 /** One line a resource, two blanks a level; root sees addresses. */
 function show_resources(m: seq_file, first: resource, level: i32, width: i32): void {
   for (let r = first; !isnull(r); r = r.sibling) {
-    seq_printf(
-      m, c`%*s%0*llx-%0*llx : %s\n`, level * 2, c``, width, r.start, width, r.end, r.name_va ? r.name : c`<BAD>`,
-    );
+    const name = r.name_va ? r.name : c`<BAD>`;
+    seq_printf(m, c`%*s%0*llx-%0*llx : %s\n`, level * 2, c``, width, r.start, width, r.end, name);
     if (level < MAX_IORES_LEVEL) show_resources(m, r.child, level + 1, width);
   }
 }

@@ -3,8 +3,8 @@
  *
  *     [ELF header, program headers, to a page][all notes, to a page][each PT_LOAD's range, whole pages]
  *
- * Headers and notes are copied when this kernel boots: the notes of all CPUs become one PT_NOTE. The loads are read from old
- * memory where they lie; nothing is copied before somebody reads.
+ * Headers and notes are copied when this kernel boots: the notes of all CPUs become one PT_NOTE. The loads
+ * are read from old memory where they lie; nothing is copied before somebody reads.
  */
 import {
   EFAULT,
@@ -23,7 +23,15 @@ import {
   PT_NOTE,
   __GFP_ZERO,
 } from "../../include/generated/constants";
-import { elf64_hdr, elf64_note, elf64_phdr, file, hostfs_extent, proc_dir_entry, vmcore } from "../../include/generated/structs";
+import {
+  elf64_hdr,
+  elf64_note,
+  elf64_phdr,
+  file,
+  hostfs_extent,
+  proc_dir_entry,
+  vmcore,
+} from "../../include/generated/structs";
 import { sym } from "../../include/generated/symbols";
 import { copy_to_buf } from "../../arch/lib/usercopy";
 import { ELFCORE_ADDR_ERR, is_vmcore_usable, oldmem_check } from "../../kernel/crash_dump";
@@ -49,7 +57,10 @@ function phdr_at(buf: usize, i: usize): elf64_phdr {
   return changetype<elf64_phdr>(buf + elf64_hdr.SIZE + i * elf64_phdr.SIZE);
 }
 
-/** What the notes of one PT_NOTE really take: up to the empty one, or to the first that does not fit into `max`. */
+/**
+ * What the notes of one PT_NOTE really take: up to the empty one, or to the first that does not fit into
+ * `max`.
+ */
 function real_note_size(notes: usize, max: u64): u64 {
   let real: u64 = 0;
   while (real + elf64_note.SIZE <= max) {
@@ -95,14 +106,16 @@ function merge_note_headers_elf64(buf: usize): i32 {
   let at = sym.elfnotes_buf;
   let kept: usize = 1;
   let loads = false;
-  // Notes come first (Linux moves the tail over them and relies on that); a list in another order is a damaged one.
+  // Notes come first (Linux moves the tail over them and relies on that); a list in another order is a
+  // damaged one.
   const phnum = <usize>ehdr.e_phnum;
   for (let i: usize = 0; i < phnum; i++) {
     const phdr = phdr_at(buf, i);
     if (phdr.p_type != PT_NOTE) {
       loads = true;
       if (kept > i) return -EINVAL;
-      if (kept != i) memory.copy(changetype<usize>(phdr_at(buf, kept)), changetype<usize>(phdr), elf64_phdr.SIZE);
+      const to = changetype<usize>(phdr_at(buf, kept));
+      if (kept != i) memory.copy(to, changetype<usize>(phdr), elf64_phdr.SIZE);
       kept++;
     } else {
       if (loads) return -EINVAL;
@@ -200,7 +213,10 @@ function free_elfcorebuf(): void {
   sym.elfcorebuf = 0;
 }
 
-/** Finds position `pos` of the file: address and bytes that follow there go to vmcore_place_*. False at the end. */
+/**
+ * Finds position `pos` of the file: address and bytes that follow there go to vmcore_place_*. False at the
+ * end.
+ */
 function vmcore_place(pos: u64): bool {
   const notes_end = sym.elfcorebuf_sz + sym.elfnotes_sz;
   if (pos < sym.elfcorebuf_sz) return place(<u64>sym.elfcorebuf + pos, sym.elfcorebuf_sz - pos);
@@ -220,7 +236,10 @@ function place(paddr: u64, len: u64): bool {
   return true;
 }
 
-/** Up to `count` bytes from `pos`; 0 at the end. A range that is no memory is EFAULT, unless something was read before it. */
+/**
+ * Up to `count` bytes from `pos`; 0 at the end. A range that is no memory is EFAULT, unless something was
+ * read before it.
+ */
 export function read_vmcore(f: file, buf: u64, count: usize, pos: i64): i64 {
   let done: usize = 0;
   while (done < count && vmcore_place(<u64>pos + done)) {

@@ -9,7 +9,12 @@ import {
 } from "../../include/generated/constants";
 import { dentry, file_system_type, iattr, inode, super_block } from "../../include/generated/structs";
 import { sym } from "../../include/generated/symbols";
-import { generic_file_get_extents, generic_file_read, generic_file_write, truncate_inode_pages } from "../../mm/filemap";
+import {
+  generic_file_get_extents,
+  generic_file_read,
+  generic_file_write,
+  truncate_inode_pages,
+} from "../../mm/filemap";
 import { d_make_root } from "../dcache";
 import { S_ISDIR, S_ISREG, get_next_ino, init_special_inode, inode_update_mtime, new_inode } from "../inode";
 import { d_pin, noop_fsync, simple_lookup, simple_rename, simple_rmdir, simple_unlink } from "../libfs";

@@ -1,7 +1,7 @@
 /**
- * Consoles of the log (the console half of kernel/printk/printk.c): registration, console=, the console lock, and
- * printing records with their time stamps. Whoever releases the lock prints what is waiting, so a printk that finds
- * it taken leaves its record to the holder.
+ * Consoles of the log (the console half of kernel/printk/printk.c): registration, console=, the console lock,
+ * and printing records with their time stamps. Whoever releases the lock prints what is waiting, so a printk
+ * that finds it taken leaves its record to the holder.
  */
 import {
   CON_CONSDEV,
@@ -24,7 +24,9 @@ export function console_trylock(): bool {
   return true;
 }
 
-/** Breaks the lock when its holder on this CPU will never go on (it trapped, or this is panic's last output). */
+/**
+ * Breaks the lock when its holder on this CPU will never go on (it trapped, or this is panic's last output).
+ */
 export function console_zap_lock(): void {
   if (sym.console_locked && sym.console_owner_cpu == (get_cpu() as i32)) {
     sym.console_owner_cpu = -1;
@@ -54,9 +56,9 @@ function print_record(length: u32, ts_nsec: u64): void {
       call_console_drivers(text, used);
       used = 0;
     }
-    used += scnprintf(
-      text + used, CONSOLE_LOG_MAX - used, c`[%5lu.%06lu] `, ts_nsec / 1000000000, (ts_nsec % 1000000000) / 1000,
-    );
+    const seconds = ts_nsec / 1000000000;
+    const micros = (ts_nsec % 1000000000) / 1000;
+    used += scnprintf(text + used, CONSOLE_LOG_MAX - used, c`[%5lu.%06lu] `, seconds, micros);
     memory.copy(text + used, sym.console_record + at, end - at);
     used += end - at;
     store<u8>(text + used++, 10);
@@ -72,7 +74,8 @@ export function console_unlock(): void {
       const seq = prb_next_valid(sym.prb, sym.console_seq);
       if (seq == PRB_NONE) break;
       const info = sym.console_info;
-      const length = prb_read(sym.prb, seq, info, sym.console_record, CONSOLE_LOG_MAX - PRINTK_PREFIX_MAX - 1);
+      const room = CONSOLE_LOG_MAX - PRINTK_PREFIX_MAX - 1;
+      const length = prb_read(sym.prb, seq, info, sym.console_record, room);
       if (length < 0) continue;
       sym.console_seq = seq + 1;
       if (!suppress_message_printing(info.level)) print_record(length, info.ts_nsec);
@@ -80,7 +83,8 @@ export function console_unlock(): void {
     sym.console_owner_cpu = -1;
     atomic.store<u32>(sym.addr_of_console_locked(), 0);
     // A record may have come in between the last look and the release: its writer found the lock taken.
-    if (isnull(sym.console_drivers) || prb_next_valid(sym.prb, sym.console_seq) == PRB_NONE || !console_trylock()) return;
+    if (isnull(sym.console_drivers) || prb_next_valid(sym.prb, sym.console_seq) == PRB_NONE) return;
+    if (!console_trylock()) return;
   }
 }
 

@@ -1,7 +1,8 @@
 /**
- * The kernel's log (kernel/printk/printk.c): printk and the pr_ family put records into the ring buffer, consoles
- * print them from there, each record once, in order; records from before a console was registered are printed when
- * it is. Safe everywhere: in traps, inside itself (PRINTK_MAX_RECURSION deep), without a console.
+ * The kernel's log (kernel/printk/printk.c): printk and the pr_ family put records into the ring buffer,
+ * consoles print them from there, each record once, in order; records from before a console was registered
+ * are printed when it is. Safe everywhere: in traps, inside itself (PRINTK_MAX_RECURSION deep), without a
+ * console.
  *
  * Format arguments: see lib/vsprintf. A format may begin with KERN_SOH and a level ("\x016...", "\x01c").
  */
@@ -115,7 +116,8 @@ function vprintk_store(
   }
   if (id == PRB_NONE) {
     id = prb_reserve(prb, size);
-    // A buffer that is too small, or full of records being written: what fits a quarter of it is better than nothing.
+    // A buffer that is too small, or full of records being written: what fits a quarter of it is better than
+    // nothing.
     if (id == PRB_NONE) {
       size = min<u32>(size, sym.log_buf_len >> 2);
       id = prb_reserve(prb, size);

@@ -1,18 +1,25 @@
 /**
  * The lockless ring buffer of the log, in Linux 5.15's format and with its algorithm (kernel/printk/
- * printk_ringbuffer.c): a ring of descriptors with a parallel ring of printk_info, and a ring of text blocks. A record
- * that was being written when the machine died stays "reserved" and readers skip it; every other one is readable.
+ * printk_ringbuffer.c): a ring of descriptors with a parallel ring of printk_info, and a ring of text blocks.
+ * A record that was being written when the machine died stays "reserved" and readers skip it; every other one
+ * is readable.
  *
  *     state_var = state << 62 | id          id = number of the descriptor, counting on over wraps
  *     reserved -> committed -> finalized -> reusable -> reserved of the next wrap
  *     (a committed record may be reopened by the CPU's next KERN_CONT)
- *     lpos = logical position in the text ring; a block is {id, text} padded to 8 bytes and never wraps: one that
- *     would is placed at the start of the ring, and only its id stands at the old place
+ *     lpos = logical position in the text ring; a block is {id, text} padded to 8 bytes and never wraps: one
+ *     that would is placed at the start of the ring, and only its id stands at the old place
  *
- * Linux's struct prb_reserved_entry lives on a C stack; here a reservation is the descriptor's id, and text and info
- * are found from it.
+ * Linux's struct prb_reserved_entry lives on a C stack; here a reservation is the descriptor's id, and text
+ * and info are found from it.
  */
-import { atomic_long_t, prb_data_blk_lpos, prb_desc, printk_info, printk_ringbuffer } from "../../include/generated/structs";
+import {
+  atomic_long_t,
+  prb_data_blk_lpos,
+  prb_desc,
+  printk_info,
+  printk_ringbuffer,
+} from "../../include/generated/structs";
 
 const desc_miss: i32 = -1;
 const desc_reserved: i32 = 0;
@@ -80,8 +87,12 @@ function desc_state(rb: printk_ringbuffer, id: u64): i32 {
   return get_desc_state(id, read(to_desc(rb, id).state_var));
 }
 
-/** Empties the buffer: the first record will be number 0, and ids start such that they wrap early (as Linux). */
-export function prb_init(rb: printk_ringbuffer, text: usize, size_bits: u32, descs: usize, infos: usize, count_bits: u32): void {
+/**
+ * Empties the buffer: the first record will be number 0, and ids start such that they wrap early (as Linux).
+ */
+export function prb_init(
+  rb: printk_ringbuffer, text: usize, size_bits: u32, descs: usize, infos: usize, count_bits: u32,
+): void {
   const count: u64 = 1 << (count_bits as u64);
   rb.desc_ring.count_bits = count_bits;
   rb.desc_ring.descs = changetype<prb_desc>(descs);
@@ -155,7 +166,8 @@ function desc_push_tail(rb: printk_ringbuffer, tail_id: u64): bool {
   const state_var = read(to_desc(rb, tail_id).state_var);
   const state = get_desc_state(tail_id, state_var);
   if (state == desc_miss) {
-    // The descriptor of an earlier wrap was never used: nothing to free, and no room. Else others were faster.
+    // The descriptor of an earlier wrap was never used: nothing to free, and no room. Else others were
+    // faster.
     return desc_id(state_var) != desc_id(tail_id - descs_count(rb));
   }
   if (state == desc_reserved || state == desc_committed) return false;
@@ -167,7 +179,10 @@ function desc_push_tail(rb: printk_ringbuffer, tail_id: u64): bool {
   return true;
 }
 
-/** Takes the next descriptor, freeing the oldest record when the ring is full; PRB_NONE when that is still in use. */
+/**
+ * Takes the next descriptor, freeing the oldest record when the ring is full; PRB_NONE when that is still in
+ * use.
+ */
 function desc_reserve(rb: printk_ringbuffer): u64 {
   const head = rb.desc_ring.head_id;
   let id: u64;
@@ -229,7 +244,8 @@ function data_realloc(rb: printk_ringbuffer, size: u32, lpos: prb_data_blk_lpos,
   if (data_wraps(rb, lpos.begin) != data_wraps(rb, next)) {
     block = to_block(rb, 0);
     store<u64>(block, id);
-    if (!wrapped) memory.copy(block + BLOCK_HEADER, old + BLOCK_HEADER, (lpos.next - lpos.begin) as usize - BLOCK_HEADER);
+    const kept = (lpos.next - lpos.begin) as usize - BLOCK_HEADER;
+    if (!wrapped) memory.copy(block + BLOCK_HEADER, old + BLOCK_HEADER, kept);
   }
   lpos.next = next;
   return block + BLOCK_HEADER;
@@ -279,7 +295,10 @@ export function prb_reserve(rb: printk_ringbuffer, size: u32): u64 {
   return id;
 }
 
-/** Reopens the newest record, when the same caller wrote it and may go on, with `size` bytes more; else PRB_NONE. */
+/**
+ * Reopens the newest record, when the same caller wrote it and may go on, with `size` bytes more; else
+ * PRB_NONE.
+ */
 export function prb_reserve_in_last(rb: printk_ringbuffer, caller_id: u32, max_size: u32, size: u32): u64 {
   const id = read(rb.desc_ring.head_id);
   const desc = to_desc(rb, id);
@@ -345,8 +364,8 @@ export function prb_next_valid(rb: printk_ringbuffer, seq: u64): u64 {
 }
 
 /**
- * Copies record `seq` out: its info, and up to `size` bytes of text. Returns the number of text bytes, or -1 when the
- * record was overwritten meanwhile.
+ * Copies record `seq` out: its info, and up to `size` bytes of text. Returns the number of text bytes, or -1
+ * when the record was overwritten meanwhile.
  */
 export function prb_read(rb: printk_ringbuffer, seq: u64, info: printk_info, text: usize, size: u32): i32 {
   if (desc_read_finalized_seq(rb, seq) != 0) return -1;

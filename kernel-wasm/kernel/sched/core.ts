@@ -1,8 +1,8 @@
 /**
- * The scheduler's core (kernel/sched/core.c): run queues, waking, schedule(). wasm cannot switch stacks, so a switch
- * does not return: a task that sleeps starts its operation again when it is woken (arch/kernel/process.ts). Hence the
- * rule for every caller of schedule(): sleep before an effect that a second run would repeat, or keep the progress in
- * an object. The forms are in wait.ts.
+ * The scheduler's core (kernel/sched/core.c): run queues, waking, schedule(). wasm cannot switch stacks, so a
+ * switch does not return: a task that sleeps starts its operation again when it is woken
+ * (arch/kernel/process.ts). Hence the rule for every caller of schedule(): sleep before an effect that a
+ * second run would repeat, or keep the progress in an object. The forms are in wait.ts.
  */
 import {
   CONFIG_NR_CPUS,
@@ -173,10 +173,16 @@ export function wake_up_new_task(p: task_struct): void {
   check_preempt_curr(q, p);
 }
 
-/** A new kernel thread that has not been started sleeps in kthread(), as after kthread_create(). */
+/**
+ * A new kernel thread that has not been started sleeps in kthread(), as after kthread_create(). It has had a
+ * first turn then, which here its creator took for it: its virtual time is the queue's plus what creating it
+ * took.
+ */
 export function park_new_task(p: task_struct): void {
+  const q = percpu.runqueues(p.cpu);
   p.__state = TASK_UNINTERRUPTIBLE;
-  percpu.runqueues(p.cpu).nr_uninterruptible += 1;
+  p.se.vruntime = q.cfs.min_vruntime + (sched_clock() - q.clock);
+  q.nr_uninterruptible += 1;
 }
 
 function pick_next_task(q: rq, prev: task_struct): task_struct {
@@ -266,8 +272,8 @@ export function schedule_tail(prev: task_struct): void {
 }
 
 /**
- * sched_yield(2). The task stays runnable and goes behind the others; `done` marks the call as finished first, since
- * it must not be dispatched again.
+ * sched_yield(2). The task stays runnable and goes behind the others; `done` marks the call as finished
+ * first, since it must not be dispatched again.
  */
 export function do_sched_yield(): void {
   const q = this_cpu.runqueues;
@@ -278,11 +284,6 @@ export function do_sched_yield(): void {
     if (<i64>(last - q.curr.se.vruntime) > 0) q.curr.se.vruntime = last;
   }
   schedule();
-}
-
-export function idle_cpu(cpu: u32): bool {
-  const q = percpu.runqueues(cpu);
-  return q.curr == q.idle && q.nr_running == 0;
 }
 
 /** Runnable tasks of all CPUs, for /proc/loadavg. */

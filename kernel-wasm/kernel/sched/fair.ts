@@ -1,7 +1,8 @@
 /**
- * The completely fair scheduler (kernel/sched/fair.c): a red-black tree of runnable entities by virtual runtime; the
- * leftmost runs next. The running entity is not in the tree. Runtime is measured with sched_clock, whose jitter
- * comes from the machine's seed: so does the order of tasks that are otherwise equal.
+ * The completely fair scheduler (kernel/sched/fair.c): a red-black tree of runnable entities by virtual
+ * runtime; the leftmost runs next. The running entity is not in the tree. Runtime is measured with
+ * sched_clock, whose jitter comes from the machine's seed: so does the order of tasks that are otherwise
+ * equal.
  */
 import {
   ENQUEUE_INITIAL,
@@ -14,7 +15,14 @@ import {
   SCHED_WAKEUP_GRANULARITY_NS,
   WEIGHT_NICE_0,
 } from "../../include/generated/constants";
-import { rb_node, rb_root_cached, sched_entity, task_struct, cfs_rq, rq } from "../../include/generated/structs";
+import {
+  rb_node,
+  rb_root_cached,
+  sched_entity,
+  task_struct,
+  cfs_rq,
+  rq,
+} from "../../include/generated/structs";
 import { rb_erase_cached, rb_insert_color_cached, rb_link_node } from "../../lib/rbtree";
 
 @inline

@@ -1,4 +1,7 @@
-/** The idle task (kernel/sched/idle.c). The machine stops at hlt until an interrupt; it then comes back by cpu_resume. */
+/**
+ * The idle task (kernel/sched/idle.c). The machine stops at hlt until an interrupt; it then comes back by
+ * cpu_resume.
+ */
 import { need_resched, schedule_idle } from "./core";
 
 @external("hw", "hlt") declare function hw_hlt(): void;

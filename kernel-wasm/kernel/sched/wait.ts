@@ -1,12 +1,12 @@
 /**
- * Wait queues and completions (kernel/sched/{wait,completion}.c), in the form that tasks which start over need. To
- * wait for a condition:
+ * Wait queues and completions (kernel/sched/{wait,completion}.c), in the form that tasks which start over
+ * need. To wait for a condition:
  *
  *     if (!CONDITION) wait_event_sleep(head, TASK_UNINTERRUPTIBLE);   // does not return
  *     ... the condition holds; effects only from here on ...
  *
- * A woken task runs its operation from the top and meets the condition again. The queue entry lies on the sleeper's
- * stack, as in Linux, though at its far end, under the guard; waking removes it.
+ * A woken task runs its operation from the top and meets the condition again. The queue entry lies on the
+ * sleeper's stack, as in Linux, though at its far end, under the guard; waking removes it.
  */
 import { STACK_WAIT_OFFSET, TASK_NORMAL, TASK_UNINTERRUPTIBLE } from "../../include/generated/constants";
 import { task_struct, wait_queue_entry, completion, wait_queue_head } from "../../include/generated/structs";
@@ -25,10 +25,14 @@ export function autoremove_wake_function(entry: wait_queue_entry, mode: u32, fla
   return woken ? 1 : 0;
 }
 
-/** Queues the running task and sleeps. The task starts over when woken: nothing after this call is reached. */
+/**
+ * Queues the running task and sleeps. The task starts over when woken: nothing after this call is reached.
+ */
 export function wait_event_sleep(head: wait_queue_head, state: u32): void {
   const t = get_current();
   const entry = changetype<wait_queue_entry>(t.stack + STACK_WAIT_OFFSET);
+  // Something else woke the task when it waited before: the entry is still on that queue.
+  if (entry.entry.next_va != 0) list_del_init(entry.entry);
   entry.flags = 0;
   entry.private_ = changetype<usize>(t);
   entry.func = fnptr(autoremove_wake_function);
@@ -66,7 +70,9 @@ export function complete(x: completion): void {
   wake_up(x.wait);
 }
 
-/** Consumes one complete(). The caller must not run this again once it has returned: keep that in an object. */
+/**
+ * Consumes one complete(). The caller must not run this again once it has returned: keep that in an object.
+ */
 export function wait_for_completion(x: completion): void {
   if (x.done == 0) wait_event_sleep(x.wait, TASK_UNINTERRUPTIBLE);
   x.done -= 1;

@@ -1,6 +1,6 @@
 /**
- * A parser for the C declarations of kernel-wasm/abi: structs, unions, enums, typedefs and variables, with arrays,
- * bit-fields, anonymous members, function pointers and __aligned(). It fills a `Declarations` table.
+ * A parser for the C declarations of kernel-wasm/abi: structs, unions, enums, typedefs and variables, with
+ * arrays, bit-fields, anonymous members, function pointers and __aligned(). It fills a `Declarations` table.
  */
 import {
   BASE_WORDS,
@@ -35,12 +35,24 @@ interface Token {
   line: number;
 }
 
-const QUALIFIERS = new Set(["const", "volatile", "static", "extern", "register", "__user", "__rcu", "__percpu"]);
+const QUALIFIERS = new Set([
+  "const",
+  "volatile",
+  "static",
+  "extern",
+  "register",
+  "__user",
+  "__rcu",
+  "__percpu",
+]);
 
 function tokenize(source: string, where: string): Token[] {
   const tokens: Token[] = [];
-  const re =
-    /\/\*[\s\S]*?\*\/|\/\/[^\n]*|(\n)|[ \t\r]+|([A-Za-z_]\w*|0[xX][\da-fA-F]+[uUlL]*|\d+[uUlL]*|<<|>>|==|!=|<=|>=|&&|\|\||[-+*/%&|^~!<>=(){}[\];,:?.])|(.)/g;
+  // A comment, a line's end, blanks, a token, anything else.
+  const blank = String.raw`\/\*[\s\S]*?\*\/|\/\/[^\n]*|(\n)|[ \t\r]+`;
+  const operator = String.raw`<<|>>|==|!=|<=|>=|&&|\|\||[-+*/%&|^~!<>=(){}[\];,:?.]`;
+  const token = String.raw`[A-Za-z_]\w*|0[xX][\da-fA-F]+[uUlL]*|\d+[uUlL]*|${operator}`;
+  const re = new RegExp(`${blank}|(${token})|(.)`, "g");
   let line = 1;
   for (const m of source.matchAll(re)) {
     if (m[1]) line++;
@@ -52,7 +64,16 @@ function tokenize(source: string, where: string): Token[] {
 }
 
 /** Binary operators by precedence, loosest first. */
-const LEVELS = [["|"], ["^"], ["&"], ["==", "!="], ["<", ">", "<=", ">="], ["<<", ">>"], ["+", "-"], ["*", "/", "%"]];
+const LEVELS = [
+  ["|"],
+  ["^"],
+  ["&"],
+  ["==", "!="],
+  ["<", ">", "<=", ">="],
+  ["<<", ">>"],
+  ["+", "-"],
+  ["*", "/", "%"],
+];
 
 class Parser {
   private at = 0;
@@ -288,7 +309,8 @@ class Parser {
         const type = this.specifier();
         do {
           const d = this.declarator(type);
-          if (type.kind === "struct" && !type.def.name && type.def.members && d.type === type) type.def.name = d.name;
+          if (type.kind === "struct" && !type.def.name && type.def.members && d.type === type)
+            type.def.name = d.name;
           if (this.decls.typedefs.has(d.name)) this.fail(`typedef ${d.name} is defined twice`);
           this.decls.typedefs.set(d.name, d.type);
         } while (this.accept(","));

@@ -1,6 +1,6 @@
 /**
- * The model of C types that the layout description is parsed into. Sizes and offsets follow the x86_64 System V ABI
- * (LP64) and are computed on demand, so declarations may come in any order.
+ * The model of C types that the layout description is parsed into. Sizes and offsets follow the x86_64 System
+ * V ABI (LP64) and are computed on demand, so declarations may come in any order.
  */
 
 export class LayoutError extends Error {
@@ -97,7 +97,9 @@ const base = (name: string, size: number, encoding: BaseType["encoding"]): BaseT
 
 export const VOID = base("void", 1, "void");
 
-/** Sorted words of a declaration -> base type, so that "unsigned long int" and "long unsigned" are the same. */
+/**
+ * Sorted words of a declaration -> base type, so that "unsigned long int" and "long unsigned" are the same.
+ */
 const BASES: Record<string, BaseType> = {
   char: base("char", 1, "char"),
   "char signed": base("signed char", 1, "char"),
@@ -115,7 +117,17 @@ const BASES: Record<string, BaseType> = {
   void: VOID,
 };
 
-export const BASE_WORDS = new Set(["char", "short", "int", "long", "unsigned", "signed", "bool", "_Bool", "void"]);
+export const BASE_WORDS = new Set([
+  "char",
+  "short",
+  "int",
+  "long",
+  "unsigned",
+  "signed",
+  "bool",
+  "_Bool",
+  "void",
+]);
 
 export function baseType(words: string[]): BaseType {
   let rest = words.filter((w) => w !== "signed" || words.includes("char"));

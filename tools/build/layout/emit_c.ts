@@ -1,6 +1,6 @@
 /**
- * Prints the layout as a C header and as a list of what gcc should find in it: the test compiles the one and compares
- * every size and offset with the other.
+ * Prints the layout as a C header and as a list of what gcc should find in it: the test compiles the one and
+ * compares every size and offset with the other.
  */
 import { type CType, LayoutError, type StructDef } from "./ctypes.ts";
 import type { Layout } from "./layout.ts";
@@ -28,7 +28,8 @@ export function emitC(layout: Layout): string {
     if (type.kind === "typedef") typedef(type.name);
     else if (type.kind === "array") need(type.of, byValue);
     else if (type.kind === "pointer") need(type.to, false);
-    else if (type.kind === "function") for (const t of [type.returns, ...type.params.map((p) => p.type)]) need(t, false);
+    else if (type.kind === "function")
+      for (const t of [type.returns, ...type.params.map((p) => p.type)]) need(t, false);
     else if (type.kind === "struct" && byValue && layout.decls.structs.has(type.def.name)) struct(type.def);
     else if (type.kind === "struct" && type.def.members && !layout.decls.structs.has(type.def.name)) {
       for (const m of type.def.members) need(m.type, true);
@@ -48,7 +49,9 @@ export function emitC(layout: Layout): string {
       return `  ${declare(m.type, m.name)}${bits}${align};`;
     });
     const align = def.align ? ` __attribute__((aligned(${layout.evaluate(def.align)})))` : "";
-    return `${def.union ? "union" : "struct"} ${named ? def.name : ""} {\n${members.join("\n")}\n}${def.packed ? " __attribute__((packed))" : ""}${align}`;
+    const packed = def.packed ? " __attribute__((packed))" : "";
+    const tag = `${def.union ? "union" : "struct"} ${named ? def.name : ""}`;
+    return `${tag} {\n${members.join("\n")}\n}${packed}${align}`;
   };
   const declare = (type: CType, name: string): string => {
     switch (type.kind) {
@@ -59,14 +62,21 @@ export function emitC(layout: Layout): string {
       case "enum":
         return `${type.def.name && type.def.values ? `enum ${type.def.name}` : "int"} ${name}`;
       case "struct":
-        if (layout.decls.structs.get(type.def.name) === type.def) return `${type.def.union ? "union" : "struct"} ${type.def.name} ${name}`;
+        if (layout.decls.structs.get(type.def.name) === type.def)
+          return `${type.def.union ? "union" : "struct"} ${type.def.name} ${name}`;
         return `${body(type.def)} ${name}`;
       case "pointer":
-        return declare(type.to, type.to.kind === "array" || type.to.kind === "function" ? `(*${name})` : `*${name}`);
+        return declare(
+          type.to,
+          type.to.kind === "array" || type.to.kind === "function" ? `(*${name})` : `*${name}`,
+        );
       case "array":
         return declare(type.of, `${name}[${type.count === null ? "" : layout.count(type.count)}]`);
       case "function":
-        return declare(type.returns, `${name}(${type.params.map((p) => declare(p.type, p.name)).join(", ") || "void"})`);
+        return declare(
+          type.returns,
+          `${name}(${type.params.map((p) => declare(p.type, p.name)).join(", ") || "void"})`,
+        );
     }
   };
   for (const name of layout.decls.typedefs.keys()) typedef(name);
@@ -107,12 +117,14 @@ export function bitFields(layout: Layout): BitField[] {
   return [...layout.decls.structs.values()].flatMap((def) =>
     (def.members ? layout.flatFields(def) : []).flatMap((f) =>
       f.bit && f.name
-        ? [{
-            struct: `${def.union ? "union" : "struct"} ${def.name}`,
-            member: f.name,
-            at: f.offset * 8 + f.bit.shift,
-            width: f.bit.width,
-          }]
+        ? [
+            {
+              struct: `${def.union ? "union" : "struct"} ${def.name}`,
+              member: f.name,
+              at: f.offset * 8 + f.bit.shift,
+              width: f.bit.width,
+            },
+          ]
         : [],
     ),
   );

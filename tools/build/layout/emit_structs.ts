@@ -1,6 +1,6 @@
 /**
- * Prints include/generated/structs.ts: one unmanaged AssemblyScript class a struct, whose accessors turn the 64-bit
- * virtual addresses of memory into the kernel's 32-bit physical ones and back.
+ * Prints include/generated/structs.ts: one unmanaged AssemblyScript class a struct, whose accessors turn the
+ * 64-bit virtual addresses of memory into the kernel's 32-bit physical ones and back.
  */
 import type { CType, StructDef } from "./ctypes.ts";
 import type { Field, Layout } from "./layout.ts";
@@ -11,9 +11,9 @@ export const HEADER = (what: string) =>
 /** Words that AssemblyScript cannot parse as a member's name: such a member gets a trailing underscore. */
 const RESERVED = new Set(
   (
-    "break case catch class const continue debugger default delete do else enum export extends false finally for " +
-    "function if import in instanceof new null private protected public return static super switch this throw true " +
-    "try typeof var void while with yield"
+    "break case catch class const continue debugger default delete do else enum export extends false " +
+    "finally for function if import in instanceof new null private protected public return static super " +
+    "switch this throw true try typeof var void while with yield"
   ).split(" "),
 );
 
@@ -47,7 +47,10 @@ export class StructEmitter {
     switch (t.kind) {
       case "base":
         if (t.encoding === "bool") return { kind: "scalar", as: "bool", bool: true };
-        return { kind: "scalar", as: `${t.encoding === "signed" || t.name === "signed char" ? "i" : "u"}${t.size * 8}` };
+        return {
+          kind: "scalar",
+          as: `${t.encoding === "signed" || t.name === "signed char" ? "i" : "u"}${t.size * 8}`,
+        };
       case "enum":
         return { kind: "scalar", as: "i32" };
       case "struct":
@@ -55,12 +58,14 @@ export class StructEmitter {
       case "pointer": {
         const to = this.layout.resolve(t.to);
         if (to.kind === "function") return { kind: "scalar", as: "u64" };
-        if (to.kind === "struct" && to.def.name) return { kind: "pointer", as: this.className(to.def, fallback) };
+        if (to.kind === "struct" && to.def.name)
+          return { kind: "pointer", as: this.className(to.def, fallback) };
         return { kind: "pointer", as: "usize" };
       }
       case "array": {
         const of = this.layout.resolve(t.of);
-        if (of.kind === "base" && of.size === 1 && of.encoding !== "bool") return { kind: "bytes", as: "usize" };
+        if (of.kind === "base" && of.size === 1 && of.encoding !== "bool")
+          return { kind: "bytes", as: "usize" };
         return { kind: "ref", as: this.arrayClass(t.of, fallback) };
       }
       default:
@@ -85,7 +90,9 @@ export class StructEmitter {
         lines.push(`  @inline set_va(i: usize, v: u64): void { store<u64>(${at}, v); }`);
       }
     } else {
-      lines.push(`  @inline @operator("[]") private __get(i: usize): ${v.as} { return changetype<${v.as}>(${at}); }`);
+      lines.push(
+        `  @inline @operator("[]") private __get(i: usize): ${v.as} { return changetype<${v.as}>(${at}); }`,
+      );
     }
     lines.push("}");
     this.arrays.set(name, lines.join("\n"));
@@ -106,10 +113,13 @@ export class StructEmitter {
   private fieldLines(cls: string, f: Field): string[] {
     const v = this.view(f.type, `${cls}_${f.name}`);
     if (f.bit) return bitField(f, v.as);
-    const lines = memberLines("", f.name, v, "changetype<usize>(this)", f.offset).map((l) => `  ${l} // ${f.offset}`);
+    const lines = memberLines("", f.name, v, "changetype<usize>(this)", f.offset).map(
+      (l) => `  ${l} // ${f.offset}`,
+    );
     const param = v.kind === "ref" ? v.as : "usize";
     lines.push(
-      `  @inline static from_${f.name}(m: ${param}): ${cls} { return changetype<${cls}>(changetype<usize>(m) - ${f.offset}); }`,
+      `  @inline static from_${f.name}(m: ${param}): ${cls} ` +
+        `{ return changetype<${cls}>(changetype<usize>(m) - ${f.offset}); }`,
       `  @inline static addr_of_${f.name}(t: ${cls}): usize { return changetype<usize>(t) + ${f.offset}; }`,
     );
     return lines;
@@ -121,13 +131,16 @@ export class StructEmitter {
     for (const def of this.layout.decls.structs.values()) this.emitClass(def, def.name);
     for (const [name, type] of this.layout.decls.typedefs) {
       const t = this.layout.resolve(type);
-      if (t.kind === "struct" && t.def.name !== name) this.out.push(`export type ${name} = ${this.className(t.def, name)};`);
+      if (t.kind === "struct" && t.def.name !== name)
+        this.out.push(`export type ${name} = ${this.className(t.def, name)};`);
       else if (t.kind === "struct") this.className(t.def, name);
     }
   }
 
   print(): string {
-    return [HEADER("Accessors of the kernel's structs."), ...this.out, ...this.arrays.values(), ""].join("\n");
+    return [HEADER("Accessors of the kernel's structs."), ...this.out, ...this.arrays.values(), ""].join(
+      "\n",
+    );
   }
 }
 
@@ -146,10 +159,17 @@ function loadStore(v: View, base: string, offset: number | string): [string, str
 }
 
 /** Getter and setter lines of one member or symbol at `base + offset`. */
-export function memberLines(modifier: string, member: string, v: View, base: string, offset: number): string[] {
+export function memberLines(
+  modifier: string,
+  member: string,
+  v: View,
+  base: string,
+  offset: number,
+): string[] {
   const name = RESERVED.has(member) ? `${member}_` : member;
   const head = `@inline ${modifier}`;
-  if (v.kind === "ref") return [`${head}get ${name}(): ${v.as} { return changetype<${v.as}>(${base} + ${offset}); }`];
+  if (v.kind === "ref")
+    return [`${head}get ${name}(): ${v.as} { return changetype<${v.as}>(${base} + ${offset}); }`];
   if (v.kind === "bytes") return [`${head}get ${name}(): usize { return ${base} + ${offset}; }`];
   const [get, set] = loadStore(v, base, offset);
   const lines = [
@@ -172,9 +192,11 @@ function bitField(f: Field, as: string): string[] {
   const at = "changetype<usize>(this)";
   const got = `((load<${word}>(${at}, ${f.offset}) >> ${shift}) & ${mask})`;
   const value = as === "bool" ? `${got} != 0` : `<${as}>${got}`;
-  const put = `(load<${word}>(${at}, ${f.offset}) & ~(<${word}>${mask} << ${shift})) | ((<${word}>v & ${mask}) << ${shift})`;
+  const rest = `load<${word}>(${at}, ${f.offset}) & ~(<${word}>${mask} << ${shift})`;
+  const put = `(${rest}) | ((<${word}>v & ${mask}) << ${shift})`;
   return [
-    `  @inline get ${f.name}(): ${as} { return ${value}; } // ${f.offset}, bits ${shift}..${shift + width - 1}`,
+    `  // ${f.offset}, bits ${shift}..${shift + width - 1}`,
+    `  @inline get ${f.name}(): ${as} { return ${value}; }`,
     `  @inline set ${f.name}(v: ${as}) { store<${word}>(${at}, ${put}, ${f.offset}); }`,
   ];
 }

@@ -1,8 +1,9 @@
 /**
- * Prints include/generated/symbols.ts (`sym`, `percpu`, `this_cpu`), constants.ts, and for the tools offsets.ts.
+ * Prints include/generated/symbols.ts (`sym`, `percpu`, `this_cpu`), constants.ts, and for the tools
+ * offsets.ts.
  */
 import { HEADER, memberLines, type StructEmitter, type View } from "./emit_structs.ts";
-import type { Constant, Layout, Symbol } from "./layout.ts";
+import type { Constant, Layout, PlacedSymbol } from "./layout.ts";
 
 /** Every class name that the printed lines use, so that they can be imported. */
 function used(lines: string[]): string[] {
@@ -10,15 +11,19 @@ function used(lines: string[]): string[] {
   for (const line of lines) {
     for (const m of line.matchAll(/(?:changetype<|\): |\(v: )([A-Za-z_]\w*)/g)) names.add(m[1] as string);
   }
-  for (const builtin of ["usize", "bool", "void", "u8", "u16", "u32", "u64", "i8", "i16", "i32", "i64"]) names.delete(builtin);
+  for (const builtin of ["usize", "bool", "void", "u8", "u16", "u32", "u64", "i8", "i16", "i32", "i64"])
+    names.delete(builtin);
   return [...names].sort();
 }
 
-function percpuLines(s: Symbol, v: View): string[] {
+function percpuLines(s: PlacedSymbol, v: View): string[] {
   const at = `per_cpu_base(cpu) + ${s.offset}`;
-  if (v.kind === "ref") return [`  @inline static ${s.name}(cpu: u32): ${v.as} { return changetype<${v.as}>(${at}); }`];
+  if (v.kind === "ref")
+    return [`  @inline static ${s.name}(cpu: u32): ${v.as} { return changetype<${v.as}>(${at}); }`];
   if (v.kind === "bytes") return [`  @inline static ${s.name}(cpu: u32): usize { return ${at}; }`];
-  const [get, set] = memberLines("", "x", v, "per_cpu_base(cpu)", s.offset).map((l) => l.slice(l.indexOf("{")));
+  const [get, set] = memberLines("", "x", v, "per_cpu_base(cpu)", s.offset).map((l) =>
+    l.slice(l.indexOf("{")),
+  );
   return [
     `  @inline static ${s.name}(cpu: u32): ${v.as} ${get}`,
     `  @inline static set_${s.name}(cpu: u32, v: ${v.as}): void ${set}`,
@@ -33,8 +38,12 @@ export function emitSymbols(layout: Layout, structs: StructEmitter): string {
     const v = structs.view(s.type, s.name);
     if (s.section === "percpu") {
       percpu.push(...percpuLines(s, v));
-      percpu.push(`  @inline static addr_of_${s.name}(cpu: u32): usize { return per_cpu_base(cpu) + ${s.offset}; }`);
-      here.push(...memberLines("static ", s.name, v, "per_cpu_base(get_cpu())", s.offset).map((l) => `  ${l}`));
+      percpu.push(
+        `  @inline static addr_of_${s.name}(cpu: u32): usize { return per_cpu_base(cpu) + ${s.offset}; }`,
+      );
+      here.push(
+        ...memberLines("static ", s.name, v, "per_cpu_base(get_cpu())", s.offset).map((l) => `  ${l}`),
+      );
     } else {
       sym.push(...memberLines("static ", s.name, v, "__base", s.offset).map((l) => `  ${l} // ${s.offset}`));
       sym.push(`  @inline static addr_of_${s.name}(): usize { return __base + ${s.offset}; }`);
@@ -42,7 +51,9 @@ export function emitSymbols(layout: Layout, structs: StructEmitter): string {
   }
   const offset = layout.symbols.get("__per_cpu_offset");
   const base = offset
-    ? `/** Physical address of a CPU's per-CPU area: the low half of a direct-map address. */\n@inline export function per_cpu_base(cpu: u32): usize { return load<u32>(__base + ${offset.offset} + (cpu << 3)); }\n`
+    ? "/** Physical address of a CPU's per-CPU area: the low half of a direct-map address. */\n" +
+      "@inline export function per_cpu_base(cpu: u32): usize " +
+      `{ return load<u32>(__base + ${offset.offset} + (cpu << 3)); }\n`
     : "";
   const names = used([...sym, ...percpu, ...here]);
   return [
@@ -90,6 +101,11 @@ export function emitOffsets(layout: Layout): string {
     lines.push(`export const ${def.name} = { SIZE: ${layout.structLayout(def).size}, ${members} } as const;`);
   }
   const constants = [...layout.constants.values()].filter((c) => Number.isSafeInteger(Number(c.value)));
-  lines.push("export const constants = {", ...constants.map((c) => `  ${c.name}: ${c.value},`), "} as const;", "");
+  lines.push(
+    "export const constants = {",
+    ...constants.map((c) => `  ${c.name}: ${c.value},`),
+    "} as const;",
+    "",
+  );
   return lines.join("\n");
 }

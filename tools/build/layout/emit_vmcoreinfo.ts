@@ -1,6 +1,6 @@
 /**
- * Prints include/generated/vmcoreinfo.ts from the lines of kernel-wasm/abi/vmcoreinfo.ts (which says what they mean):
- * what the layout knows becomes text, what only the running kernel knows a call.
+ * Prints include/generated/vmcoreinfo.ts from the lines of kernel-wasm/abi/vmcoreinfo.ts (which says what
+ * they mean): what the layout knows becomes text, what only the running kernel knows a call.
  */
 import { Declarations, parseExpression } from "./cparse.ts";
 import { LayoutError, type StructDef } from "./ctypes.ts";
@@ -47,7 +47,8 @@ function item(layout: Layout, line: string): Item {
     case "OFFSET":
       return { text: `OFFSET(${name})=${member(layout, name, line).offset}` };
     case "LENGTH": {
-      const length = value && !value.includes(".") ? evaluate(value) : arrayLength(layout, value ?? name, line);
+      const length =
+        value && !value.includes(".") ? evaluate(value) : arrayLength(layout, value ?? name, line);
       return { text: `LENGTH(${name})=${length}` };
     }
     default:

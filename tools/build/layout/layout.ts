@@ -1,9 +1,11 @@
 /**
- * Places what kernel-wasm/abi describes: sizes and offsets of structs, values of constants, addresses of symbols
- * (counted from __base; per-CPU symbols from 0). The generators in this folder only print what stands here.
+ * Places what kernel-wasm/abi describes: sizes and offsets of structs, values of constants, addresses of
+ * symbols (counted from __base; per-CPU symbols from 0). The generators in this folder only print what stands
+ * here.
  */
-import type { AbiSpec, Target } from "../../../kernel-wasm/abi/dsl.ts";
+
 import type { ConfigValue } from "../../../kernel-wasm/abi/config.ts";
+import type { AbiSpec, Target } from "../../../kernel-wasm/abi/dsl.ts";
 import { Declarations, parseExpression, parseTypes, parseVariables } from "./cparse.ts";
 import { type CType, type Expr, LayoutError, type StructDef, type VariableDecl } from "./ctypes.ts";
 
@@ -27,7 +29,7 @@ export interface StructLayout {
 const SECTIONS = ["rodata", "data", "page_aligned", "bss", "percpu"] as const;
 export type Section = (typeof SECTIONS)[number];
 
-export interface Symbol {
+export interface PlacedSymbol {
   name: string;
   type: CType;
   section: Section;
@@ -51,7 +53,7 @@ const up = (n: number, to: number): number => Math.ceil(n / to) * to;
 export class Layout {
   readonly decls = new Declarations();
   readonly constants = new Map<string, Constant>();
-  readonly symbols = new Map<string, Symbol>();
+  readonly symbols = new Map<string, PlacedSymbol>();
   readonly backtrace: string[] = [];
   readonly entry: string[] = [];
   /** Bytes from __base to _end, a page multiple. */
@@ -77,7 +79,8 @@ export class Layout {
     readonly config: Record<string, ConfigValue>,
     readonly specs: Record<string, AbiSpec>,
   ) {
-    for (const [name, value] of Object.entries(config)) this.constants.set(name, { name, value: BigInt(value) });
+    for (const [name, value] of Object.entries(config))
+      this.constants.set(name, { name, value: BigInt(value) });
     for (const [file, spec] of Object.entries(specs)) parseTypes(spec.structs ?? "", file, this.decls);
     for (const section of SECTIONS) {
       for (const [file, spec] of Object.entries(specs)) {
@@ -98,7 +101,9 @@ export class Layout {
     const places = new Map<string, string>();
     const define = (name: string, value: Expr | bigint, where: string) => {
       if (this.pending.has(name) || this.constants.has(name)) {
-        throw new LayoutError(`${where}: ${name} is defined twice (first in ${places.get(name) ?? "the configuration"})`);
+        throw new LayoutError(
+          `${where}: ${name} is defined twice (first in ${places.get(name) ?? "the configuration"})`,
+        );
       }
       places.set(name, where);
       this.pending.set(name, value);
@@ -106,7 +111,11 @@ export class Layout {
     for (const [file, spec] of Object.entries(this.specs)) {
       for (const [name, value] of Object.entries(spec.defines ?? {})) {
         const where = `${file}: ${name}`;
-        define(name, typeof value === "string" ? parseExpression(value, where, this.decls) : BigInt(value), where);
+        define(
+          name,
+          typeof value === "string" ? parseExpression(value, where, this.decls) : BigInt(value),
+          where,
+        );
       }
     }
     const enums = [...this.decls.enums.values()];
@@ -132,7 +141,8 @@ export class Layout {
     const known = this.constants.get(name);
     if (known) return known.value;
     const value = this.pending.get(name);
-    if (value === undefined) throw new LayoutError(`unknown constant ${name}: declare it in a defines block or an enum`);
+    if (value === undefined)
+      throw new LayoutError(`unknown constant ${name}: declare it in a defines block or an enum`);
     this.pending.delete(name);
     const result = typeof value === "bigint" ? value : this.evaluate(value);
     this.constants.set(name, { name, value: result });
@@ -228,7 +238,8 @@ export class Layout {
         if (width > s * 8) throw new LayoutError(`${m.line}: bit-field ${m.name} is wider than its type`);
         if (def.union) bit = 0;
         // A bit-field never crosses a boundary of its own type (System V ABI 3.1.2); width 0 ends a unit.
-        if (width === 0 || Math.floor(bit / (s * 8)) !== Math.floor((bit + width - 1) / (s * 8))) bit = up(bit, s * 8);
+        if (width === 0 || Math.floor(bit / (s * 8)) !== Math.floor((bit + width - 1) / (s * 8)))
+          bit = up(bit, s * 8);
         const unit = Math.floor(bit / (s * 8)) * s;
         if (width > 0) {
           if (m.name) fields.push({ ...m, offset: unit, bit: { shift: bit - unit * 8, width, unit: s } });
@@ -247,7 +258,9 @@ export class Layout {
     return { size: up(size, align), align, fields };
   }
 
-  /** Every named member, those of anonymous structs and unions included, with offsets from the struct's start. */
+  /**
+   * Every named member, those of anonymous structs and unions included, with offsets from the struct's start.
+   */
   flatFields(def: StructDef, shift = 0): Field[] {
     return this.structLayout(def).fields.flatMap((f) => {
       const t = this.resolve(f.type);
