@@ -110,7 +110,7 @@ KDUMP_IMG="vmlinuz"
 `;
 
 /** The capture kernel's own initrd: init, the kdump script and what that runs. */
-function captureInitrd(): Uint8Array {
+export function captureInitrd(): Uint8Array {
   return makeCpio({
     "/init": program("init"),
     "/dev/console": CONSOLE,

@@ -4,17 +4,20 @@
  * bundle of the programs.
  */
 import { createHash } from "node:crypto";
-import { mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { KERNEL_RELEASE } from "../../kernel-wasm/abi/config.ts";
 import type { Target } from "../../kernel-wasm/abi/dsl.ts";
+import type { ImageHeader } from "../../runtime/boot/image.ts";
 import { type LinkOutput, link } from "../../runtime/link/index.ts";
+import { captureBudget, describeBudget } from "./budget.ts";
 import { bundle } from "./bundle.ts";
-import { type Compiled, compile } from "./compile.ts";
-import { makeInitrd } from "./initrd.ts";
+import { BuildError, type Compiled, compile } from "./compile.ts";
+import { captureInitrd, makeInitrd } from "./initrd.ts";
 import { emitOffsets } from "./layout/emit_symbols.ts";
 import type { Layout } from "./layout/layout.ts";
 import { ROOT } from "./specs.ts";
+import { hashSources } from "./stale.ts";
 
 const TARGETS: readonly Target[] = ["purgatory", "capture", "production"];
 
@@ -79,23 +82,70 @@ export interface BuildOptions {
   log?(step: string): void;
 }
 
-/** Builds everything into build/. Throws BuildError, LayoutError or LinkError, which say what to mend. */
-export async function build({ log = () => {} }: BuildOptions = {}): Promise<void> {
-  const images: Partial<Record<Target, Uint8Array>> = {};
+/** What the images are made from. The programs change more often, and need no new kernels for it. */
+const IMAGE_SOURCES = [
+  "asconfig.json",
+  "package-lock.json",
+  "kernel-wasm",
+  "runtime/boot/image.ts",
+  "runtime/link",
+  "tools/build/compile.ts",
+  "tools/build/layout",
+  "tools/build/pipeline.ts",
+  "tools/build/specs.ts",
+  "tools/build/transform.ts",
+];
+/** Written last: the images beside it are of these sources. */
+const IMAGE_KEY = "images.key";
+
+function readProduct(path: string): Uint8Array | undefined {
+  try {
+    return readFileSync(join(ROOT, "build", path));
+  } catch {
+    return undefined;
+  }
+}
+
+/** Compiles and links the three modules; leaves images, System.map and layout constants under build/. */
+async function buildImages(log: (step: string) => void): Promise<void> {
+  let purgatory: Uint8Array | undefined;
+  const headers: Partial<Record<Target, ImageHeader>> = {};
   for (const target of TARGETS) {
     log(`compiling ${target}`);
     const compiled = await compile(target);
-    const blobs = target === "production" ? { kexec_purgatory: images.purgatory as Uint8Array } : {};
-    const { image, wasm, systemMap } = linkTarget(target, compiled, blobs as Record<string, Uint8Array>);
-    images[target] = image;
+    const blobs: Record<string, Uint8Array> =
+      target === "production" && purgatory ? { kexec_purgatory: purgatory } : {};
+    const { image, wasm, systemMap, header } = linkTarget(target, compiled, blobs);
+    headers[target] = header;
+    if (target === "capture" && headers.purgatory) {
+      log(describeBudget(captureBudget(header, headers.purgatory, captureInitrd().length)));
+    }
+    if (target === "purgatory") purgatory = image;
     write(`${target}/linked.wasm`, wasm);
     write(`${target}/System.map`, systemMap);
     write(`${target}/image`, image);
     if (target === "production") write("generated/offsets.ts", emitOffsets(compiled.layout));
   }
+}
+
+/** Builds everything into build/. Throws BuildError, LayoutError or LinkError, which say what to mend. */
+export async function build({ log = () => {} }: BuildOptions = {}): Promise<void> {
+  const key = hashSources(ROOT, IMAGE_SOURCES);
+  const made = readProduct(IMAGE_KEY);
+  if (made === undefined || new TextDecoder().decode(made) !== key) {
+    // Gone first: a build that is interrupted leaves images of two sources.
+    rmSync(join(ROOT, "build", IMAGE_KEY), { force: true });
+    await buildImages(log);
+    write(IMAGE_KEY, key);
+  }
+  const image = (target: Target): Uint8Array => {
+    const bytes = readProduct(`${target}/image`);
+    if (!bytes) throw new BuildError(`build/${target}/image is gone: remove build/ and build again`);
+    return bytes;
+  };
   log("packing the initrd");
-  write("initrd.img", makeInitrd({ captureImage: images.capture as Uint8Array }));
-  write("vmlinuz", images.production as Uint8Array);
+  write("initrd.img", makeInitrd({ captureImage: image("capture") }));
+  write("vmlinuz", image("production"));
   write("System.map", readFileSync(join(ROOT, "build/production/System.map")));
   log("bundling the programs");
   await bundle();

@@ -36,7 +36,7 @@ interface Stamp {
   contents: string;
 }
 
-function sourceFiles(root: string): string[] {
+function sourceFiles(root: string, sources: readonly string[] = SOURCES): string[] {
   const files: string[] = [];
   const walk = (path: string): void => {
     for (const entry of readdirSync(join(root, path), { withFileTypes: true })) {
@@ -44,7 +44,7 @@ function sourceFiles(root: string): string[] {
       else if (!entry.name.endsWith(".tmp")) files.push(`${path}/${entry.name}`);
     }
   };
-  for (const source of SOURCES) {
+  for (const source of sources) {
     const stat = statSync(join(root, source), { throwIfNoEntry: false });
     if (stat?.isDirectory()) walk(source);
     else if (stat !== undefined) files.push(source);
@@ -68,6 +68,11 @@ function hashContents(root: string, files: string[]): string {
     hash.update(`${file}\0${contents.length}\0`).update(contents);
   }
   return hash.digest("hex");
+}
+
+/** SHA-256, in hex, of the files and folders `sources` under `root`: paths and contents. */
+export function hashSources(root: string, sources: readonly string[]): string {
+  return hashContents(root, sourceFiles(root, sources));
 }
 
 function takeStamp(root: string): Stamp {
