@@ -31,6 +31,11 @@ interface RunOptions {
   /** By the name that execve finds in a program's file. */
   programs: Record<string, Program>;
   inject?: readonly Injection[];
+  /**
+   * Milliseconds of the machine's own time (virtual with a seed) after which it is stopped, wherever it is:
+   * nothing in the kernel can run for ever.
+   */
+  limit?: number;
   /** Called as each phase begins; the machine's memory may be read and written. */
   onPhase?(phase: Phase, machine: Machine): void;
 }
@@ -80,6 +85,7 @@ export async function boot(options: BootOptions): Promise<BootResult> {
   const header = checkImage(options.image, options.host);
   placeInitrd(header, options, size);
   checkInjections(options.inject ?? [], size);
+  checkLimit(options.limit);
   const machine = powerOn(options);
   const life = new Life(machine, options, timeline);
   life.phase("power-on");
@@ -92,11 +98,17 @@ export async function resume(snapshot: SnapshotSource, options: ResumeOptions): 
   const reader = new SnapshotReader(snapshot, options.host);
   const { memory, seed, seeded, jump } = reader.config;
   checkInjections(options.inject ?? [], memory);
+  checkLimit(options.limit);
   const machine = powerOn({ ...options, memory, seed, realTime: !seeded });
   reader.restore(machine);
   const life = new Life(machine, options satisfies LifeOptions, timeline);
   life.phase("panic");
   return finish(machine, life, timeline, () => life.resume(jump));
+}
+
+function checkLimit(limit: number | undefined): void {
+  if (limit === undefined || (Number.isFinite(limit) && limit > 0)) return;
+  throw new BootError(`the run limit of ${limit} ms is no time`);
 }
 
 function powerOn(options: MachineOptions): Machine {

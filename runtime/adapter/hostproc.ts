@@ -16,6 +16,7 @@ import {
   type Proc,
   type Stat,
   SyscallError,
+  WithoutTasks,
 } from "../user/proc.ts";
 import { HostError } from "./host.ts";
 import { hostError, writeAll } from "./node.ts";
@@ -27,13 +28,17 @@ export function hostProc(argv: readonly string[]): Proc {
   return new HostProc(argv);
 }
 
-class HostProc implements Proc {
+class HostProc extends WithoutTasks implements Proc {
   /** File offsets, kept here: `node:fs` has no lseek. Descriptors that are missing (pipes) have none. */
   readonly #offsets = new Map<number, number>();
   /** Descriptors that write at the end whatever their offset. */
   readonly #appending = new Set<number>();
+  /** What the program put into memory of its own. */
+  readonly #heap: Uint8Array[] = [];
 
-  constructor(readonly argv: readonly string[]) {}
+  constructor(readonly argv: readonly string[]) {
+    super();
+  }
 
   async open(path: string, flags: number, mode = 0o666): Promise<number> {
     return attempt("open", path, () => {
@@ -112,8 +117,20 @@ class HostProc implements Proc {
     });
   }
 
+  async symlink(target: string, path: string): Promise<void> {
+    attempt("symlink", path, () => fs.symlinkSync(target, path));
+  }
+
+  async readlink(path: string): Promise<string> {
+    return attempt("readlink", path, () => fs.readlinkSync(path));
+  }
+
   async unlink(path: string): Promise<void> {
     attempt("unlink", path, () => fs.unlinkSync(path));
+  }
+
+  async sbrk(data: Uint8Array): Promise<void> {
+    this.#heap.push(data.slice());
   }
 
   async copyFileRange(fdIn: number, fdOut: number, length: number): Promise<number> {

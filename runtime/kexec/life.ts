@@ -9,6 +9,7 @@
  *              digests differ: hlt                                                 --#end--> not captured
  *   CAPTURE    the kdump script named a vmcore, then reset or power-off            --#end--> captured
  *              the same without a vmcore; its own panic; a second jump             --#end--> not captured
+ *   any        the run limit (Exit "expired")                                       --#end--> not captured
  *   any        triple fault, or no image that could run (UnusableImage)            --#end--> not captured
  *
  * In every state the kernel comes back from wasm code with an Exit (machine/cpu.ts); "user" means that the
@@ -149,7 +150,7 @@ export class Life {
     };
     const call = await this.#users.next(cpu, onResult);
     if (call === undefined) return { kind: "dead", reason: "triple fault: user mode without a kernel stack" };
-    return cpu.syscall(call.nr, call.args);
+    return cpu.syscall(call.nr, call.args, call.rbx);
   }
 
   #firstUser(): void {
@@ -185,6 +186,8 @@ export class Life {
         return `reset${said}`;
       case "power-off":
         return "powered off";
+      case "expired":
+        return `was stopped: it had run up to its limit${said}`;
       case "dead":
         return `died: ${exit.reason}${said}`;
     }

@@ -1,8 +1,9 @@
 /**
  * The linked module: intrinsic imports gone, functions renumbered, bodies rewritten, the globals sp and cpu
- * appended and exported, data segments and custom sections (names, source map) left out.
+ * appended and exported and, with polls, fuel behind two functions; data segments and custom sections
+ * (names, source map) left out.
  */
-import { ByteWriter } from "./bytes.ts";
+import { ByteReader, ByteWriter } from "./bytes.ts";
 import { LinkError } from "./error.ts";
 import { OP } from "./instructions.ts";
 import { EXTERNAL, I32, type Import, SECTION, SHARED_LIMITS } from "./module.ts";
@@ -10,6 +11,8 @@ import type { Program } from "./program.ts";
 import { helperBody, type RewriteContext, rewriteBody } from "./rewrite.ts";
 import { type ScannedFunction, TEXT_ADDRESS_HELPER } from "./scan.ts";
 import type { Text } from "./text.ts";
+
+const FUNCTION_TYPE = 0x60;
 
 /** The optimiser drops the memory of a module that does not use it; frame records do. */
 const SHARED_MEMORY: Import = {
@@ -21,6 +24,20 @@ const SHARED_MEMORY: Import = {
   // Shared and limited, 1 to 65536 pages.
   descriptor: new ByteWriter().u8(SHARED_LIMITS).uleb(1).uleb(0x10000).finish(),
 };
+
+/** fuel_left(): i32, refuel(i32). */
+const FUEL_EXPORTS = ["fuel_left", "refuel"];
+const FUEL_TYPES = [
+  [FUNCTION_TYPE, 0, 1, I32],
+  [FUNCTION_TYPE, 1, I32, 0],
+];
+
+function fuelBodies(fuel: number): Uint8Array[] {
+  return [
+    new ByteWriter().uleb(0).u8(OP.globalGet).uleb(fuel).u8(OP.end).finish(),
+    new ByteWriter().uleb(0).u8(OP.localGet, 0, OP.globalSet).uleb(fuel).u8(OP.end).finish(),
+  ];
+}
 
 function section(out: ByteWriter, id: number, fill: (payload: ByteWriter) => void): void {
   const payload = new ByteWriter();
@@ -62,11 +79,19 @@ export function emitModule({ program, text, linkAddress, symbolOffset }: EmitOpt
     symbolOffset,
     spGlobal,
     cpuGlobal,
+    fuelGlobal: cpuGlobal + 1,
   };
+  const registers = ["sp", "cpu"];
+  const polls = program.poll !== null;
 
   const out = new ByteWriter();
   out.u32le(0x6d736100).u32le(1);
-  out.u8(SECTION.type).uleb(module.rawTypes.length).bytes(module.rawTypes);
+  section(out, SECTION.type, (to) => {
+    const types = new ByteReader(module.rawTypes);
+    const count = types.uleb();
+    to.uleb(count + (polls ? FUEL_TYPES.length : 0)).bytes(module.rawTypes.subarray(types.at));
+    if (polls) for (const type of FUEL_TYPES) to.u8(...type);
+  });
   section(out, SECTION.import, (to) => {
     const kept = module.imports.filter((it) => it.module !== "link");
     if (!kept.some((it) => it.kind === EXTERNAL.memory)) kept.push(SHARED_MEMORY);
@@ -79,22 +104,31 @@ export function emitModule({ program, text, linkAddress, symbolOffset }: EmitOpt
     );
     types.push(intrinsic?.type ?? 0);
   }
+  const firstAccessor = program.hardware.length + types.length;
+  if (polls) FUEL_TYPES.forEach((_, i) => void types.push(module.types.length + i));
   section(out, SECTION.function, (to) => to.vec(types, (type) => to.uleb(type)));
   if (module.rawTables !== null) out.u8(SECTION.table).uleb(module.rawTables.length).bytes(module.rawTables);
   section(out, SECTION.global, (to) => {
-    to.uleb(module.globals.length + 2);
+    to.uleb(module.globals.length + registers.length + (polls ? 1 : 0));
     for (const global of module.globals) to.bytes(global.raw);
-    for (let added = 0; added < 2; added++) to.u8(I32, 1, OP.i32Const, 0, OP.end);
+    for (const _ of registers) to.u8(I32, 1, OP.i32Const, 0, OP.end);
+    if (polls) to.u8(I32, 1, OP.i32Const, 0, OP.end);
   });
   section(out, SECTION.export, (to) => {
-    to.uleb(module.exports.length + 2);
+    to.uleb(module.exports.length + registers.length + (polls ? FUEL_EXPORTS.length : 0));
     for (const { name, kind, index } of module.exports) {
       to.name(name)
         .u8(kind)
         .uleb(kind === EXTERNAL.function ? newIndex(index) : index);
     }
-    to.name("sp").u8(EXTERNAL.global).uleb(spGlobal);
-    to.name("cpu").u8(EXTERNAL.global).uleb(cpuGlobal);
+    const put = (names: readonly string[], kind: number, first: number) =>
+      names.forEach((name, i) => {
+        to.name(name)
+          .u8(kind)
+          .uleb(first + i);
+      });
+    put(registers, EXTERNAL.global, spGlobal);
+    if (polls) put(FUEL_EXPORTS, EXTERNAL.function, firstAccessor);
   });
   if (module.elements.length > 0) {
     section(out, SECTION.element, (to) => {
@@ -112,6 +146,7 @@ export function emitModule({ program, text, linkAddress, symbolOffset }: EmitOpt
   section(out, SECTION.code, (to) => {
     const bodies = program.functions.map((source: ScannedFunction) => rewriteBody(source, context));
     if (text.needsHelper) bodies.push(helperBody(context));
+    if (polls) bodies.push(...fuelBodies(context.fuelGlobal));
     to.vec(bodies, (body) => to.uleb(body.length).bytes(body));
   });
   return out.finish();

@@ -21,7 +21,7 @@ import { LinkError } from "./error.ts";
 import { buildKallsyms } from "./kallsyms.ts";
 import { alignUp, type ImagePlan, planImage } from "./layout.ts";
 import { type FunctionInfo, functionInfo, type LineInfo, lineInfo } from "./lines.ts";
-import { checkProgram } from "./program.ts";
+import { checkProgram, type PollOptions } from "./program.ts";
 import {
   dataSymbol,
   isPerCpu,
@@ -38,6 +38,7 @@ import { buildText } from "./text.ts";
 export { LinkError } from "./error.ts";
 export type { CallSiteInfo, FunctionInfo, LineInfo } from "./lines.ts";
 export { symbolOf } from "./names.ts";
+export type { PollOptions } from "./program.ts";
 export { DIRECT_MAP, STACK_GUARD, STACK_SIZE } from "./rewrite.ts";
 export type { LinkedSymbol, PlacedSymbol } from "./symbols.ts";
 export { NO_TABLE_INDEX, TEXT_INDEX_BEFORE, TEXT_MAGIC, TEXT_MAGIC_BEFORE } from "./text.ts";
@@ -60,6 +61,8 @@ export interface LinkInput {
   /** Functions that keep a record of their own, and frameless entry code; all must be in the module. */
   backtrace: readonly string[];
   entry: readonly string[];
+  /** Count fuel down on the way, and call a handler when it is used up. */
+  poll?: PollOptions;
   /** Whether .rodata has the kallsyms tables; without them kallsyms_num_syms is 0. */
   kallsyms: boolean;
   release: string;
@@ -180,7 +183,7 @@ function assemble(
  */
 export function link(input: LinkInput, sha256: (bytes: Uint8Array) => Uint8Array): LinkOutput {
   checkInput(input);
-  const program = checkProgram(input.wasm, input.backtrace, input.entry);
+  const program = checkProgram(input.wasm, input.backtrace, input.entry, input.poll);
   const text = buildText(program, IMAGE_HEADER_SIZE, PAGE_SIZE);
   const emit = (symbolOffset: (name: string) => number) =>
     emitModule({ program, text, linkAddress: LINK_ADDRESS, symbolOffset });

@@ -27,8 +27,24 @@ export interface Program {
   functionObjects: Map<number, number>;
   /** Number of the global env.__base; -1 when the program does not import it. */
   baseGlobal: number;
-  /** Number of globals, imported ones included; the appended sp and cpu follow. */
+  /** Number of globals, imported ones included; the appended sp, cpu and fuel follow. */
   globalCount: number;
+  /** Where fuel is counted down; null: nowhere. */
+  poll: PollPlan | null;
+}
+
+/** Polls of a program (rewrite.ts): where they are, and what they call when the fuel is used up. */
+export interface PollOptions {
+  /** An entry function without parameters. */
+  handler: string;
+  /** At function entries too, not only in loops. */
+  entries: boolean;
+}
+
+export interface PollPlan {
+  /** Function index in the file. */
+  handler: number;
+  entries: boolean;
 }
 
 const ENV_IMPORTS: Record<string, number> = {
@@ -90,8 +106,9 @@ function checkGlobals(module: WasmModule, importedGlobals: number, problems: str
 
 function checkExports(module: WasmModule, problems: string[]): void {
   for (const { name, kind, index } of module.exports) {
-    if (name === "sp" || name === "cpu")
-      problems.push(`export ${name}: the link step adds a global of this name`);
+    const added = ["sp", "cpu"].includes(name) ? "global" : "function";
+    if (["sp", "cpu", "fuel_left", "refuel"].includes(name))
+      problems.push(`export ${name}: the link step adds a ${added} of this name`);
     if (kind !== EXTERNAL.function) continue;
     const own = index - module.importedFunctions.length;
     const type =
@@ -128,11 +145,28 @@ function tableSlots(module: WasmModule): Map<number, number> {
   return slots;
 }
 
+function findPollHandler(
+  module: WasmModule,
+  functions: readonly ScannedFunction[],
+  poll: PollOptions,
+  problems: string[],
+): PollPlan {
+  const found = functions.find((it) => it.symbol === poll.handler);
+  const type = found && module.types[found.type];
+  if (found?.frame !== "entry") {
+    problems.push(`the polls' handler ${poll.handler} is not among the entry functions`);
+  } else if (type === undefined || type.params.length + type.results.length > 0) {
+    problems.push(`the polls' handler ${poll.handler} has parameters or a result`);
+  }
+  return { handler: found?.index ?? -1, entries: poll.entries };
+}
+
 /** Takes the module apart. Throws one LinkError that lists everything that cannot be part of an image. */
 export function checkProgram(
   wasm: Uint8Array,
   backtrace: readonly string[],
   entry: readonly string[],
+  poll?: PollOptions,
 ): Program {
   const module = parseModule(wasm);
   const problems: string[] = [];
@@ -170,6 +204,7 @@ export function checkProgram(
     problems,
   });
   problems.push(...checkLists(functions, { backtrace, entry }));
+  const pollPlan = poll === undefined ? null : findPollHandler(module, functions, poll, problems);
   const baseGlobal = importedGlobals.findIndex((it) => it.field === "__base");
   if (baseGlobal < 0 && [...intrinsics.values()].some((name) => name.startsWith("sym_"))) {
     problems.push("a sym_ intrinsic is used, but env.__base is not imported");
@@ -185,5 +220,6 @@ export function checkProgram(
     functionObjects,
     baseGlobal,
     globalCount: importedGlobals.length + module.globals.length,
+    poll: pollPlan,
   };
 }

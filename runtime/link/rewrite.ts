@@ -8,6 +8,13 @@
  *     each call  [sp - 8] = return address, where the callee's record will have it
  *     exit       sp += 16
  *
+ * A program with polls counts a third global, fuel, down: at each turn of a loop, and at the entry of each
+ * framed function that calls another (what only calls the hardware can be in no recursion, so every endless
+ * run comes by a poll). Two functions, fuel_left and refuel, are added and exported instead of the global: an
+ * exported mutable global is slow on Bun. At zero the poll calls the handler, as an interrupt comes: no
+ * return address is recorded, since no call instruction is there, so the word at sp - 8 stays that of the
+ * last call. Entry functions have no polls: between two of their instructions no interrupt comes.
+ *
  * The body becomes a block, so that a branch to the function's label and a `return` (now a branch) both
  * reach the exit code behind it. A local holds sp - 8, the address each call stores to; set_sp() moves it
  * along, so a function that changes stacks must set sp back before it returns. Intrinsics are replaced on
@@ -40,6 +47,7 @@ export interface RewriteContext {
   symbolOffset(name: string): number;
   spGlobal: number;
   cpuGlobal: number;
+  fuelGlobal: number;
 }
 
 /** The caller's record, seen from the local: its virtual address is this + the local's value. */
@@ -92,6 +100,46 @@ function writeReturnAddress(
   storeI64(out, 0);
 }
 
+/**
+ * `counter`: a local of the function's own. The handler gives new fuel, so zero is passed once. A leaf keeps
+ * the fuel in the local all the time: nobody else runs meanwhile.
+ */
+function writePoll(out: ByteWriter, context: RewriteContext, counter: number, leaf: boolean): void {
+  const { poll } = context.program;
+  if (poll === null) return;
+  if (leaf) out.u8(OP.localGet).uleb(counter);
+  else out.u8(OP.globalGet).uleb(context.fuelGlobal);
+  constI32(out, -1);
+  out.u8(OP.i32Add, OP.localTee).uleb(counter);
+  if (!leaf) {
+    out.u8(OP.globalSet).uleb(context.fuelGlobal);
+    out.u8(OP.localGet).uleb(counter);
+  }
+  out.u8(OP.i32Eqz, OP.if, NO_RESULT);
+  if (leaf) writeFuel(out, context, counter);
+  out.u8(OP.call).uleb(context.newIndex(poll.handler));
+  if (leaf) takeFuel(out, context, counter);
+  out.u8(OP.end);
+}
+
+function takeFuel(out: ByteWriter, { fuelGlobal }: RewriteContext, counter: number): void {
+  out.u8(OP.globalGet).uleb(fuelGlobal);
+  out.u8(OP.localSet).uleb(counter);
+}
+
+function writeFuel(out: ByteWriter, { fuelGlobal }: RewriteContext, counter: number): void {
+  out.u8(OP.localGet).uleb(counter);
+  out.u8(OP.globalSet).uleb(fuelGlobal);
+}
+
+/** Whether a function may be part of a recursion: it calls a function of the program, or one by pointer. */
+function callsProgram(source: ScannedFunction, { program }: RewriteContext): boolean {
+  const hardware = new Set(program.hardware.map((it) => it.index));
+  return source.sites.some(
+    (it) => it.kind === "indirect" || (it.kind === "call" && !hardware.has(it.callee)),
+  );
+}
+
 function writeIntrinsic(
   out: ByteWriter,
   context: RewriteContext,
@@ -141,18 +189,28 @@ export function rewriteBody(source: ScannedFunction, context: RewriteContext): U
   const out = new ByteWriter();
   const framed = source.frame === "framed";
   const slot = framed ? source.localCount : null;
-  if (slot === null) {
+  const polls = program.poll !== null && source.frame !== "entry";
+  const pollsEntry = polls && framed && program.poll?.entries === true && callsProgram(source, context);
+  const counted = pollsEntry || (polls && source.sites.some((it) => it.kind === "loop"));
+  const added = (framed ? 1 : 0) + (counted ? 1 : 0);
+  const counter = source.localCount + added - 1;
+  if (added === 0) {
     out.bytes(bytes.subarray(source.start, source.code));
   } else {
     const groups = bytes.subarray(source.localsStart, source.code);
     out
       .uleb(source.localGroups + 1)
       .bytes(groups)
-      .u8(1, I32);
-    writeEntry(out, slot, spGlobal);
-    const result = types[source.type]?.results[0] ?? NO_RESULT;
-    out.u8(OP.block, result);
+      .u8(added, I32);
   }
+  if (slot !== null) {
+    writeEntry(out, slot, spGlobal);
+    if (pollsEntry) writePoll(out, context, counter, false);
+  }
+  const leaf = counted && !framed;
+  if (leaf) takeFuel(out, context, counter);
+  const wrapped = framed || leaf;
+  if (wrapped) out.u8(OP.block, types[source.type]?.results[0] ?? NO_RESULT);
   const calls = text.placeOf.get(source.index)?.calls ?? [];
   let nextCall = 0;
   let copied = source.code;
@@ -166,8 +224,11 @@ export function rewriteBody(source: ScannedFunction, context: RewriteContext): U
       writeReturnAddress(out, context, slot, call.returnAddress);
       if (site.kind === "call") out.u8(OP.call).uleb(context.newIndex(site.callee));
       else out.bytes(bytes.subarray(site.start, site.end));
+    } else if (site.kind === "loop") {
+      out.bytes(bytes.subarray(site.start, site.end));
+      if (counted) writePoll(out, context, counter, leaf);
     } else if (site.kind === "return") {
-      if (framed) out.u8(OP.br).uleb(site.depth);
+      if (wrapped) out.u8(OP.br).uleb(site.depth);
       else out.u8(OP.return);
     } else if (site.kind === "refFunc") {
       out.u8(OP.refFunc).uleb(context.newIndex(site.callee));
@@ -180,8 +241,9 @@ export function rewriteBody(source: ScannedFunction, context: RewriteContext): U
     out.u8(OP.localGet).uleb(slot);
     constI32(out, RECORD_SIZE + 8);
     out.u8(OP.i32Add, OP.globalSet).uleb(spGlobal);
-    out.u8(OP.end);
   }
+  if (leaf) writeFuel(out, context, counter);
+  if (wrapped) out.u8(OP.end);
   return out.finish();
 }
 

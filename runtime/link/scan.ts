@@ -21,6 +21,8 @@ export type Site = { start: number; end: number } & (
   /** `depth`: labels open at the return, so that `br depth` leaves the function. */
   | { kind: "return"; depth: number }
   | { kind: "refFunc"; callee: number }
+  /** The `loop` instruction: what branches to its label comes by here. */
+  | { kind: "loop" }
   /** `constant`: the argument of text_address, whose i32.const belongs to the site. */
   | { kind: "intrinsic"; name: string; constant: number }
 );
@@ -83,6 +85,7 @@ function scanCode(
     const { op, start, end } = it;
     const forbidden = FORBIDDEN.get(op);
     if (forbidden !== undefined) options.problems.push(`${where} ${forbidden}`);
+    if (op === OP.loop) sites.push({ kind: "loop", start, end });
     if (op === OP.block || op === OP.loop || op === OP.if) depth++;
     else if (op === OP.end) depth--;
     else if (op === OP.unreachable) traps = true;

@@ -27,6 +27,9 @@ export class PageFault {
   ) {}
 }
 
+/** The run limit is reached: the machine is stopped from outside. */
+export class Expired {}
+
 /** ACPI S5. */
 export class PowerOff {}
 

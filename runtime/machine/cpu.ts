@@ -7,10 +7,13 @@
  *                  | SwitchTo  -> sp = TSS.sp0, enter cpu_resume
  *                  | trap      -> vector (trap.ts), enter asm_exc;  stack guard -> double fault on TSS.ist1
  *                  | PageFault -> vector 14, enter asm_exc
- *                  | Halt, Jump, PowerOff, Reset -> an Exit
+ *                  | Halt, Jump, PowerOff, Reset, Expired -> an Exit
+ *
+ * Interrupts come by no entry of their own: a poll in the running code asks for them (apic.ts).
  */
 
-import { Halt, Jump, PageFault, PowerOff, Reset, SwitchTo } from "./control.ts";
+import type { Fuel } from "./clock.ts";
+import { Expired, Halt, Jump, PageFault, PowerOff, Reset, SwitchTo } from "./control.ts";
 import { hardware } from "./hardware.ts";
 import type { Machine } from "./machine.ts";
 import { classifyTrap } from "./trap.ts";
@@ -35,6 +38,8 @@ export type Exit =
   | { kind: "jump"; entry: number; arg: number }
   | { kind: "power-off" }
   | { kind: "reset" }
+  /** Stopped at the run limit. */
+  | { kind: "expired" }
   /** Wasm code ended in a way that no hardware has an answer to. */
   | { kind: "dead"; reason: string };
 
@@ -83,6 +88,7 @@ export class Cpu {
     this.#sp = this.#register("sp");
     this.#sp.value = stack | 0;
     this.#register("cpu").value = 0;
+    machine.apic.attach(fuelOf(this.#exports));
   }
 
   /** Calls the image's first function, which does not return. */
@@ -92,14 +98,14 @@ export class Cpu {
     return this.#run(entry, args, `${name} returned`);
   }
 
-  /** The `syscall` instruction of the task in user mode. */
-  syscall(nr: number, args: readonly number[]): Exit {
+  /** The `syscall` instruction of the task in user mode, with what the program has in rbx. */
+  syscall(nr: number, args: readonly number[], rbx = 0): Exit {
     const entry = this.#entry("entry_SYSCALL_64");
     if (entry === undefined) return { kind: "dead", reason: "the kernel has no entry_SYSCALL_64" };
     const regs = this.userRegs;
     if (regs === undefined) return { kind: "dead", reason: "triple fault: no kernel stack in the TSS" };
     this.#sp.value = (regs + pt_regs.SIZE) | 0;
-    const registers = [nr, 0, 0, 0, 0, 0, 0];
+    const registers = [nr, 0, 0, 0, 0, 0, 0, rbx];
     for (let i = 0; i < 6; i++) registers[i + 1] = (args[i] ?? 0) | 0;
     return this.#run(entry, registers);
   }
@@ -215,11 +221,25 @@ export class Cpu {
   }
 }
 
+/** The fuel register of an image with polls. */
+function fuelOf({ fuel_left, refuel }: WebAssembly.Exports): Fuel | undefined {
+  if (typeof fuel_left !== "function" || typeof refuel !== "function") return undefined;
+  return {
+    get value(): number {
+      return fuel_left();
+    },
+    set value(polls: number) {
+      refuel(polls);
+    },
+  };
+}
+
 function exitOf(thrown: unknown): Exit | undefined {
   if (thrown instanceof Jump) return { kind: "jump", entry: thrown.entry, arg: thrown.arg };
   if (thrown instanceof Halt) return { kind: "halt" };
   if (thrown instanceof PowerOff) return { kind: "power-off" };
   if (thrown instanceof Reset) return { kind: "reset" };
+  if (thrown instanceof Expired) return { kind: "expired" };
   return undefined;
 }
 

@@ -21,7 +21,7 @@ const PORTS_OF_A_UART = 8;
 const isUart = (port: number): boolean => port >= COM1 && port < COM1 + PORTS_OF_A_UART;
 
 export function hardware(machine: Machine, cpu: Cpu): WebAssembly.ModuleImports {
-  const { memory, serial, clock, hostfs, random } = machine;
+  const { memory, serial, clock, apic, hostfs, random } = machine;
 
   const check = (pa: number, length: number, errorCode: number): number => {
     const address = pa >>> 0;
@@ -42,7 +42,7 @@ export function hardware(machine: Machine, cpu: Cpu): WebAssembly.ModuleImports 
       if (port === COM1) serial.puts(memory.slice(start, bytes));
     },
     rdtsc(pa: number): void {
-      memory.setU64(check(pa, 8, X86_PF_WRITE), clock.read_ns());
+      memory.setU64(check(pa, 8, X86_PF_WRITE), apic.readTsc());
     },
     rtc(pa: number): void {
       memory.setU64(check(pa, 8, X86_PF_WRITE), clock.wall_s());
@@ -51,6 +51,19 @@ export function hardware(machine: Machine, cpu: Cpu): WebAssembly.ModuleImports 
     hlt(): never {
       throw new Halt();
     },
+    /** hlt right behind sti: an interrupt ends it. */
+    sti_hlt(): void {
+      serial.flush();
+      if (!apic.wait()) throw new Halt();
+    },
+    tpause(lo: number, hi: number, enabled: number): void {
+      apic.pause((hi >>> 0) * 2 ** 32 + (lo >>> 0), enabled !== 0);
+    },
+    wrmsr(msr: number, lo: number, hi: number): void {
+      apic.wrmsr(msr >>> 0, lo, hi);
+    },
+    /** What a poll asks when the fuel is used up. */
+    iack: (enabled: number): number => apic.acknowledge(enabled !== 0),
     switch_to(): never {
       throw new SwitchTo();
     },

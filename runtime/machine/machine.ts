@@ -4,6 +4,7 @@
  */
 
 import type { Host, HostFs } from "../adapter/host.ts";
+import { LocalApic } from "./apic.ts";
 import { Clock } from "./clock.ts";
 import type { Cpu } from "./cpu.ts";
 import { HostFsDevice, type Renamed } from "./hostfs.ts";
@@ -20,6 +21,8 @@ export interface MachineOptions {
   realTime?: boolean;
   /** What memory holds at power-on. Random bytes come from the seed. */
   powerOnFill?: "zero" | "random";
+  /** Milliseconds of the machine's time after which it is stopped. */
+  limit?: number;
   console(bytes: Uint8Array): void;
   hostfs: HostFs;
   host: Host;
@@ -32,6 +35,8 @@ export class Machine {
   /** Whether time and randomness come from a given seed. */
   readonly seeded: boolean;
   readonly clock: Clock;
+  /** Of the one CPU. */
+  readonly apic: LocalApic;
   /** What rdrand gives. */
   readonly random: Random;
   readonly serial: Serial;
@@ -52,6 +57,7 @@ export class Machine {
       this.memory.zero(0, this.memory.size);
     }
     this.clock = new Clock(options.host, this.seed, this.seeded);
+    this.apic = new LocalApic(this.clock, options.limit === undefined ? undefined : options.limit * 1e6);
     this.random = new Random(this.seed, "rdrand");
     this.serial = new Serial(options.console);
     this.hostfs = new HostFsDevice(this.memory, options.hostfs, (renamed) => this.onRename(renamed));

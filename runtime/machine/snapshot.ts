@@ -2,21 +2,22 @@
  * A machine stopped on its way from one image to the next, as bytes: what `--save-memory` leaves and
  * `capture` goes on from. The kernel's state is memory and nothing else, so little comes beside it.
  *
- *      0  char magic[8] "wkSnap\0\0"   u32 version (1)   u32 length of what follows
- *     16  JSON: memory size, seed, clock, random state, where the jump goes
+ *      0  char magic[8] "wkSnap\0\0"   u32 version (2)   u32 length of what follows
+ *     16  JSON: memory size, seed, clock, APIC, random state, where the jump goes
  *         { u32 page; u32 count; u8 data[count * 4096] }...    pages of zeros are left out; ascending
  *         { 0xffffffff; 0 }
  *         u8 digest[32]: SHA-256 of all before
  */
 
 import type { Hasher, Host } from "../adapter/host.ts";
+import type { ApicState } from "./apic.ts";
 import type { ClockState } from "./clock.ts";
 import type { Machine } from "./machine.ts";
 import { MEMORY_MAX, MEMORY_MIN, MEMORY_UNIT, PAGE_SIZE, type PhysicalMemory } from "./memory.ts";
 import type { RandomState } from "./random.ts";
 
 const MAGIC = "wkSnap\0\0";
-const VERSION = 1;
+const VERSION = 2;
 const HEAD_SIZE = 16;
 const CONFIG_MAX = 65536;
 const RECORD_SIZE = 8;
@@ -34,6 +35,7 @@ export interface SnapshotConfig {
   seed: number;
   seeded: boolean;
   clock: ClockState;
+  apic: ApicState;
   random: RandomState;
   /** The jump that was about to happen: physical addresses. */
   jump: { entry: number; arg: number };
@@ -52,13 +54,14 @@ export class SnapshotError extends Error {
  * next.
  */
 export function* snapshotChunks(machine: Machine, jump: SnapshotConfig["jump"]): Generator<Uint8Array> {
-  const { memory, seed, seeded, clock, random } = machine;
+  const { memory, seed, seeded, clock, apic, random } = machine;
   const hasher = machine.host.hasher();
   const config: SnapshotConfig = {
     memory: memory.size,
     seed,
     seeded,
     clock: clock.state,
+    apic: apic.state,
     random: random.state,
     jump,
   };
@@ -160,6 +163,7 @@ export class SnapshotReader {
     }
     if (!this.#bytes.digestFollows()) throw new SnapshotError("its digest does not match");
     machine.clock.restore(this.config.clock);
+    machine.apic.restore(this.config.apic);
     machine.random.state = this.config.random;
   }
 }
@@ -226,7 +230,7 @@ function parseConfig(bytes: Uint8Array): SnapshotConfig {
 
 function isConfig(value: unknown): value is SnapshotConfig {
   if (!isRecord(value)) return false;
-  const { memory, seed, seeded, clock, random, jump } = value;
+  const { memory, seed, seeded, clock, apic, random, jump } = value;
   return (
     isUint(memory, MEMORY_MAX) &&
     memory >= MEMORY_MIN &&
@@ -238,6 +242,7 @@ function isConfig(value: unknown): value is SnapshotConfig {
     isUint(clock.now_ns, Number.MAX_SAFE_INTEGER) &&
     isUint(clock.start_s, Number.MAX_SAFE_INTEGER) &&
     isRandomState(clock.jitter) &&
+    isApicState(apic) &&
     isRandomState(random) &&
     isRecord(jump) &&
     isUint(jump.entry) &&
@@ -251,6 +256,13 @@ function isRecord(value: unknown): value is Record<string, unknown> {
 
 function isUint(value: unknown, max = 0xffffffff): value is number {
   return typeof value === "number" && Number.isInteger(value) && value >= 0 && value <= max;
+}
+
+function isApicState(value: unknown): boolean {
+  if (!isRecord(value)) return false;
+  const { deadline_ns, timer, pending, nmi } = value;
+  const vectors = Array.isArray(pending) && pending.length <= 256 && pending.every((it) => isUint(it, 255));
+  return vectors && isUint(deadline_ns, Number.MAX_SAFE_INTEGER) && isUint(timer) && typeof nmi === "boolean";
 }
 
 function isRandomState(value: unknown): boolean {

@@ -18,7 +18,7 @@ export const TSS_SP0 = 4;
 export const TSS_IST1 = 36;
 
 /** struct pt_regs, at the top of a task's kernel stack while it is in user mode or in a system call. */
-export const pt_regs = { SIZE: 168, ax: 80, ip: 128, cs: 136, flags: 144, sp: 152, ss: 160 } as const;
+export const pt_regs = { SIZE: 168, bx: 40, ax: 80, ip: 128, cs: 136, flags: 144, sp: 152, ss: 160 } as const;
 
 /**
  * Kernel stacks are this large and aligned to it; below STACK_GUARD bytes of one the stack has overflowed.
@@ -49,17 +49,36 @@ export const syscall = {
   fstat: 5,
   lseek: 8,
   brk: 12,
+  rt_sigaction: 13,
+  rt_sigprocmask: 14,
   pread64: 17,
+  pipe: 22,
   sched_yield: 24,
+  dup: 32,
+  dup2: 33,
+  nanosleep: 35,
   getpid: 39,
+  clone: 56,
+  execve: 59,
+  wait4: 61,
+  kill: 62,
   fsync: 74,
   rename: 82,
   mkdir: 83,
   unlink: 87,
+  symlink: 88,
+  readlink: 89,
+  getrlimit: 97,
+  getppid: 110,
+  setsid: 112,
+  getpgid: 121,
+  rt_sigpending: 127,
+  setrlimit: 160,
   reboot: 169,
   time: 201,
   clock_gettime: 228,
   exit_group: 231,
+  pipe2: 293,
   renameat2: 316,
   kexec_file_load: 320,
   copy_file_range: 326,

@@ -1,11 +1,15 @@
 /**
  * User mode: which program runs, and its next system call. A program is an async function; a system call is
- * a promise that the kernel resolves. The identity of a task is its kernel stack (TSS.sp0), as the hardware
- * sees it. A task whose registers say that it starts at USER_ENTRY is a fresh program (execve made it): its
- * first page says which.
+ * a promise that the kernel resolves. Where a program goes on after a call is its registers, as on hardware:
+ * rbx holds the number of the continuation (Context) that made the call.
  *
  *     kernel returns to user mode --> UserMode.next(): resolves the promise of the task's system call, or
  *     starts its program; runs it up to the next call --> the CPU enters the kernel with that call
+ *
+ * A task starts in user mode in two ways. At USER_ENTRY it is a fresh program (execve made it): its first
+ * page says which. Behind the system call, but on a kernel stack (TSS.sp0) where that continuation never was,
+ * it is the child of a clone(2): an async function cannot be copied, so a child begins like one of glibc's
+ * clone(), with a function whose address is the top word of its user stack.
  */
 
 import type { Cpu } from "../machine/cpu.ts";
@@ -18,12 +22,19 @@ import { Process } from "./process.ts";
 export interface SystemCall {
   nr: number;
   args: readonly number[];
+  /** The continuation's number. */
+  rbx: number;
 }
+
+/** What a child of clone(2) begins with. */
+export type ChildStart = (context: Context) => void;
 
 /** What the first page of a program holds, up to a newline. */
 const MARK = "#!program ";
 const MARK_MAX = 256;
-const ARGUMENTS_MAX = 1024;
+const ARGUMENTS_MAX = 8192;
+/** Functions lie this far apart. */
+const FUNCTION_SIZE = 16;
 const ARGUMENT_MAX = 131072;
 /** Shells' status for a command that is not there. */
 const STATUS_NOT_FOUND = 127;
@@ -34,7 +45,12 @@ export class UserMode {
   readonly #machine: Machine;
   readonly #programs: Readonly<Record<string, Program>>;
   readonly #memory: UserMemory;
+  /** By the address of the registers on the task's kernel stack. */
   readonly #contexts = new Map<number, Context>();
+  /** Functions that children are to begin with, by address. */
+  readonly #functions = new Map<number, ChildStart>();
+  #lastFunction = USER_ENTRY;
+  #lastContext = 0;
 
   constructor(machine: Machine, programs: Readonly<Record<string, Program>>) {
     this.#machine = machine;
@@ -54,8 +70,10 @@ export class UserMode {
     if (regs === undefined) return undefined;
     const { memory } = this.#machine;
     let context = this.#contexts.get(regs);
-    if (context === undefined || memory.u64(regs + pt_regs.ip) === USER_ENTRY) {
-      context = this.#exec(memory.u64(regs + pt_regs.sp));
+    const fresh = memory.u64(regs + pt_regs.ip) === USER_ENTRY;
+    if (fresh || context?.number !== memory.u32(regs + pt_regs.bx)) {
+      const sp = memory.u64(regs + pt_regs.sp);
+      context = fresh ? this.#exec(sp) : this.#child(sp);
       this.#contexts.set(regs, context);
     } else {
       const result = signed64(memory.u32(regs + pt_regs.ax), memory.u32(regs + pt_regs.ax + 4));
@@ -70,7 +88,7 @@ export class UserMode {
    * gone.
    */
   #exec(sp: number): Context {
-    const context = new Context();
+    const context = this.#context();
     try {
       const name = programName(this.#memory);
       const process = new Process(context, this.#memory, readArguments(this.#memory, sp));
@@ -79,6 +97,30 @@ export class UserMode {
     } catch (error) {
       if (!(error instanceof SegmentationFault)) throw error;
       // Its first instruction, or its stack, is not mapped.
+      void run(new Process(context, this.#memory, []), () => Promise.reject(error));
+    }
+    return context;
+  }
+
+  #context(): Context {
+    return new Context(++this.#lastContext, (start) => {
+      this.#lastFunction += FUNCTION_SIZE;
+      this.#functions.set(this.#lastFunction, start);
+      return this.#lastFunction;
+    });
+  }
+
+  /** Starts the child of a clone, its stack at `sp`. */
+  #child(sp: number): Context {
+    const context = this.#context();
+    try {
+      const address = this.#memory.u64(sp);
+      const start = this.#functions.get(address);
+      if (start === undefined) throw new SegmentationFault(address);
+      this.#functions.delete(address);
+      start(context);
+    } catch (error) {
+      if (!(error instanceof SegmentationFault)) throw error;
       void run(new Process(context, this.#memory, []), () => Promise.reject(error));
     }
     return context;
@@ -94,6 +136,12 @@ function programName(memory: UserMemory): string {
 
 /** One task in user mode: hands system calls over to the kernel, one at a time, and their results back. */
 export class Context {
+  /** `place` puts a function for a child where it has an address. */
+  constructor(
+    readonly number: number,
+    readonly place: (start: ChildStart) => number,
+  ) {}
+
   #pending: { call: SystemCall; resolve: (result: number) => void } | undefined;
   /** The call that the program has made and the kernel not yet taken. */
   #made: SystemCall | undefined;
@@ -103,7 +151,7 @@ export class Context {
   syscall(nr: number, ...args: number[]): Promise<number> {
     if (this.#pending !== undefined) throw new Error("a second system call while one is under way");
     return new Promise((resolve) => {
-      const call = { nr, args };
+      const call = { nr, args, rbx: this.number };
       this.#pending = { call, resolve };
       if (this.#waiting === undefined) this.#made = call;
       else {
@@ -137,7 +185,7 @@ export class Context {
  * The whole life of a program: its main, and exit_group with what that returns. A bug in it is status 1 and
  * a message.
  */
-async function run(process: Process, program: Program): Promise<void> {
+export async function run(process: Process, program: Program): Promise<void> {
   let status: number;
   try {
     status = await program(process);

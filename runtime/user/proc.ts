@@ -35,8 +35,89 @@ export interface Stat {
   size: number;
 }
 
+/** wait4(2) options. */
+export const WNOHANG = 1;
+export const WUNTRACED = 2;
+
+export const SIGHUP = 1;
+export const SIGKILL = 9;
+export const SIGSEGV = 11;
+export const SIGPIPE = 13;
+export const SIGTERM = 15;
+export const SIGCHLD = 17;
+export const SIGCONT = 18;
+export const SIGSTOP = 19;
+
+export interface SpawnOptions {
+  /** dup2(from, to) for each pair, in the child before the program starts. */
+  dup?: readonly (readonly [from: number, to: number])[];
+  /** NAME=VALUE. */
+  env?: readonly string[];
+}
+
+/** A child that wait4 has found; pid 0: none is ready (WNOHANG). */
+export interface Waited {
+  pid: number;
+  /** As wait4 has it: exit code << 8, or the signal that ended the child. */
+  status: number;
+}
+
+/** What a shell makes of a wait status: the exit code, or 128 + signal. */
+export function exitCode(status: number): number {
+  const signal = status & 0x7f;
+  return signal === 0 ? (status >> 8) & 0xff : 128 + signal;
+}
+
+/** Processes. */
+export interface Tasks {
+  getpid(): Promise<number>;
+  getppid(): Promise<number>;
+  /**
+   * A child that runs the program in the file `path` (vfork, dup2s, execve; as glibc's posix_spawn). Its
+   * number; fails as execve fails.
+   */
+  spawn(path: string, argv: readonly string[], options?: SpawnOptions): Promise<number>;
+  /** fork(2): a child with a copy of this program's memory, which goes on with `main` instead of here. */
+  fork(main: Program): Promise<number>;
+  /** wait4(2); -1 waits for any child. */
+  wait(pid?: number, options?: number): Promise<Waited>;
+  kill(pid: number, signal: number): Promise<void>;
+  /** A group and session of its own, as a daemon has it. */
+  setsid(): Promise<number>;
+  pipe(): Promise<[readEnd: number, writeEnd: number]>;
+  dup2(from: number, to: number): Promise<number>;
+  /** nanosleep(2). */
+  sleep(milliseconds: number): Promise<void>;
+  schedYield(): Promise<void>;
+  /** Whether the process ignores a signal, or takes the default action. */
+  ignore(signal: number, ignored: boolean): Promise<void>;
+  /** Blocks these signals and no others; the former set. */
+  block(signals: readonly number[]): Promise<number[]>;
+}
+
+/** A home without processes: each of its calls fails with ENOSYS. */
+export abstract class WithoutTasks implements Tasks {
+  getpid = (): Promise<number> => noCall("getpid");
+  getppid = (): Promise<number> => noCall("getppid");
+  spawn = (): Promise<number> => noCall("clone");
+  fork = (): Promise<number> => noCall("clone");
+  wait = (): Promise<Waited> => noCall("wait4");
+  kill = (): Promise<void> => noCall("kill");
+  setsid = (): Promise<number> => noCall("setsid");
+  pipe = (): Promise<[number, number]> => noCall("pipe2");
+  dup2 = (): Promise<number> => noCall("dup2");
+  sleep = (): Promise<void> => noCall("nanosleep");
+  schedYield = (): Promise<void> => noCall("sched_yield");
+  ignore = (): Promise<void> => noCall("rt_sigaction");
+  block = (): Promise<number[]> => noCall("rt_sigprocmask");
+}
+
+async function noCall(name: string): Promise<never> {
+  throw new SyscallError(38, "ENOSYS", name);
+}
+
 /** One program's view of the system it runs on. Every call may sleep; offsets and sizes are bytes. */
-export interface Proc {
+export interface Proc extends Tasks {
   /** argv[0] is the program's name. */
   readonly argv: readonly string[];
   open(path: string, flags: number, mode?: number): Promise<number>;
@@ -54,6 +135,11 @@ export interface Proc {
   /** Fails with EEXIST when `to` exists and `noReplace` is given (renameat2 RENAME_NOREPLACE). */
   rename(from: string, to: string, options?: { noReplace?: boolean }): Promise<void>;
   unlink(path: string): Promise<void>;
+  symlink(target: string, path: string): Promise<void>;
+  /** The text of a symbolic link. */
+  readlink(path: string): Promise<string>;
+  /** Makes the heap (brk(2)) longer by whole pages that hold `data`, which nothing uses from then on. */
+  sbrk(data: Uint8Array): Promise<void>;
   /** copy_file_range(2): moves up to `length` bytes at the descriptors' offsets; 0 at the end of `fdIn`. */
   copyFileRange(fdIn: number, fdOut: number, length: number): Promise<number>;
   /** kexec_file_load(2), x86_64 number 320. `flags`: KEXEC_FILE_UNLOAD 1, ON_CRASH 2, NO_INITRAMFS 4. */

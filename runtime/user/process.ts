@@ -7,9 +7,18 @@
 import { errno, errnoName } from "../machine/errno.ts";
 import { PAGE_SIZE } from "../machine/memory.ts";
 import { syscall } from "../machine/x86.ts";
-import type { Context } from "./context.ts";
+import { type Context, run } from "./context.ts";
 import type { UserMemory } from "./memory.ts";
-import { type Proc, type Stat, SyscallError } from "./proc.ts";
+import {
+  type Proc,
+  type Program,
+  SIGCHLD,
+  type SpawnOptions,
+  type Stat,
+  SyscallError,
+  type Waited,
+} from "./proc.ts";
+import { SpawnRecord } from "./spawn.ts";
 
 /** Reads and writes go in pieces of at most this; less when the kernel gives no such arena. */
 const PIECE = 1 << 20;
@@ -18,11 +27,17 @@ const MAX_RW_COUNT = 0x7ffff000;
 /** struct stat, x86_64. */
 const STAT = { SIZE: 144, mode: 24, size: 48 };
 const AT_FDCWD = -100;
+const PATH_MAX = 4096;
 const RENAME_NOREPLACE = 1;
 const LINUX_REBOOT_MAGIC1 = 0xfee1dead;
 const LINUX_REBOOT_MAGIC2 = 672274793;
 const FD_STDERR = 2;
 const MAX_ERRNO = 4095;
+const CLONE_VM = 0x100;
+const CLONE_VFORK = 0x4000;
+const SIG_IGN = 1;
+const SIG_SETMASK = 2;
+const SIGACTION_SIZE = 32;
 
 /** Where the next argument of a call goes: arguments lie one after another from the arena's start. */
 class Arguments {
@@ -46,9 +61,11 @@ export class Process implements Proc {
   readonly argv: readonly string[];
   readonly #context: Context;
   readonly #memory: UserMemory;
-  /** The arena: [start, end) of the heap. */
+  /** The arena: [start, end) of the heap. Its first words are a child's stack in a clone. */
   #start = 0;
   #end = 0;
+  /** The heap's end: beyond the arena's once a program has taken memory for itself. */
+  #brk = 0;
   /** Calls go one after another, also when a program does not wait. */
   #last: Promise<unknown> = Promise.resolve();
 
@@ -127,6 +144,17 @@ export class Process implements Proc {
     });
   }
 
+  async sbrk(data: Uint8Array): Promise<void> {
+    await this.#exclusive(async () => {
+      await this.#arena(PIECE);
+      const start = this.#brk;
+      const end = start + Math.ceil(data.length / PAGE_SIZE) * PAGE_SIZE;
+      this.#brk = await this.#context.syscall(syscall.brk, end);
+      if (this.#brk !== end) throw new SyscallError(errno.ENOMEM, "ENOMEM", "brk");
+      this.#memory.write(start, data);
+    });
+  }
+
   async fsync(fd: number): Promise<void> {
     await this.#exclusive(() => this.#call("fsync", undefined, fd));
   }
@@ -149,6 +177,21 @@ export class Process implements Proc {
           )
         : this.#call("rename", to, source as number, target as number),
     );
+  }
+
+  async symlink(target: string, path: string): Promise<void> {
+    await this.#withPaths("symlink", [target, path], ([text, at]) =>
+      this.#call("symlink", path, text as number, at as number),
+    );
+  }
+
+  readlink(path: string): Promise<string> {
+    const room = new Uint8Array(PATH_MAX);
+    return this.#withArguments("readlink", [cString(path, "readlink"), room], async ([name, text]) => {
+      const length = await this.#call("readlink", path, name as number, text as number, PATH_MAX);
+      this.#memory.read(text as number, room.subarray(0, length));
+      return new TextDecoder().decode(room.subarray(0, length));
+    });
   }
 
   async unlink(path: string): Promise<void> {
@@ -178,6 +221,114 @@ export class Process implements Proc {
       await this.#call("clock_gettime", undefined, 0, this.#start);
       return this.#memory.u64(this.#start);
     });
+  }
+
+  getpid(): Promise<number> {
+    return this.#exclusive(() => this.#call("getpid", undefined));
+  }
+
+  getppid(): Promise<number> {
+    return this.#exclusive(() => this.#call("getppid", undefined));
+  }
+
+  spawn(path: string, argv: readonly string[], { dup = [], env = [] }: SpawnOptions = {}): Promise<number> {
+    return this.#exclusive(async () => {
+      // What the child needs lies in the memory that it shares with its parent until it has its own.
+      const strings = [path, ...argv, ...env].map((text) => cString(text, "execve"));
+      const size = SpawnRecord.size(strings);
+      if ((await this.#arena(size)) < size) throw new SyscallError(errno.E2BIG, "E2BIG", "execve", path);
+      const record = new SpawnRecord(this.#memory, this.#start, strings, argv.length);
+      record.write(this.#context.place((child) => void record.run(child, dup)));
+      const flags = CLONE_VM | CLONE_VFORK | SIGCHLD;
+      const pid = await this.#call("clone", path, flags, this.#start);
+      const failed = record.error;
+      if (failed === 0) return pid;
+      await this.#context.syscall(syscall.wait4, pid, 0, 0, 0);
+      throw new SyscallError(failed, errnoName(failed), "execve", path);
+    });
+  }
+
+  fork(main: Program): Promise<number> {
+    return this.#exclusive(async () => {
+      await this.#arena(8);
+      const address = this.#context.place((context) => {
+        const child = new Process(context, this.#memory, this.argv);
+        child.#start = this.#start;
+        child.#end = this.#end;
+        void run(child, main);
+      });
+      this.#memory.write(this.#start, word(address));
+      return this.#call("clone", undefined, SIGCHLD, this.#start);
+    });
+  }
+
+  wait(pid = -1, options = 0): Promise<Waited> {
+    return this.#exclusive(async () => {
+      await this.#arena(8);
+      this.#memory.write(this.#start, word(0));
+      const found = await this.#call("wait4", undefined, pid, this.#start, options, 0);
+      return { pid: found, status: this.#memory.u64(this.#start) };
+    });
+  }
+
+  async kill(pid: number, signal: number): Promise<void> {
+    await this.#exclusive(() => this.#call("kill", undefined, pid, signal));
+  }
+
+  setsid(): Promise<number> {
+    return this.#exclusive(() => this.#call("setsid", undefined));
+  }
+
+  pipe(): Promise<[number, number]> {
+    return this.#exclusive(async () => {
+      await this.#arena(8);
+      await this.#call("pipe2", undefined, this.#start, 0);
+      const both = this.#memory.u64(this.#start);
+      return [both % 2 ** 32, Math.floor(both / 2 ** 32)];
+    });
+  }
+
+  dup2(from: number, to: number): Promise<number> {
+    return this.#exclusive(() => this.#call("dup2", undefined, from, to));
+  }
+
+  async sleep(milliseconds: number): Promise<void> {
+    await this.#exclusive(async () => {
+      await this.#arena(16);
+      const seconds = Math.floor(milliseconds / 1000);
+      this.#memory.write(this.#start, word(seconds));
+      this.#memory.write(this.#start + 8, word(Math.round((milliseconds - seconds * 1000) * 1e6)));
+      await this.#call("nanosleep", undefined, this.#start, 0);
+    });
+  }
+
+  async schedYield(): Promise<void> {
+    await this.#exclusive(() => this.#call("sched_yield", undefined));
+  }
+
+  async ignore(signal: number, ignored: boolean): Promise<void> {
+    const action = new Uint8Array(SIGACTION_SIZE);
+    if (ignored) action[0] = SIG_IGN;
+    await this.#withArguments("rt_sigaction", [action], ([at]) =>
+      this.#call("rt_sigaction", undefined, signal, at as number, 0, 8),
+    );
+  }
+
+  block(signals: readonly number[]): Promise<number[]> {
+    const set = new Uint8Array(8);
+    for (const signal of signals) (set[(signal - 1) >> 3] as number) |= 1 << ((signal - 1) & 7);
+    return this.#withArguments("rt_sigprocmask", [set], async ([at]) => {
+      await this.#call("rt_sigprocmask", undefined, SIG_SETMASK, at as number, at as number, 8);
+      this.#memory.read(at as number, set);
+      return Array.from({ length: 64 }, (_, i) => i + 1).filter(
+        (signal) => ((set[(signal - 1) >> 3] as number) >> ((signal - 1) & 7)) & 1,
+      );
+    });
+  }
+
+  /** Any system call, with registers that no well-behaved program has; what it returned, errors too. */
+  syscall(nr: number, ...args: number[]): Promise<number> {
+    return this.#exclusive(() => this.#context.syscall(nr, ...args));
   }
 
   /** exit_group(2): does not return. */
@@ -236,11 +387,14 @@ export class Process implements Proc {
     if (this.#start === 0) {
       this.#start = await this.#context.syscall(syscall.brk, 0);
       this.#end = this.#start;
+      this.#brk = this.#start;
     }
     let wanted = Math.ceil(Math.min(Math.max(size, 1), PIECE) / PAGE_SIZE) * PAGE_SIZE;
-    while (this.#end - this.#start < wanted) {
+    // Memory that the program took lies behind the arena, which then stays as it is.
+    while (this.#brk === this.#end && this.#end - this.#start < wanted) {
       // brk(2) of the kernel returns the new end, or the old one when there is no memory.
       this.#end = await this.#context.syscall(syscall.brk, this.#start + wanted);
+      this.#brk = this.#end;
       if (this.#end - this.#start >= wanted) break;
       if (wanted === PAGE_SIZE) throw new SyscallError(errno.ENOMEM, "ENOMEM", "brk");
       wanted = Math.ceil(wanted / 2 / PAGE_SIZE) * PAGE_SIZE;
@@ -261,6 +415,15 @@ export class Process implements Proc {
 function cString(text: string, name: string): Uint8Array {
   if (text.includes("\0")) throw new SyscallError(errno.EINVAL, "EINVAL", name);
   return new TextEncoder().encode(`${text}\0`);
+}
+
+/** A 64-bit word, exact up to 2^53. */
+function word(value: number): Uint8Array {
+  const bytes = new Uint8Array(8);
+  const view = new DataView(bytes.buffer);
+  view.setUint32(0, value % 2 ** 32, true);
+  view.setUint32(4, Math.floor(value / 2 ** 32), true);
+  return bytes;
 }
 
 /** System calls take 32-bit registers: a 64-bit offset goes in two. */

@@ -65,7 +65,10 @@ export function cpu_resume(): void {
   store<i64>(REGS + 80, dispatch(load<u32>(LOG + 4), load<u32>(LOG + 8), 0, 0, 0, 0, 0));
 }
 
-export function entry_SYSCALL_64(nr: i32, a: u32, b: u32, c: u32, d: u32, e: u32, f: u32): void {
+export function entry_SYSCALL_64(
+  nr: i32, a: u32, b: u32, c: u32, d: u32, e: u32, f: u32, bx: u32,
+): void {
+  store<u64>(REGS + 40, bx);
   store<u32>(LOG + 16, <u32>sp);
   store<u64>(REGS + 128, 0x400002);
   store<i64>(REGS + 80, dispatch(nr, a, b, c, d, e, f));
