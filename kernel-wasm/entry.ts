@@ -1,8 +1,10 @@
 /**
  * What the machine enters the kernel by: power-on or kexec, a system call, the first instruction on a task's
- * stack after a switch, an exception in the kernel. Parameters are i32; see arch/ for each.
+ * stack after a switch, an exception in the kernel, an interrupt at a poll. Parameters are i32; see arch/ for
+ * each.
  */
 export { startup_64 } from "./arch/kernel/setup";
 export { entry_SYSCALL_64 } from "./arch/entry/syscall";
 export { cpu_resume } from "./arch/kernel/process";
 export { asm_exc } from "./arch/kernel/traps";
+export { asm_interrupt } from "./arch/kernel/irq";

@@ -8,6 +8,7 @@ export default abi({
   defines: {
     EPERM: 1,
     ENOENT: 2,
+    ESRCH: 3,
     EINTR: 4,
     EIO: 5,
     ENXIO: 6,
@@ -33,6 +34,7 @@ export default abi({
     ENOSPC: 28,
     ESPIPE: 29,
     EROFS: 30,
+    EPIPE: 32,
     EDOM: 33,
     ERANGE: 34,
     ENAMETOOLONG: 36,
@@ -45,6 +47,8 @@ export default abi({
     EADDRNOTAVAIL: 99,
     ETIMEDOUT: 110,
     EKEYREJECTED: 129,
+    /* Never seen by a program: the call starts over. */
+    ERESTARTSYS: 512,
     MAX_ERRNO: 4095,
   },
 });

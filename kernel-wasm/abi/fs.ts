@@ -84,7 +84,7 @@ export default abi({
       atomic_t i_writecount;
       const struct file_operations *i_fop;
       struct address_space i_data;
-      struct cdev *i_cdev;
+      union { struct cdev *i_cdev; char *i_link; };   /* i_link: a symbolic link's text, kept in memory */
       void *i_private;
     };
 
@@ -134,6 +134,11 @@ export default abi({
       int (*mknod)(struct inode *, struct dentry *, umode_t, dev_t);
       int (*rename)(struct inode *, struct dentry *, struct inode *, struct dentry *, unsigned int flags);
       int (*setattr)(struct dentry *, struct iattr *);
+      /* A link's text, which the walk frees; NULL when the operation has moved the walk itself. */
+      char *(*get_link)(struct dentry *, struct nameidata *);
+      int (*readlink)(struct dentry *, u64 buf, int size);
+      int (*symlink)(struct inode *, struct dentry *, const char *);
+      int (*permission)(struct inode *, int mask);
       int (*getattr)(struct inode *);     /* brings the inode up to date; null: it always is */
     };
 
@@ -226,6 +231,7 @@ export default abi({
       unsigned int depth;
       int last_type;
       struct filename *name;
+      char *link_text;               /* of the link that O_CREAT follows */
     };
 
     struct fs_struct { int users; spinlock_t lock; u32 seq; int umask; int in_exec; struct path root, pwd; };
@@ -257,73 +263,6 @@ export default abi({
       int minorct;
       char name[64];
       struct cdev *cdev;
-    };
-
-    struct proc_ops {
-      unsigned int proc_flags;
-      int (*proc_open)(struct inode *, struct file *);
-      ssize_t (*proc_read)(struct file *, u64 buf, size_t count, loff_t pos);
-      ssize_t (*proc_write)(struct file *, u64 buf, size_t count, loff_t pos);
-      loff_t (*proc_lseek)(struct file *, loff_t, int);
-      int (*proc_release)(struct inode *, struct file *);
-      ssize_t (*proc_get_extents)(struct file *, loff_t pos, u64 len, struct hostfs_extent *, int max);
-    };
-    struct proc_dir_entry {
-      atomic_t in_use;
-      refcount_t refcnt;
-      const struct inode_operations *proc_iops;
-      const struct proc_ops *proc_ops;
-      int (*single_show)(struct seq_file *, void *);
-      void *data;
-      unsigned int low_ino;
-      unsigned int nlink;
-      kuid_t uid;
-      kgid_t gid;
-      loff_t size;
-      struct proc_dir_entry *parent;
-      struct list_head subdir;       /* children, in order of creation (Linux: an rb tree) */
-      struct list_head subdir_node;
-      const char *name;
-      umode_t mode;
-      u8 flags;
-      u8 namelen;
-    };
-    struct seq_file {
-      char *buf;
-      size_t size;
-      size_t from;
-      size_t count;
-      size_t pad_until;
-      loff_t index;
-      loff_t read_pos;
-      const struct seq_operations *op;
-      const struct file *file;
-      void *private;
-    };
-    /* Of seq_file's iterators only the single record of single_open is needed so far. */
-    struct seq_operations { int (*show)(struct seq_file *, void *); };
-
-    struct ctl_table {
-      const char *procname;
-      void *data;
-      int maxlen;
-      umode_t mode;
-      ssize_t (*proc_handler)(struct ctl_table *, int write, char *buffer, size_t len);
-      int extra1;                    /* smallest and largest value that proc_dointvec_minmax takes */
-      int extra2;
-    };
-
-    struct kernfs_node {
-      atomic_t count;
-      struct kernfs_node *parent;
-      const char *name;
-      struct list_head children;
-      struct list_head sibling;
-      umode_t mode;
-      unsigned short flags;
-      u64 id;
-      ssize_t (*show)(struct kernfs_node *, char *buf);
-      ssize_t (*store)(struct kernfs_node *, const char *buf, size_t count);
     };
 
     struct linux_binprm {
@@ -358,6 +297,7 @@ export default abi({
     O_NONBLOCK: 0o4000,
     O_LARGEFILE: 0o100000,
     O_DIRECTORY: 0o200000,
+    O_NOFOLLOW: 0o400000,
     O_CLOEXEC: 0o2000000,
     AT_FDCWD: -100,
     RENAME_NOREPLACE: 1,
@@ -380,6 +320,11 @@ export default abi({
     S_IFDIR: 0o040000,
     S_IFCHR: 0o020000,
     S_IFIFO: 0o010000,
+
+    MAY_EXEC: 1,
+    MAY_WRITE: 2,
+    MAY_READ: 4,
+    MAXSYMLINKS: 40,
 
     ATTR_MODE: 1,
     ATTR_SIZE: 8,

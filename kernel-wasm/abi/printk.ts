@@ -6,6 +6,8 @@ import { abi } from "./dsl.ts";
 
 export default abi({
   structs: `
+    enum printk_info_flags { LOG_NEWLINE = 2, LOG_CONT = 8 };
+    enum desc_state { desc_miss = -1, desc_reserved, desc_committed, desc_finalized, desc_reusable };
     struct dev_printk_info { char subsystem[16]; char device[48]; };
     struct printk_info {
       u64 seq;                /* number of the record */
@@ -87,8 +89,6 @@ export default abi({
   },
   defines: {
     PRB_AVGBITS: "5 + CONFIG_BASE_SMALL",
-    LOG_NEWLINE: 2,
-    LOG_CONT: 8,
     PRINTK_PREFIX_MAX: 32,
     CONSOLE_LOG_MAX: 1024,
     LOG_LINE_MAX: "CONSOLE_LOG_MAX - PRINTK_PREFIX_MAX",

@@ -221,6 +221,7 @@ export default abi({
       unsigned int personality;
       unsigned in_execve : 1;
       unsigned long atomic_flags;
+      struct restart_block restart_block;
       pid_t pid;
       pid_t tgid;
       unsigned long stack_canary;
@@ -300,6 +301,8 @@ export default abi({
       u64 clock;
       u64 clock_task;
       atomic_t nr_iowait;
+      unsigned long calc_load_update;
+      long calc_load_active;
       int cpu;
       int online;
     } __aligned(64);

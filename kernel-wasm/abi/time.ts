@@ -89,4 +89,5 @@ export default abi({
     TICK_NSEC: "NSEC_PER_SEC / CONFIG_HZ",
   },
   backtrace: [],
+  entry: ["asm_interrupt"],
 });

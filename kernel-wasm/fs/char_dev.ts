@@ -3,6 +3,7 @@
  * number, then its driver's operations take over the open file.
  */
 import {
+  CONFIG_CRASH_DUMP,
   CHRDEV_MAJOR_HASH_SIZE,
   EBUSY,
   EFAULT,
@@ -14,14 +15,18 @@ import {
 } from "../include/generated/constants";
 import { cdev, char_device_struct, file, file_operations, inode } from "../include/generated/structs";
 import { sym } from "../include/generated/symbols";
-import { clear_buf } from "../arch/lib/usercopy";
+import { clear_buf, copy_to_buf } from "../arch/lib/usercopy";
 import { INIT_LIST_HEAD } from "../lib/list";
+import { get_random_u32 } from "../lib/random";
 import { strscpy } from "../lib/string";
-import { kzalloc } from "../mm/slub";
+import { kfree, kzalloc } from "../mm/slub";
 import { MKDEV } from "./inode";
 
 const NULL_MINOR: u32 = 3;
 const ZERO_MINOR: u32 = 5;
+const RANDOM_MINOR: u32 = 8;
+const URANDOM_MINOR: u32 = 9;
+const RANDOM_PIECE: usize = 256;
 
 /** All minors of a major number go to `fops`. */
 export function register_chrdev(major: u32, name: usize, fops: file_operations): i32 {
@@ -64,10 +69,28 @@ export function read_zero(filp: file, buf: u64, count: usize, pos: i64): i64 {
   return done == 0 && count != 0 ? -EFAULT : done;
 }
 
+/** /dev/random and /dev/urandom: bytes of the kernel's generator. */
+export function read_urandom(filp: file, buf: u64, count: usize, pos: i64): i64 {
+  const words = kzalloc(RANDOM_PIECE, GFP_KERNEL);
+  if (!words) return -ENOMEM;
+  let left = count;
+  while (left) {
+    const len = min(left, RANDOM_PIECE);
+    for (let at: usize = 0; at < len; at += 4) store<u32>(words + at, get_random_u32());
+    if (copy_to_buf(buf + (count - left), words, len)) break;
+    left -= len;
+  }
+  kfree(words);
+  return left == count && count ? -EFAULT : count - left;
+}
+
 export function memory_open(node: inode, filp: file): i32 {
   const minor = node.i_rdev & ((1 << MINORBITS) - 1);
   if (minor == NULL_MINOR) filp.f_op = sym.null_fops;
   else if (minor == ZERO_MINOR) filp.f_op = sym.zero_fops;
+  else if (!CONFIG_CRASH_DUMP && (minor == RANDOM_MINOR || minor == URANDOM_MINOR)) {
+    filp.f_op = sym.urandom_fops;
+  }
   else return -ENXIO;
   return 0;
 }
@@ -79,5 +102,9 @@ export function chrdev_init(): void {
   sym.null_fops.write = fnptr(write_null);
   sym.zero_fops.read = fnptr(read_zero);
   sym.zero_fops.write = fnptr(write_null);
+  if (!CONFIG_CRASH_DUMP) {
+    sym.urandom_fops.read = fnptr(read_urandom);
+    sym.urandom_fops.write = fnptr(write_null);
+  }
   register_chrdev(MEM_MAJOR, c`mem`, sym.memory_fops);
 }

@@ -20,6 +20,9 @@ import {
   PF_FORKNOEXEC,
   PF_KTHREAD,
   PF_NO_SETAFFINITY,
+  SIGCHLD,
+  SIGNAL_UNKILLABLE,
+  SIGSEGV,
   TASK_COMM_LEN,
   USER_HEAP,
   USER_STACK_SIZE,
@@ -33,13 +36,17 @@ import { IS_ERR, PTR_ERR } from "../include/err";
 import { get_current, task_pt_regs } from "../arch/kernel/current";
 import { start_thread } from "../arch/kernel/process";
 import { copy_to_user } from "../arch/lib/usercopy";
+import { is_global_init, mm_release } from "../kernel/exit";
 import { mm_alloc, mmput, unshare_sighand } from "../kernel/fork";
+import { flush_signal_handlers, force_sig } from "../kernel/signal";
 import { memcmp, strlen, strrchr, strscpy } from "../lib/string";
 import { insert_vma, mm_populate } from "../mm/mmap";
 import { kfree, kzalloc } from "../mm/slub";
+import { copy_strings } from "./exec_args";
 import { do_close_on_exec } from "./file";
 import { fput, get_file } from "./file_table";
 import { S_ISREG } from "./inode";
+import { getname, putname } from "./namei";
 import { filp_open } from "./open";
 import { kernel_read } from "./read_write";
 
@@ -76,13 +83,18 @@ function put_strings(list: usize, count: i32, at: u64, table: u64, scratch: usiz
   return at;
 }
 
+/** Bytes of the pointers on the initial stack: argc, argv[], NULL, envp[], NULL. */
+@inline
+function tables_size(bprm: linux_binprm): u64 {
+  return (<u64>bprm.argc + bprm.envc + 3) << 3;
+}
+
 /** The initial stack. mm is the running task's by now. */
 function create_tables(bprm: linux_binprm, argv: usize, envp: usize): i32 {
   const mm = bprm.mm;
   const scratch = bprm.buf;
   const size = strings_size(argv, bprm.argc) + strings_size(envp, bprm.envc);
-  const tables = (<u64>bprm.argc + bprm.envc + 3) << 3;
-  if (size + tables + 32 > STACK_ROOM) return -E2BIG;
+  const tables = tables_size(bprm);
   const strings = (USER_STACK_TOP - 8 - size) & ~7;
   const sp = (strings - tables) & ~15;
   const argv_at = sp + 8;
@@ -128,6 +140,7 @@ function setup_mm(bprm: linux_binprm): i32 {
 /** The new address space takes the place of the old. From here on a failure ends the task. */
 function exec_mmap(t: task_struct, mm: mm_struct): void {
   const old = t.mm;
+  mm_release(t);
   t.mm = mm;
   t.active_mm = mm;
   mm.owner = t;
@@ -148,6 +161,10 @@ export function begin_new_exec(bprm: linux_binprm): i32 {
   if (err) return err;
   exec_mmap(t, bprm.mm);
   t.flags &= ~(PF_FORKNOEXEC | PF_KTHREAD | PF_NO_SETAFFINITY);
+  t.signal.flags &= ~SIGNAL_UNKILLABLE;
+  if (is_global_init(t)) t.signal.flags |= SIGNAL_UNKILLABLE;
+  flush_signal_handlers(t);
+  t.exit_signal = SIGCHLD;
   do_close_on_exec();
   set_comm(t, bprm.filename);
   return 0;
@@ -162,6 +179,8 @@ function load_program(bprm: linux_binprm, argv: usize, envp: usize): i32 {
   if (!is_program(bprm)) return -ENOEXEC;
   bprm.argc = count_strings(argv);
   bprm.envc = count_strings(envp);
+  const size = strings_size(argv, bprm.argc) + strings_size(envp, bprm.envc);
+  if (size + tables_size(bprm) + 32 > STACK_ROOM) return -E2BIG;
   bprm.mm = mm_alloc();
   if (isnull(bprm.mm)) return -ENOMEM;
   let err = setup_mm(bprm);
@@ -203,5 +222,26 @@ export function kernel_execve(filename: usize, argv: usize, envp: usize): i32 {
     kfree(changetype<usize>(bprm));
   }
   fput(filp);
+  return err;
+}
+
+/**
+ * execve(2). Returns to the caller's program only when it fails; a failure after that program's memory is
+ * gone ends the task by SIGSEGV, as in Linux.
+ */
+export function sys_execve(user_name: u64, user_argv: u64, user_envp: u64): i64 {
+  const name = getname(user_name);
+  if (IS_ERR(name)) return PTR_ERR(name);
+  const block = copy_strings(user_argv, user_envp);
+  if (IS_ERR(block)) {
+    putname(name);
+    return PTR_ERR(block);
+  }
+  const t = get_current();
+  const old = t.mm;
+  const err = kernel_execve(name, block, block + ((count_strings(block) + 1) << 3));
+  kfree(block);
+  putname(name);
+  if (err && t.mm != old) force_sig(SIGSEGV);
   return err;
 }

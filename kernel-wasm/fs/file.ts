@@ -120,6 +120,12 @@ export function fget(fd: u32): file {
   return fd < fdt.max_fds ? fd_file(fdt, fd) : changetype<file>(0);
 }
 
+/** The file of another task's descriptor. */
+export function files_lookup(files: files_struct, fd: u32): file {
+  const fdt = files.fdt;
+  return fd < fdt.max_fds ? fd_file(fdt, fd) : changetype<file>(0);
+}
+
 export function close_fd(fd: u32): i32 {
   const filp = fget(fd);
   if (isnull(filp)) return -EBADF;
@@ -134,6 +140,34 @@ export function init_dup(filp: file): i32 {
   const fd = get_unused_fd_flags(0);
   if (fd >= 0) fd_install(fd, get_file(filp));
   return fd;
+}
+
+/** dup(2). */
+export function ksys_dup(oldfd: u32): i32 {
+  const filp = fget(oldfd);
+  return isnull(filp) ? -EBADF : init_dup(filp);
+}
+
+/** dup2(2) and dup3(2): `newfd` names the same open file as `oldfd`; what it was before is closed. */
+export function ksys_dup3(oldfd: u32, newfd: u32, flags: i32): i32 {
+  const filp = fget(oldfd);
+  if (isnull(filp)) return -EBADF;
+  const t = get_current();
+  if (newfd >= <u32>t.signal.rlim[RLIMIT_NOFILE].rlim_cur) return -EBADF;
+  if (oldfd == newfd) return <i32>newfd;
+  const files = t.files;
+  while (newfd >= files.fdt.max_fds) {
+    const err = expand_files(files);
+    if (err) return err;
+  }
+  get_file(filp);
+  close_fd(newfd);
+  const fdt = files.fdt;
+  __set_bit(newfd, fdt.open_fds);
+  if (flags & O_CLOEXEC) __set_bit(newfd, fdt.close_on_exec);
+  else __clear_bit(newfd, fdt.close_on_exec);
+  fd_install(newfd, filp);
+  return <i32>newfd;
 }
 
 function dup_fd(old: files_struct): files_struct {

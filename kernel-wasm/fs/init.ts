@@ -2,7 +2,14 @@
  * File systems at boot (init/do_mounts.c, fs/init.c, init/noinitramfs.c): the tree that user space finds,
  * which a distribution's init would build with mount(2), and the console as its first three descriptors.
  */
-import { MEM_MAJOR, O_RDWR, S_IFCHR, TTYAUX_MAJOR } from "../include/generated/constants";
+import {
+  CONFIG_CRASH_DUMP,
+  CONFIG_DEBUG_FS,
+  MEM_MAJOR,
+  O_RDWR,
+  S_IFCHR,
+  TTYAUX_MAJOR,
+} from "../include/generated/constants";
 import { IS_ERR } from "../include/err";
 import { pr_err } from "../kernel/printk/printk";
 import { chrdev_init } from "./char_dev";
@@ -45,10 +52,15 @@ export function default_rootfs(): i32 {
   mount_at(c`devtmpfs`, c`/dev`);
   mount_at(c`proc`, c`/proc`);
   mount_at(c`sysfs`, c`/sys`);
+  if (CONFIG_DEBUG_FS) mount_at(c`debugfs`, c`/sys/kernel/debug`);
   mount_at(c`hostfs`, c`/var/crash`);
   do_mknod(c`/dev/console`, S_IFCHR | 0o600, MKDEV(TTYAUX_MAJOR, 1));
   do_mknod(c`/dev/null`, S_IFCHR | 0o666, MKDEV(MEM_MAJOR, 3));
   do_mknod(c`/dev/zero`, S_IFCHR | 0o666, MKDEV(MEM_MAJOR, 5));
+  if (!CONFIG_CRASH_DUMP) {
+    do_mknod(c`/dev/random`, S_IFCHR | 0o666, MKDEV(MEM_MAJOR, 8));
+    do_mknod(c`/dev/urandom`, S_IFCHR | 0o666, MKDEV(MEM_MAJOR, 9));
+  }
   return 0;
 }
 

@@ -1,8 +1,10 @@
 /** Inodes (fs/inode.c): a file's identity, whatever its names. */
 import {
+  CONFIG_CRASH_DUMP,
   GFP_KERNEL,
   MINORBITS,
   PAGE_SHIFT,
+  S_IFBLK,
   S_IFCHR,
   S_IFMT,
 } from "../include/generated/constants";
@@ -25,6 +27,11 @@ export function S_ISREG(mode: u32): bool {
 }
 
 @inline
+export function S_ISLNK(mode: u32): bool {
+  return (mode & S_IFMT) == 0o120000;
+}
+
+@inline
 export function S_ISCHR(mode: u32): bool {
   return (mode & S_IFMT) == S_IFCHR;
 }
@@ -41,7 +48,12 @@ export function get_next_ino(): u64 {
 /** A fresh inode of a file system, one reference, no operations. Null when memory is short. */
 export function new_inode(sb: super_block): inode {
   const node = changetype<inode>(kzalloc(inode.SIZE, GFP_KERNEL));
-  if (isnull(node)) return node;
+  if (!isnull(node)) init_inode(node, sb);
+  return node;
+}
+
+/** Makes a cleared inode one of `sb`, where it is part of something larger. */
+export function init_inode(node: inode, sb: super_block): void {
   node.i_sb = sb;
   node.i_nlink = 1;
   node.i_blkbits = PAGE_SHIFT;
@@ -54,7 +66,6 @@ export function new_inode(sb: super_block): inode {
   INIT_LIST_HEAD(node.i_lru);
   inode_set_times(node);
   list_add(node.i_sb_list, sb.s_inodes);
-  return node;
 }
 
 function inode_set_times(node: inode): void {
@@ -91,6 +102,7 @@ export function iput(node: inode): void {
 
 export function init_special_inode(node: inode, mode: u32, rdev: u32): void {
   node.i_mode = <u16>mode;
-  node.i_fop = sym.def_chr_fops;
+  if (!CONFIG_CRASH_DUMP && (mode & S_IFMT) == S_IFBLK) node.i_fop = sym.def_blk_fops;
+  else node.i_fop = sym.def_chr_fops;
   node.i_rdev = rdev;
 }

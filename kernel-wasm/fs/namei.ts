@@ -4,10 +4,12 @@
  * put_nameidata().
  */
 import {
+  CONFIG_CRASH_DUMP,
   EBUSY,
   EEXIST,
   EINVAL,
   EISDIR,
+  ELOOP,
   ENAMETOOLONG,
   ENOENT,
   ENOMEM,
@@ -23,12 +25,18 @@ import {
   LOOKUP_DIRECTORY,
   LOOKUP_FOLLOW,
   LOOKUP_PARENT,
+  MAXSYMLINKS,
+  MAY_READ,
+  MAY_WRITE,
   NAME_MAX,
   O_CREAT,
   O_DIRECTORY,
   O_EXCL,
+  O_NOFOLLOW,
+  O_RDONLY,
   O_TRUNC,
   O_ACCMODE,
+  O_WRONLY,
   PATH_MAX,
   RENAME_NOREPLACE,
   S_IFDIR,
@@ -38,9 +46,10 @@ import { dentry, file, inode, nameidata, path } from "../include/generated/struc
 import { ERR_PTR, IS_ERR, PTR_ERR } from "../include/err";
 import { strncpy_from_user } from "../arch/lib/usercopy";
 import { get_current } from "../arch/kernel/current";
+import { strlen } from "../lib/string";
 import { kfree, kmalloc, kzalloc } from "../mm/slub";
-import { d_alloc, d_delete, d_lookup, d_move, dget, dput, simple_empty } from "./dcache";
-import { S_ISDIR, ihold, iput } from "./inode";
+import { d_alloc, d_delete, d_drop, d_lookup, d_move, dget, dput, simple_empty } from "./dcache";
+import { S_ISDIR, S_ISLNK, ihold, iput } from "./inode";
 import { follow_mounts, mntget, path_get, path_put, real_mount } from "./namespace";
 import { alloc_empty_file, fput } from "./file_table";
 import { do_truncate, vfs_open } from "./open";
@@ -93,13 +102,23 @@ function follow_dotdot(nd: nameidata): void {
   follow_mounts(p);
 }
 
+/** Whether a known name still means the same: a process may have ended. */
+function d_valid(d: dentry): bool {
+  if (d.d_op_va == 0 || d.d_op.d_revalidate == 0) return true;
+  return call_indirect<i32>(text_index(d.d_op.d_revalidate), d, <u32>0) != 0;
+}
+
 /**
  * The dentry of a name in a directory, negative when there is no such file; asks the file system if need be.
  */
 export function lookup_one(parent: dentry, name: usize, len: usize): dentry {
   if (len > NAME_MAX) return ERR_PTR<dentry>(-ENAMETOOLONG);
   const known = d_lookup(parent, name, len);
-  if (!isnull(known)) return known;
+  if (!isnull(known)) {
+    if (CONFIG_CRASH_DUMP || d_valid(known)) return known;
+    d_drop(known);
+    dput(known);
+  }
   const dir = parent.d_inode;
   const d = d_alloc(parent, name, len, parent.d_sb);
   if (isnull(d)) return ERR_PTR<dentry>(-ENOMEM);
@@ -116,8 +135,40 @@ function component_type(name: usize, len: usize): i32 {
   return len == 2 && load<u8>(name + 1) == DOT ? LAST_DOTDOT : LAST_NORM;
 }
 
-/** Steps into one component of the path. The result exists. */
-function walk_component(nd: nameidata, name: usize, len: usize, type: i32): i32 {
+/** The text of a link to be freed, 0 when the walk has gone where it leads, or an ERR_PTR. */
+function get_link(nd: nameidata, d: dentry): usize {
+  const node = d.d_inode;
+  if (node.i_op.get_link != 0) return call_indirect<usize>(text_index(node.i_op.get_link), d, nd);
+  const len = strlen(node.i_link) + 1;
+  const text = kmalloc(len, GFP_KERNEL);
+  if (!text) return ERR_PTR<usize>(-ENOMEM);
+  memory.copy(text, node.i_link, len);
+  return text;
+}
+
+/** Goes where the link `d` leads, from the directory that the walk is in. Takes over the reference. */
+function follow_link(nd: nameidata, d: dentry, parent_only: bool): i32 {
+  nd.depth += 1;
+  const text = nd.depth > MAXSYMLINKS ? ERR_PTR<usize>(-ELOOP) : get_link(nd, d);
+  let err = IS_ERR(text) ? PTR_ERR(text) : 0;
+  if (!err && text) {
+    if (load<u8>(text) == SLASH) set_path(nd.path, nd.root);
+    err = load<u8>(text) == 0 ? -ENOENT : link_path_walk(nd, text, true, parent_only);
+    // The last component is looked up while its text is there.
+    if (!err && parent_only) nd.link_text = text;
+    else kfree(text);
+  }
+  dput(d);
+  return err;
+}
+
+/** For get_link: the walk goes on at `to`. */
+export function nd_jump_link(nd: nameidata, to: path): void {
+  set_path(nd.path, to);
+}
+
+/** Steps into one component of the path, and on when it is a link and `follow`. The result exists. */
+function walk_component(nd: nameidata, name: usize, len: usize, type: i32, follow: bool): i32 {
   if (type == LAST_DOT) return 0;
   if (type == LAST_DOTDOT) {
     follow_dotdot(nd);
@@ -129,14 +180,15 @@ function walk_component(nd: nameidata, name: usize, len: usize, type: i32): i32 
     dput(d);
     return -ENOENT;
   }
+  if (!CONFIG_CRASH_DUMP && follow && S_ISLNK(d.d_inode.i_mode)) return follow_link(nd, d, false);
   dput(nd.path.dentry);
   nd.path.dentry = d;
   follow_mounts(nd.path);
   return 0;
 }
 
-function link_path_walk(nd: nameidata, name: usize): i32 {
-  const parent_only = (nd.flags & LOOKUP_PARENT) != 0;
+/** `nested`: the text of a link that is being followed, so to its end unless `parent_only`. */
+function link_path_walk(nd: nameidata, name: usize, nested: bool, parent_only: bool): i32 {
   nd.last_type = LAST_ROOT;
   while (load<u8>(name) == SLASH) name++;
   while (load<u8>(name) != 0) {
@@ -149,17 +201,18 @@ function link_path_walk(nd: nameidata, name: usize): i32 {
     const type = component_type(start, len);
     if (load<u8>(name) == 0) {
       nd.last_type = type;
-      if (slash) nd.flags |= LOOKUP_DIRECTORY;
+      if (slash && !nested) nd.flags |= LOOKUP_DIRECTORY;
       if (parent_only) {
         nd.last.name = start;
         nd.last.len = <u32>len;
         return 0;
       }
     }
-    const err = walk_component(nd, start, len, type);
+    const follow = nested || slash || (nd.flags & LOOKUP_FOLLOW) != 0;
+    const err = walk_component(nd, start, len, type, follow);
     if (err) return err;
   }
-  if (nd.flags & LOOKUP_DIRECTORY && !S_ISDIR(nd.path.dentry.d_inode.i_mode)) return -ENOTDIR;
+  if (!nested && nd.flags & LOOKUP_DIRECTORY && !S_ISDIR(nd.path.dentry.d_inode.i_mode)) return -ENOTDIR;
   return 0;
 }
 
@@ -174,7 +227,7 @@ export function kern_path(name: usize, flags: u32): nameidata {
   nd.flags = flags;
   set_path(nd.root, fs.root);
   set_path(nd.path, load<u8>(name) == SLASH ? fs.root : fs.pwd);
-  const err = load<u8>(name) == 0 ? -ENOENT : link_path_walk(nd, name);
+  const err = load<u8>(name) == 0 ? -ENOENT : link_path_walk(nd, name, false, (flags & LOOKUP_PARENT) != 0);
   if (!err) return nd;
   put_nameidata(nd);
   return ERR_PTR<nameidata>(err);
@@ -191,13 +244,29 @@ function lookup_last(nd: nameidata): dentry {
   return lookup_one(nd.path.dentry, nd.last.name, nd.last.len);
 }
 
+/** open(O_CREAT) of a link opens or makes what it leads to. */
+function create_behind_link(nd: nameidata, d: dentry, flags: i32, mode: u32): i32 {
+  nd.last_type = LAST_ROOT;
+  const err = follow_link(nd, d, true);
+  if (err) return err;
+  const text = nd.link_text;
+  nd.link_text = 0;
+  // A link of /proc leads to the file itself.
+  const made = text ? lookup_create(nd, flags, mode) : 0;
+  kfree(text);
+  return made;
+}
+
 /** open(O_CREAT): finds or makes the last component, and goes there. */
 function lookup_create(nd: nameidata, flags: i32, mode: u32): i32 {
   if (nd.last_type != LAST_NORM || nd.flags & LOOKUP_DIRECTORY) return -EISDIR;
   const d = lookup_last(nd);
   if (IS_ERR(d)) return PTR_ERR(d);
   let err = 0;
-  if (d.d_inode_va != 0) {
+  if (!CONFIG_CRASH_DUMP && d.d_inode_va != 0 && S_ISLNK(d.d_inode.i_mode)) {
+    if (flags & (O_EXCL | O_NOFOLLOW)) err = flags & O_EXCL ? -EEXIST : -ELOOP;
+    if (!err) return create_behind_link(nd, d, flags, mode);
+  } else if (d.d_inode_va != 0) {
     if (flags & O_EXCL) err = -EEXIST;
   } else {
     const dir = nd.path.dentry.d_inode;
@@ -217,14 +286,28 @@ function lookup_create(nd: nameidata, flags: i32, mode: u32): i32 {
   return 0;
 }
 
+/** What an open with these flags will do with the file. */
+function acc_mode(flags: i32): i32 {
+  const access = flags & O_ACCMODE;
+  return (access != O_WRONLY ? MAY_READ : 0) | (access != O_RDONLY || flags & O_TRUNC ? MAY_WRITE : 0);
+}
+
+/** Root may do everything but what the file system itself forbids. */
+function inode_permission(node: inode, mask: i32): i32 {
+  if (node.i_op_va == 0 || node.i_op.permission == 0) return 0;
+  return call_indirect<i32>(text_index(node.i_op.permission), node, mask);
+}
+
 function do_open(filp: file, nd: nameidata, flags: i32): i32 {
   const node = nd.path.dentry.d_inode;
+  if (S_ISLNK(node.i_mode)) return -ELOOP;
   if (S_ISDIR(node.i_mode)) {
     if ((flags & O_ACCMODE) != 0 || flags & O_CREAT) return -EISDIR;
   } else if (flags & O_DIRECTORY) {
     return -ENOTDIR;
   }
-  const err = vfs_open(nd.path, filp);
+  let err = CONFIG_CRASH_DUMP ? 0 : inode_permission(node, acc_mode(flags));
+  if (!err) err = vfs_open(nd.path, filp);
   if (err) return err;
   if (flags & O_TRUNC && (flags & O_ACCMODE) != 0) return do_truncate(nd.path.dentry, 0);
   return 0;
@@ -233,7 +316,7 @@ function do_open(filp: file, nd: nameidata, flags: i32): i32 {
 export function path_openat(name: usize, flags: i32, mode: u32): file {
   const filp = alloc_empty_file(flags);
   if (IS_ERR(filp)) return filp;
-  const nd = kern_path(name, flags & O_CREAT ? LOOKUP_PARENT : LOOKUP_FOLLOW);
+  const nd = kern_path(name, flags & O_CREAT ? LOOKUP_PARENT : flags & O_NOFOLLOW ? 0 : LOOKUP_FOLLOW);
   let err = IS_ERR(nd) ? PTR_ERR(nd) : 0;
   if (!err) {
     if (flags & O_CREAT) err = lookup_create(nd, flags, mode);
@@ -278,6 +361,21 @@ export function do_mknod(name: usize, mode: u32, dev: u32): i32 {
   if (!err) {
     const dir = nd.path.dentry.d_inode;
     err = dir.i_op.mknod == 0 ? -EPERM : call_indirect<i32>(text_index(dir.i_op.mknod), dir, d, mode, dev);
+    dput(d);
+  }
+  put_nameidata(nd);
+  return err;
+}
+
+/** A symbolic link whose text is `target`. */
+export function do_symlink(target: usize, name: usize): i32 {
+  const nd = kern_path(name, LOOKUP_PARENT);
+  if (IS_ERR(nd)) return PTR_ERR(nd);
+  const d = create_target(nd);
+  let err = IS_ERR(d) ? PTR_ERR(d) : 0;
+  if (!err) {
+    const dir = nd.path.dentry.d_inode;
+    err = dir.i_op.symlink == 0 ? -EPERM : call_indirect<i32>(text_index(dir.i_op.symlink), dir, d, target);
     dput(d);
   }
   put_nameidata(nd);

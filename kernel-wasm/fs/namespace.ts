@@ -43,7 +43,7 @@ export function mntput(mnt: vfsmount): void {
 }
 
 /** A mount of a new superblock, not in the tree yet. ERR_PTR on failure. */
-function vfs_kern_mount(type: file_system_type, flags: i32, devname: usize, data: usize): mount {
+export function vfs_kern_mount(type: file_system_type, flags: i32, devname: usize, data: usize): mount {
   const m = changetype<mount>(kzalloc(mount.SIZE, GFP_KERNEL));
   const name = kzalloc(strlen(devname) + 1, GFP_KERNEL);
   if (isnull(m) || !name) return ERR_PTR<mount>(-ENOMEM);

@@ -5,10 +5,13 @@
  *     store(node: kernfs_node, buf: usize, count: usize): i64       text with NUL; bytes taken or an error
  */
 import {
+  EACCES,
   EFAULT,
   EIO,
   ENOENT,
   ENOMEM,
+  FMODE_READ,
+  FMODE_WRITE,
   GFP_KERNEL,
   PAGE_SIZE,
   S_IFDIR,
@@ -28,7 +31,7 @@ import { sym } from "../include/generated/symbols";
 import { ERR_PTR } from "../include/err";
 import { copy_from_buf, copy_to_buf } from "../arch/lib/usercopy";
 import { INIT_LIST_HEAD, list_add_tail, list_is_head } from "../lib/list";
-import { memcmp, strlen } from "../lib/string";
+import { memcmp, strcmp, strlen } from "../lib/string";
 import { free_page, get_zeroed_page } from "../mm/page_alloc";
 import { kzalloc } from "../mm/slub";
 import { d_add, d_make_root } from "./dcache";
@@ -56,6 +59,17 @@ export function sysfs_create_dir(name: usize, parent: kernfs_node): kernfs_node 
   return kernfs_new_node(isnull(parent) ? sym.sysfs_root : parent, name, S_IFDIR | 0o755);
 }
 
+/** The directory of that name, made when there is none; null when memory is short or `parent` is null. */
+export function sysfs_find_dir(name: usize, parent: kernfs_node): kernfs_node {
+  if (isnull(parent)) return parent;
+  const head = parent.children;
+  for (let at = head.next; !list_is_head(at, head); at = at.next) {
+    const kn = kernfs_node.from_sibling(at);
+    if (S_ISDIR(kn.mode) && strcmp(kn.name, name) == 0) return kn;
+  }
+  return sysfs_create_dir(name, parent);
+}
+
 /** A file; `show` and `store` are function addresses, 0 for none. Null when memory is short. */
 export function sysfs_create_file(
   dir: kernfs_node,
@@ -69,6 +83,12 @@ export function sysfs_create_file(
   kn.show = show;
   kn.store = store;
   return kn;
+}
+
+/** A text file that cannot be written, whose show() finds `priv` in its node. */
+export function sysfs_create_attr(dir: kernfs_node, name: usize, mode: u32, show: u64, priv: usize): void {
+  const kn = sysfs_create_file(dir, name, mode, show, 0);
+  if (!isnull(kn)) kn.priv = priv;
 }
 
 @inline
@@ -87,7 +107,7 @@ function kernfs_get_inode(sb: super_block, kn: kernfs_node): inode {
     node.i_fop = sym.kernfs_dir_fops;
     node.i_nlink = 2;
   } else {
-    node.i_size = PAGE_SIZE;
+    node.i_size = kn.size ? kn.size : PAGE_SIZE;
     node.i_fop = sym.kernfs_file_fops;
   }
   return node;
@@ -117,6 +137,13 @@ export function kernfs_fop_readdir(filp: file, ctx: dir_context): i32 {
     ctx.pos += 1;
   }
   return 0;
+}
+
+/** A file can be opened for what it can do, by root too. */
+export function kernfs_fop_open(node: inode, filp: file): i32 {
+  const kn = kn_of(node);
+  if (filp.f_mode & FMODE_WRITE && ((kn.mode & 0o222) == 0 || kn.store == 0)) return -EACCES;
+  return filp.f_mode & FMODE_READ && ((kn.mode & 0o444) == 0 || kn.show == 0) ? -EACCES : 0;
 }
 
 export function kernfs_fop_read(filp: file, buf: u64, count: usize, pos: i64): i64 {
@@ -170,6 +197,7 @@ export function sysfs_init(): void {
   sym.kernfs_dir_iops.lookup = fnptr(kernfs_iop_lookup);
   sym.kernfs_dir_fops.iterate_shared = fnptr(kernfs_fop_readdir);
   sym.kernfs_dir_fops.llseek = fnptr(generic_file_llseek);
+  sym.kernfs_file_fops.open = fnptr(kernfs_fop_open);
   sym.kernfs_file_fops.read = fnptr(kernfs_fop_read);
   sym.kernfs_file_fops.write = fnptr(kernfs_fop_write);
   sym.kernfs_file_fops.llseek = fnptr(generic_file_llseek);

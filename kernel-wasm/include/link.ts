@@ -33,6 +33,8 @@
 @global @external("link", "sym_kallsyms_token_index") declare function sym_kallsyms_token_index(): usize;
 @global @external("link", "sym_kexec_purgatory") declare function sym_kexec_purgatory(): usize;
 @global @external("link", "sym_kexec_purgatory_end") declare function sym_kexec_purgatory_end(): usize;
+@global @external("link", "sym_kernel_config_data") declare function sym_kernel_config_data(): usize;
+@global @external("link", "sym_kernel_config_data_end") declare function sym_kernel_config_data_end(): usize;
 
 /** Text address of a plain top-level function: what a function pointer in memory holds. */
 @global @inline function fnptr<T>(f: T): u64 {

@@ -5,14 +5,17 @@
  * kernel_init starts over whenever it had to sleep, so what it has finished stands in kernel_init_step.
  */
 import {
+  CONFIG_CRASH_DUMP,
   CLONE_FILES,
   CLONE_FS,
+  CONFIG_CRASH_DUMP,
   ENOENT,
   SYSTEM_RUNNING,
   SYSTEM_SCHEDULING,
 } from "../include/generated/constants";
 import { sym } from "../include/generated/symbols";
 import { setup_arch } from "../arch/kernel/setup";
+import { nmi_init } from "../arch/kernel/nmi";
 import { setup_per_cpu_areas } from "../arch/kernel/setup_percpu";
 import { random_init } from "../drivers/char/random";
 import { univ8250_console_init } from "../drivers/tty/serial8250";
@@ -25,7 +28,9 @@ import { radix_tree_init } from "../lib/xarray";
 import { async_init, async_synchronize_full } from "../kernel/async";
 import { fork_init, kernel_thread, proc_caches_init } from "../kernel/fork";
 import { boot_cpu_init, cpu_init } from "../kernel/init_task";
+import { local_irq_enable } from "../kernel/irqflags";
 import { kthreadd } from "../kernel/kthread";
+import { early_irq_init } from "../kernel/irq/irqdesc";
 import { panic } from "../kernel/panic";
 import { find_task_by_vpid, pid_idr_init } from "../kernel/pid";
 import { pr_debug, pr_err, pr_info, pr_notice } from "../kernel/printk/printk";
@@ -33,6 +38,8 @@ import { sched_init } from "../kernel/sched/core";
 import { cpu_startup_entry } from "../kernel/sched/idle";
 import { complete, init_completion, wait_for_completion } from "../kernel/sched/wait";
 import { timekeeping_init } from "../kernel/time";
+import { tick_setup_sched_timer } from "../kernel/time/tick-sched";
+import { init_timers } from "../kernel/time/timer";
 import { workqueue_init, workqueue_init_early } from "../kernel/workqueue";
 import { memblock_alloc_or_panic } from "../mm/memblock";
 import { build_all_zonelists, mem_init } from "../mm/mm_init";
@@ -56,6 +63,15 @@ function setup_command_line(): void {
   memory.copy(sym.static_command_line, sym.boot_command_line, size);
 }
 
+/** The capture kernel has no interrupts. */
+function interrupts_init(): void {
+  if (CONFIG_CRASH_DUMP) return;
+  nmi_init();
+  init_timers();
+  tick_setup_sched_timer();
+  local_irq_enable();
+}
+
 function mm_init(): void {
   mem_init();
   kmem_cache_init();
@@ -77,8 +93,10 @@ export function start_kernel(): void {
   mm_init();
   random_init();
   sched_init();
+  if (!CONFIG_CRASH_DUMP) early_irq_init();
   workqueue_init_early();
   timekeeping_init();
+  interrupts_init();
   univ8250_console_init();
   calibrate_delay();
   pid_idr_init();

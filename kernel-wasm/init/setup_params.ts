@@ -20,6 +20,8 @@ import { parameq, parse_args } from "../kernel/params";
 import { console_setup } from "../kernel/printk/console";
 import { panic } from "../kernel/panic";
 import { pr_info, pr_notice, pr_warn, set_console_loglevel } from "../kernel/printk/printk";
+import { hugepages_setup } from "../mm/hugetlb";
+import { setup_unknown_nmi_panic } from "../arch/kernel/nmi";
 import { setup_elfcorehdr } from "../kernel/crash_dump";
 
 /** envp_init starts with HOME and TERM. */
@@ -51,8 +53,13 @@ export function setup_params_init(): void {
   add(c`console=`, fnptr(console_setup), false);
   add(c`init=`, fnptr(init_setup), false);
   add(c`rdinit=`, fnptr(rdinit_setup), false);
+  if (!CONFIG_CRASH_DUMP) {
+    add(c`ramdisk_size=`, fnptr(ramdisk_size), false);
+    add(c`hugepages=`, fnptr(hugepages_setup), false);
+  }
   add(c`reset_devices`, fnptr(set_reset_devices), false);
   add(c`irqpoll`, fnptr(irqpoll_setup), false);
+  if (!CONFIG_CRASH_DUMP) add(c`unknown_nmi_panic`, fnptr(setup_unknown_nmi_panic), false);
   add(c`sysrq_always_enabled`, fnptr(sysrq_always_enabled_setup), false);
 }
 
@@ -131,6 +138,12 @@ function rdinit_setup(value: usize): i32 {
   sym.ramdisk_execute_command = value;
   for (let i = 1; i < MAX_INIT_ARGS; i++) sym.argv_init[i] = 0;
   sym.nr_init_args = 0;
+  return 1;
+}
+
+/** KiB of each /dev/ramN; the disks take memory only for what is written. */
+function ramdisk_size(value: usize): i32 {
+  sym.rd_size = simple_strtoul(value, 0, 0);
   return 1;
 }
 

@@ -1,18 +1,28 @@
 /**
- * New tasks (kernel/fork.c). Only kernel threads are born so far; init becomes a user task by execve. A
- * kernel stack is zeroed before use: what an earlier task left there would look like frames to a debugger.
+ * New tasks (kernel/fork.c): kernel threads, and a user task's children by clone, fork and vfork. A kernel
+ * stack is zeroed before use: what an earlier task left there would look like frames to a debugger.
+ *
+ * A child starts in user mode with its parent's registers, rax being 0. What it does there is the machine's
+ * business (runtime/user/context.ts).
  */
 import {
+  CONFIG_CRASH_DUMP,
   CLONE_FILES,
   CLONE_FS,
   CLONE_SIGHAND,
   CLONE_UNTRACED,
+  CLONE_VFORK,
   CLONE_VM,
+  CSIGNAL,
   EAGAIN,
+  EINTR,
+  EINVAL,
   ENOMEM,
   GFP_KERNEL,
   PF_FORKNOEXEC,
   PF_IDLE,
+  PF_KTHREAD,
+  PF_SIGNALED,
   PF_WQ_WORKER,
   PIDTYPE_PGID,
   PIDTYPE_PID,
@@ -21,15 +31,20 @@ import {
   SIGCHLD,
   SLAB_HWCACHE_ALIGN,
   SLAB_PANIC,
+  STACK_VFORK_OFFSET,
+  TASK_KILLABLE,
   TASK_SIZE_MAX,
   THREAD_SIZE,
   THREAD_SIZE_ORDER,
   USER_STACK_TOP,
   _TIF_NEED_RESCHED,
+  _TIF_SIGPENDING,
 } from "../include/generated/constants";
 import {
+  completion,
   mm_struct,
   pid,
+  pt_regs,
   sighand_struct,
   signal_struct,
   task_struct,
@@ -37,21 +52,23 @@ import {
 } from "../include/generated/structs";
 import { sym, this_cpu } from "../include/generated/symbols";
 import { ERR_PTR, IS_ERR, PTR_ERR } from "../include/err";
-import { get_current, set_task_stack_end_magic } from "../arch/kernel/current";
+import { get_current, set_task_stack_end_magic, task_pt_regs } from "../arch/kernel/current";
 import { pgd_alloc, pgd_free } from "../arch/mm/pgtable";
-import { copy_thread } from "../arch/kernel/process";
+import { copy_thread, copy_user_thread } from "../arch/kernel/process";
 import { copy_files, put_files_struct } from "../fs/file";
 import { copy_fs, free_fs_struct } from "../fs/fs_struct";
 import { INIT_LIST_HEAD, list_add_tail } from "../lib/list";
+import { get_random_u32 } from "../lib/random";
 import { __get_free_pages, free_pages } from "../mm/page_alloc";
 import { kfree, kmem_cache_alloc, kmem_cache_create, kmem_cache_free, kzalloc } from "../mm/slub";
-import { exit_mmap } from "../mm/mmap";
+import { dup_mmap, exit_mmap } from "../mm/mmap";
 import { copy_creds } from "./cred";
 import { init_signal_struct, init_sighand_struct, init_task_lists } from "./init_task";
 import { copy_namespaces } from "./nsproxy";
-import { alloc_pid, attach_pid, init_task_pid, pid_nr } from "./pid";
+import { alloc_pid, attach_pid, find_task_by_vpid, init_task_pid, pid_nr } from "./pid";
 import { sched_fork, wake_up_new_task } from "./sched/core";
-import { init_sigpending } from "./signal";
+import { init_completion, wait_event_sleep } from "./sched/wait";
+import { fatal_signal_pending, init_sigpending, signals_init } from "./signal";
 import { ktime_get } from "./time";
 
 /** Sizes how many tasks the machine may hold: their stacks take an eighth of memory at most. */
@@ -63,6 +80,7 @@ export function fork_init(): void {
   sym.max_threads = <i32>max_threads;
   sym.init_signals.rlim[6].rlim_cur = max_threads / 2;
   sym.init_signals.rlim[6].rlim_max = max_threads / 2;
+  if (!CONFIG_CRASH_DUMP) signals_init();
 }
 
 export function proc_caches_init(): void {
@@ -89,8 +107,10 @@ function dup_task_struct(orig: task_struct): task_struct {
   }
   memory.copy(changetype<usize>(p), changetype<usize>(orig), task_struct.SIZE);
   p.stack = stack;
+  // A string cannot be the way to the end of it: one byte is NUL.
+  p.stack_canary = (((get_random_u32() as u64) << 32) | (get_random_u32() as u64)) & ~<u64>0xff;
   set_task_stack_end_magic(p);
-  p.thread_info.flags &= ~<u64>_TIF_NEED_RESCHED;
+  p.thread_info.flags &= ~<u64>(_TIF_NEED_RESCHED | _TIF_SIGPENDING);
   p.cpus_ptr = p.cpus_mask;
   p.usage.refs.counter = 2;
   return p;
@@ -99,8 +119,15 @@ function dup_task_struct(orig: task_struct): task_struct {
 export function put_task_struct(t: task_struct): void {
   t.usage.refs.counter -= 1;
   if (t.usage.refs.counter != 0) return;
-  free_pages(t.stack, THREAD_SIZE_ORDER);
+  put_task_stack(t);
   kmem_cache_free(sym.task_struct_cachep, changetype<usize>(t));
+}
+
+/** A zombie has no stack any more. */
+export function put_task_stack(t: task_struct): void {
+  if (!t.stack) return;
+  free_pages(t.stack, THREAD_SIZE_ORDER);
+  t.stack_va = 0;
 }
 
 function copy_sighand(flags: u32, p: task_struct): i32 {
@@ -146,6 +173,24 @@ export function free_signal_struct(sig: signal_struct): void {
   if (changetype<usize>(sig) != sym.addr_of_init_signals()) kfree(changetype<usize>(sig));
 }
 
+/** The parent's address space or a copy of it; kernel threads have none. */
+function copy_mm(flags: u32, p: task_struct): i32 {
+  p.mm_va = 0;
+  p.active_mm_va = 0;
+  const old = get_current().mm;
+  if (CONFIG_CRASH_DUMP || isnull(old)) return 0;
+  let mm = old;
+  if (flags & CLONE_VM) mm.mm_users.counter += 1;
+  else {
+    mm = dup_mm(old);
+    if (isnull(mm)) return -ENOMEM;
+    mm.owner = p;
+  }
+  p.mm = mm;
+  p.active_mm = mm;
+  return 0;
+}
+
 /** Resources by name, each undone by its own function when a later one fails. */
 function copy_resources(flags: u32, p: task_struct): i32 {
   copy_creds(p);
@@ -159,6 +204,10 @@ function copy_resources(flags: u32, p: task_struct): i32 {
   err = copy_sighand(flags, p);
   if (!err) {
     err = copy_signal(p);
+    if (!err) {
+      err = copy_mm(flags, p);
+      if (err) free_signal_struct(p.signal);
+    }
     if (err) __cleanup_sighand(p.sighand);
   }
   if (err) {
@@ -189,15 +238,16 @@ function attach_task(p: task_struct, number: pid): void {
 }
 
 /**
- * A new kernel thread that will run `fn(arg)`, not started. `parent` is its father in the process tree.
- * Returns an ERR_PTR when memory or numbers are short.
+ * A new task, not started: a kernel thread that will run `fn(arg)`; with no `fn`, a child in user mode with
+ * its stack pointer at `arg`, or its parent's for 0. `parent` is its father in the process tree. ERR_PTR when
+ * memory or numbers are short.
  */
 export function copy_process(flags: u32, fn: u64, arg: u64, parent: task_struct): task_struct {
   const curr = get_current();
   if (sym.nr_threads >= sym.max_threads) return ERR_PTR<task_struct>(-EAGAIN);
   const p = dup_task_struct(curr);
   if (isnull(p)) return ERR_PTR<task_struct>(-ENOMEM);
-  p.flags &= ~(PF_IDLE | PF_WQ_WORKER);
+  p.flags &= ~(PF_IDLE | PF_WQ_WORKER | PF_SIGNALED);
   p.flags |= PF_FORKNOEXEC;
   init_task_lists(p);
   init_sigpending(p.pending);
@@ -209,8 +259,7 @@ export function copy_process(flags: u32, fn: u64, arg: u64, parent: task_struct)
   p.vfork_done_va = 0;
   p.set_child_tid_va = 0;
   p.clear_child_tid_va = 0;
-  p.mm_va = 0;
-  p.active_mm_va = 0;
+  p.restart_block.fn = 0;
   sched_fork(p);
   const err = copy_resources(flags, p);
   if (err) {
@@ -218,9 +267,11 @@ export function copy_process(flags: u32, fn: u64, arg: u64, parent: task_struct)
     put_task_struct(p);
     return ERR_PTR<task_struct>(err);
   }
-  copy_thread(p, fn, arg);
+  if (fn) copy_thread(p, fn, arg);
+  else copy_user_thread(p, arg);
   const number = alloc_pid();
   if (IS_ERR(number)) {
+    if (p.mm_va != 0) mmput(p.mm);
     free_fs_struct(p.fs);
     put_files_struct(p.files);
     __cleanup_sighand(p.sighand);
@@ -232,7 +283,7 @@ export function copy_process(flags: u32, fn: u64, arg: u64, parent: task_struct)
   p.pid = pid_nr(number);
   p.tgid = p.pid;
   p.group_leader = p;
-  p.exit_signal = flags & 0xff;
+  p.exit_signal = flags & CSIGNAL;
   p.real_parent = parent;
   p.parent = parent;
   p.start_time = ktime_get();
@@ -247,6 +298,48 @@ export function kernel_thread(fn: u64, arg: usize, flags: u32): i32 {
   if (IS_ERR(p)) return PTR_ERR(p);
   wake_up_new_task(p);
   return p.pid;
+}
+
+/** What a child may share; threads of one process, tracing and name spaces are not here. */
+const CLONE_ALLOWED: u32 = CSIGNAL | CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_VFORK |
+  CLONE_UNTRACED;
+
+@inline
+function vfork_completion(t: task_struct): completion {
+  return changetype<completion>(t.stack + STACK_VFORK_OFFSET);
+}
+
+/**
+ * The parent of a vfork sleeps until the child has an address space of its own or is gone; then the child's
+ * number. A signal that ends the parent cuts the wait short.
+ */
+export function wait_for_vfork_done(pid: i32): i32 {
+  const t = get_current();
+  const done = vfork_completion(t);
+  if (done.done) return pid;
+  if (!fatal_signal_pending(t)) wait_event_sleep(done.wait, TASK_KILLABLE);
+  const child = find_task_by_vpid(pid);
+  if (!isnull(child)) child.vfork_done_va = 0;
+  return -EINTR;
+}
+
+/** clone(2), fork(2), vfork(2): the child's number. */
+export function kernel_clone(flags: u32, stack: u64): i32 {
+  const t = get_current();
+  // A vfork that slept starts over: its child exists.
+  if (t.restart_block.fn != 0) return wait_for_vfork_done(<i32>t.restart_block.done);
+  if (flags & ~CLONE_ALLOWED || (flags & CLONE_SIGHAND && !(flags & CLONE_VM))) return -EINVAL;
+  const p = copy_process(flags, 0, stack, t);
+  if (IS_ERR(p)) return PTR_ERR(p);
+  const pid = p.pid;
+  if (flags & CLONE_VFORK) {
+    init_completion(vfork_completion(t));
+    p.vfork_done = vfork_completion(t);
+    t.restart_block.fn = fnptr(wait_for_vfork_done);
+    t.restart_block.done = pid;
+  }
+  wake_up_new_task(p);
+  return flags & CLONE_VFORK ? wait_for_vfork_done(pid) : pid;
 }
 
 /** What kthreadd's children share with it. Kernel threads handle no signal, so one sighand does for all. */
@@ -272,6 +365,15 @@ export function mm_alloc(): mm_struct {
   INIT_LIST_HEAD(mm.mmlist);
   INIT_LIST_HEAD(mm.mmap_lock.wait_list);
   return mm;
+}
+
+/** A copy of an address space, its pages copied too: programs touch their memory without faulting. */
+function dup_mm(old: mm_struct): mm_struct {
+  const mm = mm_alloc();
+  if (isnull(mm)) return mm;
+  if (dup_mmap(mm, old) == 0) return mm;
+  mmput(mm);
+  return changetype<mm_struct>(0);
 }
 
 /** One user of the address space fewer; the last takes the mappings and pages with it. */

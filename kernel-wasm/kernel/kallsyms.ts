@@ -113,3 +113,20 @@ export function kallsyms_symbol_start(address: u64): u64 {
   const index = is_kernel_address(address) ? get_symbol_pos(address) : -1;
   return index < 0 ? 0 : kallsyms_sym_address(index);
 }
+
+export function kallsyms_num_syms(): u32 {
+  return num_syms();
+}
+
+export function kallsyms_symbol_address(index: u32): u64 {
+  return kallsyms_sym_address(index);
+}
+
+/** The name of symbol number `index`, with its NUL, into [at, end); returns its type letter. */
+export function kallsyms_symbol(index: u32, at: usize, end: usize): u8 {
+  const name = kallsyms_name_at(index);
+  const after = kallsyms_expand_symbol(name, at, end - 1);
+  store<u8>(min(after, end - 1), 0);
+  const token = sym_kallsyms_token_index() + ((load<u8>(name + 1) as usize) << 1);
+  return load<u8>(sym_kallsyms_token_table() + (load<u16>(token) as usize));
+}

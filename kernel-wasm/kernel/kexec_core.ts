@@ -48,6 +48,15 @@ export function kexec_unlock(): void {
   atomic.store<i32>(sym.addr_of_kexec_lock(), 0);
 }
 
+/** Whether kernel.kexec_load_disabled and the limit let an image be loaded; counts it. */
+export function kexec_load_permitted(type: i32): bool {
+  if (sym.kexec_load_disabled != 0) return false;
+  const limit = type == KEXEC_TYPE_CRASH ? sym.load_limit_panic : sym.load_limit_reboot;
+  if (limit.limit == 0) return false;
+  if (limit.limit != -1) limit.limit -= 1;
+  return true;
+}
+
 /** What `Kdump: loaded` in an oops says. */
 export function kexec_crash_loaded(): bool {
   return CONFIG_KEXEC_CORE && !isnull(sym.kexec_crash_image);

@@ -18,6 +18,7 @@ import {
   KEXEC_FILE_UNLOAD,
   KEXEC_SEGMENT_MAX,
   KEXEC_TYPE_CRASH,
+  KEXEC_TYPE_DEFAULT,
   PAGE_SIZE,
 } from "../include/generated/constants";
 import { kexec_buf, kimage, pt_regs, purgatory_info } from "../include/generated/structs";
@@ -31,6 +32,7 @@ import { free_page, get_zeroed_page } from "../mm/page_alloc";
 import { kfree, kmalloc } from "../mm/slub";
 import {
   do_kimage_alloc_init,
+  kexec_load_permitted,
   kexec_trylock,
   kexec_unlock,
   kimage_alloc_crash_control_pages,
@@ -234,8 +236,9 @@ function __do_sys_kexec_file_load(
   cmdline: u64,
   flags: u64,
 ): i64 {
-  // Every task is root's, with all capabilities: only the sysctl can forbid it.
-  if (sym.kexec_load_disabled != 0) return -EPERM;
+  // Every task is root's, with all capabilities: only the sysctls can forbid it.
+  const type = flags & KEXEC_FILE_ON_CRASH ? KEXEC_TYPE_CRASH : KEXEC_TYPE_DEFAULT;
+  if (!kexec_load_permitted(type)) return -EPERM;
   if ((flags & KEXEC_FILE_FLAGS) != flags) return -EINVAL;
   if (!kexec_trylock()) return -EBUSY;
   const result = kexec_file_replace(kernel_fd, initrd_fd, cmdline_len, cmdline, flags);

@@ -6,6 +6,8 @@
 import {
   GFP_KERNEL,
   ENOMEM,
+  SIGCHLD,
+  SIG_IGN,
   TASK_COMM_LEN,
   TASK_INTERRUPTIBLE,
 } from "../include/generated/constants";
@@ -68,6 +70,8 @@ export function kthread_run(
 export function kthreadd(unused: usize): i32 {
   const t = get_current();
   snprintf(t.comm, TASK_COMM_LEN, c`kthreadd`);
+  // ignore_signals(): its children are reaped without anybody waiting for them.
+  t.sighand.action[SIGCHLD - 1].sa.sa_handler_va = SIG_IGN;
   t.__state = TASK_INTERRUPTIBLE;
   schedule();
   return 0;

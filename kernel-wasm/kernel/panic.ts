@@ -31,6 +31,7 @@ import { sym, this_cpu } from "../include/generated/symbols";
 import { dump_stack, dump_stack_print_info } from "../lib/dump_stack";
 import { show_mem } from "../lib/show_mem";
 import { vscnprintf } from "../lib/vsprintf";
+import { local_irq_disable } from "./irqflags";
 import { __crash_kexec } from "./kexec_core";
 import { atomic_notifier_call_chain } from "./notifier";
 import { print_oops_end_marker } from "./oops";
@@ -74,6 +75,8 @@ export function panic(fmt: usize, a0: u64 = 0, a1: u64 = 0, a2: u64 = 0, a3: u64
   const post_notifiers = sym.crash_kexec_post_notifiers;
   // A WARN inside of panic must not panic again.
   sym.panic_on_warn = 0;
+  // A panic is not to be interrupted.
+  local_irq_disable();
 
   if (!panic_try_start()) for (;;) hw_hlt();
 
@@ -139,6 +142,11 @@ export function print_tainted(): usize {
   }
   store<u8>(buf + 9 + TAINT_FLAGS_COUNT, 0);
   return buf;
+}
+
+/** What code compiled with a stack protector calls when the canary above its arrays has changed. */
+export function __stack_chk_fail(): void {
+  panic(c`stack-protector: Kernel stack is corrupted in: %pB`, load<u64>(get_sp() + 8));
 }
 
 /** WARN()'s report; `caller` is the text address that it names. A fmt of 0 is WARN_ON's. */

@@ -83,6 +83,13 @@ export function detach_pid(t: task_struct, type: i32): void {
   if (changetype<usize>(p) != sym.addr_of_init_struct_pid()) free_pid(p);
 }
 
+/** The task moves to another group or session. */
+export function change_pid(t: task_struct, type: i32, p: pid): void {
+  detach_pid(t, type);
+  init_task_pid(t, type, p);
+  attach_pid(t, type);
+}
+
 export function find_vpid(nr: i32): pid {
   return changetype<pid>(idr_find(sym.init_pid_ns.idr, nr));
 }

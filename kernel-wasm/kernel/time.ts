@@ -1,14 +1,16 @@
 /**
  * Time (kernel/time/timekeeping.c, tick-sched.c): the clock source, jiffies, wall-clock time. The machine's
- * counter counts nanoseconds since power-on. There is no tick interrupt: whoever enters the kernel brings
- * jiffies and the timekeeper up to date (tick_do_update_jiffies64).
+ * counter counts nanoseconds since power-on. Each tick brings jiffies and the timekeeper up to date
+ * (tick_do_update_jiffies64); in the capture kernel, which has none, each system call.
  */
 import { NSEC_PER_SEC, TICK_NSEC } from "../include/generated/constants";
 import { timekeeper } from "../include/generated/structs";
 import { percpu, sym, this_cpu } from "../include/generated/symbols";
 import { read_persistent_clock64 } from "../drivers/rtc/rtc";
+import { irqs_disabled } from "./irqflags";
 
 @external("hw", "rdtsc") declare function hw_rdtsc(pa: usize): void;
+@external("hw", "tpause") declare function hw_tpause(lo: u32, hi: u32, enabled: i32): void;
 
 export function rdtsc_ordered(): u64 {
   hw_rdtsc(percpu.addr_of_tsc_read(get_cpu()));
@@ -94,11 +96,10 @@ export function ktime_get_real_seconds(): u64 {
   return ktime_get_real() / NSEC_PER_SEC;
 }
 
-
-/** Busy-waits. Reading the counter makes its time pass. */
+/** Busy-waits (delay_halt_tpause of arch/x86/lib/delay.c). Interrupts, if they are on, come in between. */
 export function ndelay(nsecs: u64): void {
   const end = rdtsc_ordered() + nsecs;
-  while (rdtsc_ordered() < end) continue;
+  while (rdtsc_ordered() < end) hw_tpause(<u32>end, <u32>(end >> 32), irqs_disabled() ? 0 : 1);
 }
 
 export function mdelay(msecs: u32): void {

@@ -2,8 +2,9 @@
  * Linux's doubly linked lists (include/linux/list.h) and hash lists. The links in memory are virtual
  * addresses; they are passed on as they are, so that a list costs one translation a link.
  */
-import { LIST_POISON1, LIST_POISON2 } from "../include/generated/constants";
+import { CONFIG_DEBUG_LIST, LIST_POISON1, LIST_POISON2 } from "../include/generated/constants";
 import { hlist_head, hlist_node, list_head } from "../include/generated/structs";
+import { __list_add_valid, __list_del_entry_valid } from "./list_debug";
 
 export function INIT_LIST_HEAD(list: list_head): void {
   const self = va(changetype<usize>(list));
@@ -12,6 +13,11 @@ export function INIT_LIST_HEAD(list: list_head): void {
 }
 
 function __list_add(entry: list_head, prev: u64, next: u64): void {
+  if (CONFIG_DEBUG_LIST) __list_add_valid(va(changetype<usize>(entry)), prev, next);
+  list_link(entry, prev, next);
+}
+
+function list_link(entry: list_head, prev: u64, next: u64): void {
   const self = va(changetype<usize>(entry));
   changetype<list_head>(pa(next)).prev_va = self;
   entry.next_va = next;
@@ -32,6 +38,7 @@ export function list_add_tail(entry: list_head, head: list_head): void {
 export function __list_del_entry(entry: list_head): void {
   const next = entry.next_va;
   const prev = entry.prev_va;
+  if (CONFIG_DEBUG_LIST) __list_del_entry_valid(va(changetype<usize>(entry)), prev, next);
   changetype<list_head>(pa(next)).prev_va = prev;
   changetype<list_head>(pa(prev)).next_va = next;
 }
@@ -59,7 +66,7 @@ export function list_move_tail(entry: list_head, head: list_head): void {
 
 /** `entry` takes the place of `old`, whose links stay as they were. */
 export function list_replace(old: list_head, entry: list_head): void {
-  __list_add(entry, old.prev_va, old.next_va);
+  list_link(entry, old.prev_va, old.next_va);
 }
 
 /** Two entries change places, also when they are neighbours or on different lists. */

@@ -27,7 +27,7 @@ import {
   page_zone,
   pfn_to_page,
 } from "./page";
-import { set_pageblock_migratetype } from "./pageblock";
+import { get_pageblock_migratetype, set_pageblock_migratetype } from "./pageblock";
 import { is_shuffle_order, shuffle_pick_tail } from "./shuffle";
 import { mod_zone_page_state } from "./vmstat";
 
@@ -119,6 +119,32 @@ function __rmqueue_smallest(z: zone, order: u32, migratetype: i32): page {
     return p;
   }
   return changetype<page>(NO_PAGE);
+}
+
+/**
+ * Takes one page out of the free block that holds it; the rest of the block stays free, in pieces. False when
+ * the page is not free.
+ */
+export function take_page_off_buddy(z: zone, pfn: usize): bool {
+  for (let order: u32 = 0; order < MAX_ORDER; order++) {
+    let head = pfn & ~((<usize>1 << order) - 1);
+    const p = pfn_to_page(head);
+    if (!PageBuddy(p) || buddy_order(p) < order) continue;
+    let size = buddy_order(p);
+    del_page_from_free_list(p, z, size);
+    const type = get_pageblock_migratetype(p);
+    while (size) {
+      size--;
+      const upper = head + (<usize>1 << size);
+      const half = pfn < upper ? upper : head;
+      if (pfn >= upper) head = upper;
+      add_to_free_list(pfn_to_page(half), z, size, type, false);
+      set_buddy_order(pfn_to_page(half), size);
+    }
+    mod_zone_page_state(z, NR_FREE_PAGES, -1);
+    return true;
+  }
+  return false;
 }
 
 /** Which other type lends blocks, by preference; MIGRATE_TYPES ends the list. */

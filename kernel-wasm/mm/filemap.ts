@@ -28,8 +28,8 @@ export function find_get_page(mapping: address_space, index: u64): page {
   return changetype<page>(pa(xa_load(mapping.i_pages, index)));
 }
 
-/** A cleared page enters the cache: lru, uptodate and dirty (nothing else holds its contents). */
-function add_page(mapping: address_space, index: u64): page {
+/** A cleared page enters the cache and the lru; or an ERR_PTR. */
+export function add_to_page_cache_lru(mapping: address_space, index: u64): page {
   const p = alloc_page(mapping.gfp_mask);
   if (isnull(p)) return ERR_PTR<page>(-ENOMEM);
   memory.fill(page_to_phys(p), 0, PAGE_SIZE);
@@ -41,19 +41,23 @@ function add_page(mapping: address_space, index: u64): page {
   p.mapping = mapping;
   p.index = index;
   mapping.nrpages += 1;
-  set_page_flag(p, PG_uptodate);
-  set_page_flag(p, PG_dirty);
   mod_node_page_state(NR_FILE_PAGES, 1);
   lru_cache_add(p);
   return p;
 }
 
+/** The page at an index; a new one is uptodate and dirty: nothing else holds its contents. */
 export function grab_cache_page(mapping: address_space, index: u64): page {
-  const p = find_get_page(mapping, index);
-  return isnull(p) ? add_page(mapping, index) : p;
+  const found = find_get_page(mapping, index);
+  if (!isnull(found)) return found;
+  const p = add_to_page_cache_lru(mapping, index);
+  if (IS_ERR(p)) return p;
+  set_page_flag(p, PG_uptodate);
+  set_page_flag(p, PG_dirty);
+  return p;
 }
 
-function delete_from_page_cache(mapping: address_space, index: u64): void {
+export function delete_from_page_cache(mapping: address_space, index: u64): void {
   const p = changetype<page>(pa(xa_erase(mapping.i_pages, index)));
   lru_cache_del(p);
   p.mapping_va = 0;

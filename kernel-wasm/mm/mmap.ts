@@ -31,7 +31,7 @@ import { anon_vma, file, mm_struct, page, rb_node, vm_area_struct } from "../inc
 import { sym } from "../include/generated/symbols";
 import { get_current } from "../arch/kernel/current";
 import { free_user_pages, map_user_page, unmap_user_page, follow_user } from "../arch/mm/pgtable";
-import { fput } from "../fs/file_table";
+import { fput, get_file } from "../fs/file_table";
 import { INIT_LIST_HEAD } from "../lib/list";
 import { rb_insert_color, rb_link_node } from "../lib/rbtree";
 import { find_get_page } from "./filemap";
@@ -203,6 +203,13 @@ function zap_range(vma: vm_area_struct, start: u64, end: u64): void {
   for (let at = <usize>start; at < <usize>end; at += PAGE_SIZE) zap_page(vma, at);
 }
 
+/** Takes the anonymous pages of an address space whose tasks are being killed (__oom_reap_task_mm). */
+export function reap_anonymous(mm: mm_struct): void {
+  for (let vma = mm.mmap; !isnull(vma); vma = vma.vm_next) {
+    if (vma.vm_file_va == 0) zap_range(vma, vma.vm_start, vma.vm_end);
+  }
+}
+
 /** Takes every mapping and page out of an address space that nobody uses any more. */
 export function exit_mmap(mm: mm_struct): void {
   let vma = mm.mmap;
@@ -219,6 +226,52 @@ export function exit_mmap(mm: mm_struct): void {
   free_user_pages(changetype<usize>(mm.pgd));
   if (mm.exe_file_va != 0) fput(mm.exe_file);
   mm.exe_file_va = 0;
+}
+
+/** The child's page for a parent's: the same one of a file, a copy of an anonymous one. */
+function copy_present_page(vma: vm_area_struct, from: usize, addr: usize): i32 {
+  if (vma.vm_file_va != 0) return do_read_fault(vma, addr);
+  const err = do_anonymous_page(vma, addr);
+  if (err) return err;
+  memory.copy(follow_user(changetype<usize>(vma.vm_mm.pgd), addr, false), from, PAGE_SIZE);
+  return 0;
+}
+
+function copy_page_range(to: vm_area_struct, from: vm_area_struct): i32 {
+  const pgd = changetype<usize>(from.vm_mm.pgd);
+  for (let at = <usize>from.vm_start; at < <usize>from.vm_end; at += PAGE_SIZE) {
+    const page_at = follow_user(pgd, at, false);
+    if (!page_at) continue;
+    const err = copy_present_page(to, page_at, at);
+    if (err) return err;
+  }
+  return 0;
+}
+
+/** Fills an empty address space with what another one has (fork). The caller undoes half of a failure. */
+export function dup_mmap(mm: mm_struct, old: mm_struct): i32 {
+  mm.start_code = old.start_code;
+  mm.end_code = old.end_code;
+  mm.start_data = old.start_data;
+  mm.end_data = old.end_data;
+  mm.start_brk = old.start_brk;
+  mm.brk = old.brk;
+  mm.start_stack = old.start_stack;
+  mm.arg_start = old.arg_start;
+  mm.arg_end = old.arg_end;
+  mm.env_start = old.env_start;
+  mm.env_end = old.env_end;
+  if (old.exe_file_va != 0) mm.exe_file = get_file(old.exe_file);
+  for (let vma = old.mmap; !isnull(vma); vma = vma.vm_next) {
+    const filp = vma.vm_file;
+    const copy = insert_vma(mm, vma.vm_start, vma.vm_end, vma.vm_flags, filp);
+    if (isnull(copy)) return -ENOMEM;
+    if (!isnull(filp)) get_file(filp);
+    copy.vm_pgoff = vma.vm_pgoff;
+    const err = copy_page_range(copy, vma);
+    if (err) return err;
+  }
+  return 0;
 }
 
 /** The heap's mapping, when there is one. */

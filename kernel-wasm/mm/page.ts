@@ -10,6 +10,7 @@ import {
   PG_buddy,
   PG_head,
   PG_lru,
+  PG_offline,
   PG_reserved,
   PG_slab,
   PG_table,
@@ -103,6 +104,14 @@ export { nth_page, page_to_pfn, page_to_phys, pfn_to_page, pfn_valid, phys_to_pa
 
 @inline export function __ClearPageBuddy(p: page): void {
   p.page_type |= PG_buddy;
+}
+
+@inline export function __SetPageOffline(p: page): void {
+  p.page_type &= ~PG_offline;
+}
+
+@inline export function __ClearPageOffline(p: page): void {
+  p.page_type |= PG_offline;
 }
 
 @inline export function __SetPageTable(p: page): void {

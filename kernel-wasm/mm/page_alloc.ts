@@ -4,6 +4,7 @@
  * there is none.
  */
 import {
+  CONFIG_CRASH_DUMP,
   GFP_MOVABLE_SHIFT,
   MAX_ORDER,
   PAGE_FLAGS_CHECK_AT_FREE,
@@ -14,6 +15,10 @@ import {
   TAINT_BAD_PAGE,
   PG_hwpoison,
   PG_reserved,
+  PAGE_ALLOC_COSTLY_ORDER,
+  __GFP_DIRECT_RECLAIM,
+  __GFP_NORETRY,
+  __GFP_RETRY_MAYFAIL,
   COMPOUND_PAGE_DTOR,
   NR_FREE_PAGES,
   WMARK_LOW,
@@ -121,6 +126,17 @@ export function warn_alloc(gfp: u32, order: u32): void {
   dump_stack();
 }
 
+/** Has the out-of-memory killer (mm/oom_kill.ts) make memory free, as long as it can. */
+function __alloc_pages_may_oom(gfp: u32, order: u32): page {
+  let p = changetype<page>(0);
+  if (!(gfp & __GFP_DIRECT_RECLAIM) || gfp & (__GFP_NORETRY | __GFP_RETRY_MAYFAIL)) return p;
+  if (order > PAGE_ALLOC_COSTLY_ORDER || sym.oom_handler == 0) return p;
+  while (isnull(p) && call_indirect<i32>(text_index(sym.oom_handler), gfp, order)) {
+    p = get_page_from_freelist(gfp, order, WMARK_MIN);
+  }
+  return p;
+}
+
 /** 2^order pages, or null; with __GFP_ZERO cleared, with __GFP_COMP as one compound page. */
 export function __alloc_pages(gfp: u32, order: u32): page {
   if (order >= MAX_ORDER) return changetype<page>(0);
@@ -132,6 +148,7 @@ export function __alloc_pages(gfp: u32, order: u32): page {
     if (gfp & __GFP_MEMALLOC) flags |= ALLOC_NO_WATERMARKS;
     p = get_page_from_freelist(gfp, order, flags);
   }
+  if (!CONFIG_CRASH_DUMP && isnull(p)) p = __alloc_pages_may_oom(gfp, order);
   if (isnull(p)) {
     if (!(gfp & __GFP_NOWARN)) warn_alloc(gfp, order);
     return p;
@@ -285,7 +302,7 @@ export function free_pages_exact(addr: usize, size: usize): void {
   for (let at: usize = 0; at < size; at += PAGE_SIZE) free_page(addr + at);
 }
 
-function adjust_managed_page_count(p: page, count: i64): void {
+export function adjust_managed_page_count(p: page, count: i64): void {
   page_zone(p).managed_pages.counter += count;
   totalram_pages_add(count);
 }

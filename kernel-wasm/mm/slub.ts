@@ -12,6 +12,7 @@
  */
 import {
   CONFIG_BASE_SMALL,
+  CONFIG_BUG_ON_DATA_CORRUPTION,
   CONFIG_SLAB_FREELIST_RANDOM,
   NR_SLAB_RECLAIMABLE_B,
   NR_SLAB_UNRECLAIMABLE_B,
@@ -27,9 +28,12 @@ import {
   __GFP_ZERO,
 } from "../include/generated/constants";
 import { kmem_cache, kmem_cache_cpu, kmem_cache_node, page } from "../include/generated/structs";
+import { BUG, WARN } from "../lib/bug";
+import { pr_warn } from "../kernel/printk/printk";
 import { list_add, list_add_tail, list_del } from "../lib/list";
 import { __free_pages, alloc_pages } from "./page_alloc";
 import {
+  PageSlab,
   clear_page_flag,
   compound_order,
   page_mapcount_reset,
@@ -69,6 +73,8 @@ export { kcalloc, kfree, kmalloc, kmemdup, ksize, kstrdup, kzalloc } from "./kma
 }
 
 @inline function set_freepointer(s: kmem_cache, object: usize, next: usize): void {
+  // The object is its own successor: it was freed twice in a row.
+  if (CONFIG_BUG_ON_DATA_CORRUPTION && object == next) BUG(c`mm/slub.ts`, 77);
   store<u64>(object + s.offset, va(next));
 }
 
@@ -315,6 +321,24 @@ export function slab_free(s: kmem_cache, p: page, object: usize): void {
   c.tid += TID_STEP;
 }
 
+/** The cache that an object is really of, which the caller did not name; null when it is no object at all. */
+export function cache_from_obj(s: kmem_cache, p: page): kmem_cache {
+  if (!PageSlab(p)) {
+    WARN(true, c`mm/slub.ts`, 327, c`virt_to_cache: Object is not a Slab page!\n`);
+    return changetype<kmem_cache>(0);
+  }
+  pr_warn(c`cache_from_obj: Wrong slab cache. %s but object is from %s\n`, s.name, p.slab_cache.name);
+  WARN(true, c`mm/slub.ts`, 331, 0);
+  return p.slab_cache;
+}
+
 export function kmem_cache_free(s: kmem_cache, object: usize): void {
-  if (object) slab_free(s, virt_to_head_page(object), object);
+  if (!object) return;
+  const p = virt_to_head_page(object);
+  const owner = PageSlab(p) ? changetype<usize>(p.slab_cache) : 0;
+  if (CONFIG_BUG_ON_DATA_CORRUPTION && owner != changetype<usize>(s)) {
+    s = cache_from_obj(s, p);
+    if (isnull(s)) return;
+  }
+  slab_free(s, p, object);
 }

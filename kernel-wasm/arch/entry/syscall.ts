@@ -4,7 +4,9 @@
  * run again for a task that slept in a system call: pt_regs holds all it needs.
  */
 import {
+  CONFIG_CRASH_DUMP,
   ENOSYS,
+  ERESTARTSYS,
   NR_syscalls,
   PT_REGS_SIZE,
   USER_CS,
@@ -15,15 +17,25 @@ import {
 } from "../../include/generated/constants";
 import { pt_regs } from "../../include/generated/structs";
 import { tick_do_update_jiffies64 } from "../../kernel/time";
-import { tick_do_update_jiffies64 } from "../../kernel/time";
+import { get_signal, signal_pending } from "../../kernel/signal";
+import { get_current } from "../kernel/current";
 import { syscall_exit_to_user_mode } from "../kernel/process";
 import { x64_sys_call } from "./syscall_64";
 
 /**
  * Frameless. Arguments are the registers of the syscall ABI: rax, rdi, rsi, rdx, r10, r8, r9; the stack
- * pointer stays.
+ * pointer stays. rbx is the program's: which of its continuations made the call.
  */
-export function entry_SYSCALL_64(nr: i32, a0: u32, a1: u32, a2: u32, a3: u32, a4: u32, a5: u32): void {
+export function entry_SYSCALL_64(
+  nr: i32,
+  a0: u32,
+  a1: u32,
+  a2: u32,
+  a3: u32,
+  a4: u32,
+  a5: u32,
+  bx: u32,
+): void {
   const at = get_sp() - PT_REGS_SIZE;
   set_sp(at);
   const regs = changetype<pt_regs>(at);
@@ -32,7 +44,7 @@ export function entry_SYSCALL_64(nr: i32, a0: u32, a1: u32, a2: u32, a3: u32, a4
   regs.r13 = 0;
   regs.r12 = 0;
   regs.bp = 0;
-  regs.bx = 0;
+  regs.bx = bx;
   regs.r11 = X86_EFLAGS_IF | X86_EFLAGS_FIXED;
   regs.r10 = a3;
   regs.r9 = a5;
@@ -47,6 +59,11 @@ export function entry_SYSCALL_64(nr: i32, a0: u32, a1: u32, a2: u32, a3: u32, a4
   regs.cs = USER_CS;
   regs.flags = X86_EFLAGS_IF | X86_EFLAGS_FIXED;
   regs.ss = USER_DS;
+  if (!CONFIG_CRASH_DUMP) {
+    const block = get_current().restart_block;
+    block.fn = 0;
+    block.done = 0;
+  }
   entry_SYSCALL_64_after_hwframe(regs);
 }
 
@@ -54,10 +71,14 @@ export function entry_SYSCALL_64_after_hwframe(regs: pt_regs): void {
   do_syscall_64(regs, <u32>regs.orig_ax);
 }
 
+/** Again after a signal that only interrupted it (ERESTARTSYS): there are no handlers to run in between. */
 export function do_syscall_64(regs: pt_regs, nr: u32): void {
-  // There is no tick: each entry brings the time up to date.
-  tick_do_update_jiffies64();
-  tick_do_update_jiffies64();
-  regs.ax = nr < NR_syscalls ? x64_sys_call(regs, nr) : -ENOSYS;
+  // Without a tick, each entry brings the time up to date.
+  if (CONFIG_CRASH_DUMP) tick_do_update_jiffies64();
+  for (;;) {
+    regs.ax = nr < NR_syscalls ? x64_sys_call(regs, nr) : -ENOSYS;
+    if (CONFIG_CRASH_DUMP || <i64>regs.ax != -ERESTARTSYS || !signal_pending(get_current())) break;
+    get_signal();
+  }
   syscall_exit_to_user_mode(regs);
 }

@@ -4,6 +4,7 @@
  * is a u32.
  */
 import {
+  CONFIG_CRASH_DUMP,
   CONFIG_KEXEC_FILE,
   AT_FDCWD,
   EBADF,
@@ -20,17 +21,20 @@ import {
   __NR_getpid,
   __NR_kexec_file_load,
   __NR_lseek,
+  __NR_lstat,
   __NR_mkdir,
   __NR_open,
   __NR_openat,
   __NR_pread64,
   __NR_read,
+  __NR_readlink,
   __NR_reboot,
   __NR_rename,
   __NR_renameat2,
   __NR_rmdir,
   __NR_sched_yield,
   __NR_stat,
+  __NR_symlink,
   __NR_time,
   __NR_uname,
   __NR_unlink,
@@ -39,11 +43,19 @@ import {
 import { pt_regs } from "../../include/generated/structs";
 import { IS_ERR, PTR_ERR } from "../../include/err";
 import { close_fd } from "../../fs/file";
-import { do_mkdir, do_renameat2, do_unlink, getname, putname } from "../../fs/namei";
+import { x64_process_call } from "./syscall_process";
+import {
+  do_mkdir,
+  do_renameat2,
+  do_symlink,
+  do_unlink,
+  getname,
+  putname,
+} from "../../fs/namei";
 import { do_sys_openat2 } from "../../fs/open";
 import { ksys_copy_file_range, ksys_lseek, ksys_pread64, ksys_read, ksys_write } from "../../fs/read_write";
 import { ksys_getdents64 } from "../../fs/readdir";
-import { do_fstat, do_stat } from "../../fs/stat";
+import { do_fstat, do_readlink, do_stat } from "../../fs/stat";
 import { do_fsync } from "../../fs/sync";
 import { do_exit, do_group_exit } from "../../kernel/exit";
 import { __x64_sys_kexec_file_load } from "../../kernel/kexec_file";
@@ -75,6 +87,27 @@ function __x64_sys_close(regs: pt_regs): i64 {
 
 function __x64_sys_stat(regs: pt_regs): i64 {
   return do_stat(regs.di, regs.si);
+}
+
+function __x64_sys_lstat(regs: pt_regs): i64 {
+  return do_stat(regs.di, regs.si, 0);
+}
+
+function __x64_sys_readlink(regs: pt_regs): i64 {
+  return do_readlink(regs.di, regs.si, <i32>regs.dx);
+}
+
+function __x64_sys_symlink(regs: pt_regs): i64 {
+  const target = getname(regs.di);
+  if (IS_ERR(target)) return PTR_ERR(target);
+  const name = getname(regs.si);
+  let err = IS_ERR(name) ? PTR_ERR(name) : 0;
+  if (!err) {
+    err = do_symlink(target, name);
+    putname(name);
+  }
+  putname(target);
+  return err;
 }
 
 function __x64_sys_fstat(regs: pt_regs): i64 {
@@ -200,6 +233,7 @@ export function x64_sys_call(regs: pt_regs, nr: u32): i64 {
     case __NR_close: return __x64_sys_close(regs);
     case __NR_stat: return __x64_sys_stat(regs);
     case __NR_fstat: return __x64_sys_fstat(regs);
+    case __NR_lstat: return CONFIG_CRASH_DUMP ? -ENOSYS : __x64_sys_lstat(regs);
     case __NR_lseek: return __x64_sys_lseek(regs);
     case __NR_brk: return __x64_sys_brk(regs);
     case __NR_pread64: return __x64_sys_pread64(regs);
@@ -212,6 +246,8 @@ export function x64_sys_call(regs: pt_regs, nr: u32): i64 {
     case __NR_mkdir: return __x64_sys_mkdir(regs);
     case __NR_rmdir: return __x64_sys_rmdir(regs);
     case __NR_unlink: return __x64_sys_unlink(regs);
+    case __NR_symlink: return CONFIG_CRASH_DUMP ? -ENOSYS : __x64_sys_symlink(regs);
+    case __NR_readlink: return CONFIG_CRASH_DUMP ? -ENOSYS : __x64_sys_readlink(regs);
     case __NR_reboot: return __x64_sys_reboot(regs);
     case __NR_time: return __x64_sys_time(regs);
     case __NR_getdents64: return __x64_sys_getdents64(regs);
@@ -221,6 +257,6 @@ export function x64_sys_call(regs: pt_regs, nr: u32): i64 {
     case __NR_renameat2: return __x64_sys_renameat2(regs);
     case __NR_kexec_file_load: return CONFIG_KEXEC_FILE ? __x64_sys_kexec_file_load(regs) : -ENOSYS;
     case __NR_copy_file_range: return __x64_sys_copy_file_range(regs);
-    default: return -ENOSYS;
+    default: return CONFIG_CRASH_DUMP ? -ENOSYS : x64_process_call(regs, nr);
   }
 }

@@ -2,10 +2,12 @@
  * The last things a crashing kernel does (arch/x86/kernel/crash.c, reboot.c): its registers and, of a CPU
  * that gets the order, its stop. Nothing here allocates, locks or prints.
  */
-import { KERNEL_CS, KERNEL_DS, X86_EFLAGS_FIXED } from "../../include/generated/constants";
+import { CONFIG_CRASH_DUMP, KERNEL_CS, KERNEL_DS, X86_EFLAGS_FIXED } from "../../include/generated/constants";
 import { pt_regs } from "../../include/generated/structs";
 import { sym, this_cpu } from "../../include/generated/symbols";
 import { crash_save_cpu } from "../../kernel/crash_core";
+import { local_irq_disable } from "../../kernel/irqflags";
+import { disable_local_APIC } from "./apic";
 
 /**
  * push %rbp; mov %rsp,%rbp: what lies before the first instruction that a debugger may call "in the
@@ -38,6 +40,8 @@ export function machine_crash_shutdown(regs: pt_regs): void {
 
 /** Tools ask crashing_cpu which CPU's stack to show first. */
 function native_machine_crash_shutdown(regs: pt_regs): void {
+  local_irq_disable();
   sym.crashing_cpu = <i32>get_cpu();
+  if (!CONFIG_CRASH_DUMP) disable_local_APIC();
   crash_save_cpu(regs, get_cpu(), this_cpu.current_task);
 }

@@ -17,6 +17,7 @@ import { pt_regs, task_struct } from "../../include/generated/structs";
 import { sym, this_cpu } from "../../include/generated/symbols";
 import { make_task_dead } from "../../kernel/exit";
 import { kallsyms_symbol_start } from "../../kernel/kallsyms";
+import { in_interrupt as in_irq } from "../../kernel/irqflags";
 import { crash_kexec, kexec_should_crash } from "../../kernel/kexec_core";
 import { oops_enter, oops_exit } from "../../kernel/oops";
 import { add_taint, console_verbose, panic } from "../../kernel/panic";
@@ -100,10 +101,17 @@ export function oops_begin(): void {
   bust_spinlocks(true);
 }
 
+/** In an interrupt, or on a stack of the CPU's own, and not the task's: a double fault's. */
+function in_interrupt(): bool {
+  if (in_irq()) return true;
+  const current = this_cpu.current_task;
+  return !isnull(current) && (get_sp() & ~(THREAD_SIZE - 1)) != current.stack;
+}
+
 /** Ends an oops: into the capture kernel, into panic, or with the task killed by `signr`. */
 export function oops_end(regs: pt_regs, signr: i32): void {
   if (CONFIG_KEXEC_CORE) {
-    const crash = !isnull(regs) && kexec_should_crash(this_cpu.current_task, false);
+    const crash = !isnull(regs) && kexec_should_crash(this_cpu.current_task, in_interrupt());
     if (crash) crash_kexec(changetype<usize>(regs));
   }
   bust_spinlocks(false);
@@ -114,6 +122,7 @@ export function oops_end(regs: pt_regs, signr: i32): void {
   // The first oops is the one that matters: show it again, last.
   __show_regs(sym.exec_summary_regs, true, LOGLEVEL_DEFAULT);
   if (!signr) return;
+  if (in_interrupt()) panic(c`Fatal exception in interrupt`);
   if (sym.panic_on_oops) panic(c`Fatal exception`);
   printk_reset_recursion();
   rewind_stack_and_make_dead(signr);

@@ -9,6 +9,7 @@
  *     cpu_resume -> cpu_startup_entry                            the idle task
  */
 import {
+  CONFIG_CRASH_DUMP,
   KERNEL_CS,
   PAGE_OFFSET,
   PF_IDLE,
@@ -23,7 +24,9 @@ import {
 import { fork_frame, inactive_task_frame, pt_regs, task_struct } from "../../include/generated/structs";
 import { this_cpu } from "../../include/generated/symbols";
 import { finish_task_switch, schedule, schedule_tail } from "../../kernel/sched/core";
+import { get_signal, signal_pending } from "../../kernel/signal";
 import { cpu_startup_entry } from "../../kernel/sched/idle";
+import { finish_sleep } from "../../kernel/sched/sleep";
 import { entry_SYSCALL_64_after_hwframe } from "../entry/syscall";
 import { get_current, task_pt_regs, task_top_of_stack } from "./current";
 import { load_sp0 } from "./tss";
@@ -48,6 +51,20 @@ export function copy_thread(p: task_struct, fn: u64, arg: u64): void {
   frame.r12 = arg;
   frame.bx = fn;
   frame.bp = 0;
+  frame.ret_addr = fnptr(ret_from_fork);
+  p.thread.sp = PAGE_OFFSET + <u64>changetype<usize>(frame);
+}
+
+/** A child in user mode: its parent's registers with rax 0, and its own stack pointer when one is given. */
+export function copy_user_thread(p: task_struct, sp: u64): void {
+  const regs = task_pt_regs(p);
+  memory.copy(changetype<usize>(regs), changetype<usize>(task_pt_regs(get_current())), pt_regs.SIZE);
+  regs.ax = 0;
+  // Not in a system call: it must not be made again.
+  regs.orig_ax = -1;
+  if (sp) regs.sp = sp;
+  const frame = changetype<fork_frame>(task_top_of_stack(p) - fork_frame.SIZE).frame;
+  memory.fill(changetype<usize>(frame), 0, inactive_task_frame.SIZE);
   frame.ret_addr = fnptr(ret_from_fork);
   p.thread.sp = PAGE_OFFSET + <u64>changetype<usize>(frame);
 }
@@ -89,6 +106,7 @@ export function cpu_resume(): void {
     ret_from_fork();
   } else {
     finish_task_switch(this_cpu.switched_from);
+    if (!CONFIG_CRASH_DUMP) finish_sleep(t);
     const regs = task_pt_regs(t);
     if (<i64>regs.orig_ax >= 0) entry_SYSCALL_64_after_hwframe(regs);
     else syscall_exit_to_user_mode(regs);
@@ -104,10 +122,14 @@ export function ret_from_fork(): void {
 }
 
 /**
- * The way back to the user. A task that must yield here has finished its system call: it is not dispatched
- * again.
+ * The way back to the user. A task that must yield, stop or die here has finished its system call: it is not
+ * dispatched again.
  */
 export function syscall_exit_to_user_mode(regs: pt_regs): void {
+  if (!CONFIG_CRASH_DUMP && signal_pending(get_current())) {
+    regs.orig_ax = -1;
+    get_signal();
+  }
   if (get_current().thread_info.flags & _TIF_NEED_RESCHED) {
     regs.orig_ax = -1;
     schedule();

@@ -9,12 +9,15 @@
  *     sp - 192          {saved rbp, return to asm_exc_*} record of exc_*
  */
 import {
+  CONFIG_CRASH_DUMP,
+  CONFIG_LKDTM,
   PAGE_SIZE,
   PT_REGS_SIZE,
   PTE_PFN_MASK,
   STACK_GUARD_SIZE,
   SIGSEGV,
   THREAD_SIZE,
+  X86_EFLAGS_IF,
   X86_PF_INSTR,
   X86_PF_PK,
   X86_PF_PROT,
@@ -25,12 +28,16 @@ import {
   X86_TRAP_DF,
   X86_TRAP_PF,
   X86_TRAP_UD,
+  _PAGE_NX,
 } from "../../include/generated/constants";
 import { pt_regs } from "../../include/generated/structs";
 import { sym, this_cpu } from "../../include/generated/symbols";
+import { irqs_disabled, local_irq_disable } from "../../kernel/irqflags";
 import { kallsyms_symbol_start } from "../../kernel/kallsyms";
 import { pr_alert, pr_crit, pr_emerg, pr_cont, printk } from "../../kernel/printk/printk";
+import { lookup_address, mmu_access } from "../mm/access";
 import { die, oops_begin, oops_end, __die } from "./dumpstack";
+import { is_interrupt_entry } from "./irq";
 import { user_mode } from "./process";
 import { fill_kernel_regs } from "./process_regs";
 
@@ -41,7 +48,7 @@ const LARGE: u64 = 0x80;
 
 /** Frameless entries: their records are followed by pt_regs. */
 export function is_exception_entry(fn: u64): bool {
-  return fn == fnptr(asm_exc_page_fault) || fn == fnptr(asm_exc_invalid_op) ||
+  return is_interrupt_entry(fn) || fn == fnptr(asm_exc_page_fault) || fn == fnptr(asm_exc_invalid_op) ||
     fn == fnptr(asm_exc_divide_error) ||
     fn == fnptr(asm_exc_general_protection) || fn == fnptr(asm_exc_double_fault) ||
     fn == fnptr(asm_exc_alignment_check);
@@ -52,6 +59,7 @@ export function is_exception_entry(fn: u64): bool {
  * address.
  */
 function is_address_check(fn: u64): bool {
+  if (CONFIG_LKDTM && fn != 0 && fn == fnptr(mmu_access)) return true;
   return fn != 0 && (fn == fnptr(__phys_addr) || fn == fnptr(text_index));
 }
 
@@ -69,17 +77,21 @@ function pop_frame(regs: pt_regs): void {
 export function asm_exc(vector: i32, error_code: i32, cr2_lo: u32, cr2_hi: u32): void {
   const sp = get_sp();
   const regs = changetype<pt_regs>(sp - PT_REGS_SIZE - 8);
-  // First of all: calls from here would put their records over the registers, and over the return address at
-  // sp - 8.
-  set_sp(changetype<usize>(regs));
   // Before the first call: its record would lie in the registers, and its return address over the trapped
   // function's.
   set_sp(changetype<usize>(regs));
+  const enabled = !irqs_disabled();
+  local_irq_disable();
   const current = this_cpu.current_task;
   const address = ((cr2_hi as u64) << 32) | (cr2_lo as u64);
+  // What checks a function pointer knows no page tables: whether the page is there is found here.
+  if (CONFIG_LKDTM && vector == X86_TRAP_PF && error_code & X86_PF_INSTR && lookup_address(address)) {
+    error_code |= X86_PF_PROT;
+  }
   let trapped = sp;
   if (vector == X86_TRAP_DF) trapped = cr2_lo;
   fill_kernel_regs(regs, trapped, error_code as u64);
+  if (!CONFIG_CRASH_DUMP && !enabled) regs.flags &= ~(X86_EFLAGS_IF as u64);
   if (vector == X86_TRAP_PF && is_address_check(kallsyms_symbol_start(regs.ip))) pop_frame(regs);
   if (!isnull(current)) {
     current.thread.trap_nr = vector as u64;
@@ -186,6 +198,10 @@ function dump_pagetable(address: u64): void {
 }
 
 function show_fault_oops(regs: pt_regs, error_code: u64, address: u64): void {
+  if (CONFIG_LKDTM && error_code & X86_PF_INSTR && lookup_address(address) & _PAGE_NX) {
+    const uid = this_cpu.current_task.cred.uid.val;
+    pr_crit(c`kernel tried to execute NX-protected page - exploit attempt? (uid: %d)\n`, uid);
+  }
   if (address < PAGE_SIZE && !user_mode(regs)) {
     pr_alert(c`BUG: kernel NULL pointer dereference, address: %px\n`, address);
   } else pr_alert(c`BUG: unable to handle page fault for address: %px\n`, address);

@@ -5,6 +5,7 @@
  */
 import {
   CONFIG_CRASH_DUMP,
+  CONFIG_STRICT_KERNEL_RWX,
   MAX_DMA32_PFN,
   MAX_DMA_PFN,
   PAGE_OFFSET,
@@ -20,6 +21,10 @@ import {
   ZONE_DMA32,
   ZONE_NORMAL,
   _KERNPG_TABLE,
+  __PAGE_KERNEL,
+  __PAGE_KERNEL_EXEC,
+  __PAGE_KERNEL_RO,
+  __PAGE_KERNEL_ROX,
   __START_KERNEL,
   __START_KERNEL_map,
 } from "../../include/generated/constants";
@@ -40,7 +45,16 @@ export function kernel_image_size(): usize {
   return changetype<image_header>(sym__text()).mem_size;
 }
 
-/** The image at its link address: 2 MiB leaves when it is loaded where it was linked, modulo 2 MiB. */
+/** A part of the image, from one page boundary to the next. */
+function map_image_part(level2: usize, start: u64, end: u64, prot: u64): void {
+  const phys = <u64>(<u32>(start - __START_KERNEL_map) + <u32>__phys_base);
+  map_range(level2, PMD_SHIFT, start, end, phys, PAGE_SHIFT, prot);
+}
+
+/**
+ * The image at its link address: page by page, text and constants not to be written and only text to be run
+ * (CONFIG_STRICT_KERNEL_RWX); else by 2 MiB leaves when it is loaded where it was linked, modulo 2 MiB.
+ */
 function map_kernel_image(): void {
   const level3 = sym.addr_of_level3_kernel_pgt();
   const level2 = sym.addr_of_level2_kernel_pgt();
@@ -48,12 +62,21 @@ function map_kernel_image(): void {
   memory.fill(level2, 0, PAGE_SIZE);
   sym.swapper_pg_dir[KERNEL_PGD_INDEX] = <u64>level3 | _KERNPG_TABLE;
   sym.level3_kernel_pgt[KERNEL_PUD_INDEX] = <u64>level2 | _KERNPG_TABLE;
+  if (CONFIG_STRICT_KERNEL_RWX) {
+    const text = va(sym__text());
+    const rodata = va(sym__etext());
+    const data = va(__base);
+    map_image_part(level2, text, rodata, __PAGE_KERNEL_ROX);
+    map_image_part(level2, rodata, data, __PAGE_KERNEL_RO);
+    map_image_part(level2, data, __START_KERNEL + kernel_image_size(), __PAGE_KERNEL);
+    return;
+  }
   const large = (<u32>__phys_base & (PMD_SIZE - 1)) == 0;
   const align: u64 = large ? PMD_SIZE : PAGE_SIZE;
   const start = __START_KERNEL & ~(align - 1);
   const end = (__START_KERNEL + kernel_image_size() + align - 1) & ~(align - 1);
   const phys = <u64>(<u32>(start - __START_KERNEL_map) + <u32>__phys_base);
-  map_range(level2, PMD_SHIFT, start, end, phys, large ? PMD_SHIFT : PAGE_SHIFT);
+  map_range(level2, PMD_SHIFT, start, end, phys, large ? PMD_SHIFT : PAGE_SHIFT, __PAGE_KERNEL_EXEC);
 }
 
 /** Builds swapper_pg_dir and loads it; needs memblock, before anything large is reserved. */
@@ -62,17 +85,18 @@ export function init_mem_mapping(): void {
   memory.fill(pgd, 0, PAGE_SIZE);
   if (CONFIG_CRASH_DUMP) {
     const end = ((sym.max_pfn << PAGE_SHIFT) + PUD_SIZE - 1) & ~<u64>(PUD_SIZE - 1);
-    map_range(pgd, PGDIR_SHIFT, PAGE_OFFSET, PAGE_OFFSET + end, 0, PUD_SHIFT);
+    map_range(pgd, PGDIR_SHIFT, PAGE_OFFSET, PAGE_OFFSET + end, 0, PUD_SHIFT, __PAGE_KERNEL);
   } else {
     map_kernel_image();
-    map_range(pgd, PGDIR_SHIFT, PAGE_OFFSET, PAGE_OFFSET + (sym.max_pfn << PAGE_SHIFT), 0, PMD_SHIFT);
+    const end = PAGE_OFFSET + (sym.max_pfn << PAGE_SHIFT);
+    map_range(pgd, PGDIR_SHIFT, PAGE_OFFSET, end, 0, PMD_SHIFT, __PAGE_KERNEL);
   }
   hw_write_cr3(pgd);
 }
 
 /** Maps a stretch of the memory map; 2 MiB leaves where both addresses are aligned. */
 export function vmemmap_populate(start: u64, end: u64, phys: usize): void {
-  map_range(sym.addr_of_swapper_pg_dir(), PGDIR_SHIFT, start, end, phys, PMD_SHIFT);
+  map_range(sym.addr_of_swapper_pg_dir(), PGDIR_SHIFT, start, end, phys, PMD_SHIFT, __PAGE_KERNEL);
 }
 
 /** Sections, memory map and zones. Boot memory can still be allocated afterwards. */

@@ -30,8 +30,6 @@ import {
   _PAGE_TABLE,
   _PAGE_USER,
   __GFP_ZERO,
-  __PAGE_KERNEL_EXEC,
-  __PAGE_KERNEL_LARGE_EXEC,
 } from "../../include/generated/constants";
 import { page } from "../../include/generated/structs";
 import { sym } from "../../include/generated/symbols";
@@ -53,7 +51,8 @@ const LEVEL_BITS: u32 = 9;
 
 /**
  * Maps [start, end) to physical memory at `phys` by leaves of at most 2^leaf_shift bytes, with tables from
- * boot memory. `root` spans 2^(root_shift + 9) bytes; all addresses are page aligned.
+ * boot memory. `root` spans 2^(root_shift + 9) bytes; all addresses are page aligned. `prot` is
+ * that of a 4 KiB page.
  */
 export function map_range(
   root: usize,
@@ -62,6 +61,7 @@ export function map_range(
   end: u64,
   phys: u64,
   leaf_shift: u32,
+  prot: u64,
 ): void {
   let at = start;
   let to = phys;
@@ -72,7 +72,7 @@ export function map_range(
       const size = <u64>1 << <u64>shift;
       const entry = entry_at(table, at, shift);
       if (shift <= leaf_shift && ((at | to) & (size - 1)) == 0 && (shift == PAGE_SHIFT || end - at >= size)) {
-        store<u64>(entry, to | (shift == PAGE_SHIFT ? __PAGE_KERNEL_EXEC : __PAGE_KERNEL_LARGE_EXEC));
+        store<u64>(entry, to | prot | (shift == PAGE_SHIFT ? 0 : _PAGE_PSE));
         at += size;
         to += size;
         break;

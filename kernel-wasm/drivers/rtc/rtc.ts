@@ -1,7 +1,9 @@
 /**
  * The real-time clock: the wall clock at boot, and again when panic stamps the crash (drivers/rtc, rtc_cmos).
  */
+import { CONFIG_CRASH_DUMP, IRQ_HANDLED, RTC_IRQ } from "../../include/generated/constants";
 import { sym } from "../../include/generated/symbols";
+import { request_irq } from "../../kernel/irq/irqdesc";
 import { pr_info } from "../../kernel/printk/printk";
 import { wait_for_device } from "../probe";
 
@@ -16,6 +18,11 @@ const SECONDS_A_DAY: u64 = 86400;
 export function read_persistent_clock64(): u64 {
   hw_rtc(sym.addr_of_rtc_time_read());
   return sym.rtc_time_read;
+}
+
+/** An alarm or the periodic interrupt: nobody has asked for one, so it is only acknowledged. */
+export function cmos_interrupt(irq: i32, dev_id: usize): i32 {
+  return IRQ_HANDLED;
 }
 
 /** The driver's probe, an asynchronous one: sets the system time as Linux's log shows it. */
@@ -33,6 +40,8 @@ export function rtc_cmos_probe(data: usize, cookie: u64): void {
   const month = shifted < 10 ? shifted + 3 : shifted - 9;
   const year = year_of_era + era * 400 + (month <= 2 ? 1 : 0);
   const second = now % SECONDS_A_DAY;
+  const device = sym.addr_of_rtc_time_read();
+  if (!CONFIG_CRASH_DUMP) request_irq(RTC_IRQ, fnptr(cmos_interrupt), 0, c`rtc0`, device);
   pr_info(c`rtc_cmos rtc_cmos: registered as rtc0\n`);
   pr_info(
     c`rtc_cmos rtc_cmos: setting system clock to %04llu-%02llu-%02lluT%02llu:%02llu:%02llu UTC (%lld)\n`,

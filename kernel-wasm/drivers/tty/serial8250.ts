@@ -2,9 +2,18 @@
  * The serial line (drivers/tty/serial/8250): ttyS0, a 16550A at I/O 0x3f8, as console of the log. The machine
  * takes a whole string at once (rep outsb), so there is no transmitter to wait for.
  */
-import { CON_PRINTBUFFER, UART_COM1 } from "../../include/generated/constants";
+import {
+  CONFIG_CRASH_DUMP,
+  CON_PRINTBUFFER,
+  IRQF_SHARED,
+  IRQ_HANDLED,
+  IRQ_NONE,
+  SERIAL_IRQ,
+  UART_COM1,
+} from "../../include/generated/constants";
 import { console } from "../../include/generated/structs";
 import { sym } from "../../include/generated/symbols";
+import { request_irq } from "../../kernel/irq/irqdesc";
 import { register_console } from "../../kernel/printk/console";
 import { pr_info } from "../../kernel/printk/printk";
 import { wait_for_device } from "../probe";
@@ -45,6 +54,11 @@ export function univ8250_console_init(): i32 {
   return 0;
 }
 
+/** The line interrupts when IIR's lowest bit is clear; there is no receiver to read then. */
+export function serial8250_interrupt(irq: i32, dev_id: usize): i32 {
+  return hw_in8(UART_COM1 + UART_IIR) & 1 ? IRQ_NONE : IRQ_HANDLED;
+}
+
 /** The driver's probe, an asynchronous one. */
 export function serial8250_probe(data: usize, cookie: u64): void {
   wait_for_device(sym.addr_of_uart_ready(), SETTLE_MIN_NS, SETTLE_MAX_NS);
@@ -53,4 +67,8 @@ export function serial8250_probe(data: usize, cookie: u64): void {
     c`%s%d at I/O 0x%x (irq = %d, base_baud = %d) is a %s\n`, c`ttyS`, 0, UART_COM1, 4, 115200,
     fifo ? c`16550A` : c`8250`,
   );
+  if (!CONFIG_CRASH_DUMP) {
+    const handler = fnptr(serial8250_interrupt);
+    request_irq(SERIAL_IRQ, handler, IRQF_SHARED, c`ttyS0`, changetype<usize>(sym.serial8250_console));
+  }
 }

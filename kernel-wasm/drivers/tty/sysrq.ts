@@ -3,6 +3,7 @@
  * exist; help prints what the table has.
  */
 import {
+  CONFIG_CRASH_DUMP,
   CONSOLE_LOGLEVEL_DEFAULT,
   EFAULT,
   ENOMEM,
@@ -18,6 +19,7 @@ import {
 import { file, proc_dir_entry, sysrq_key_op, task_struct } from "../../include/generated/structs";
 import { sym } from "../../include/generated/symbols";
 import { show_stack } from "../../arch/kernel/dumpstack";
+import { trigger_all_cpu_backtrace } from "../../arch/kernel/nmi";
 import { copy_from_user } from "../../arch/lib/usercopy";
 import { proc_create } from "../../fs/proc/generic";
 import { show_mem } from "../../lib/show_mem";
@@ -99,8 +101,12 @@ export function sysrq_handle_showregs(key: i32): void {
 }
 
 export function sysrq_handle_showallcpus(key: i32): void {
-  pr_info(c`sysrq: CPU%d:\n`, get_cpu());
-  show_stack(changetype<task_struct>(0), 0, LOGLEVEL_INFO);
+  if (!CONFIG_CRASH_DUMP) {
+    trigger_all_cpu_backtrace();
+  } else {
+    pr_info(c`sysrq: CPU%d:\n`, get_cpu());
+    show_stack(changetype<task_struct>(0), 0, LOGLEVEL_INFO);
+  }
 }
 
 export function sysrq_handle_showmem(key: i32): void {

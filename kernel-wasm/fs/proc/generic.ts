@@ -3,6 +3,7 @@
  * follow when a path leads there. Operations of an entry are its proc_ops, or a show function for text.
  */
 import {
+  CONFIG_CRASH_DUMP,
   EIO,
   ENOENT,
   ENOMEM,
@@ -10,6 +11,7 @@ import {
   PROC_ROOT_INO,
   PROC_SUPER_MAGIC,
   S_IFDIR,
+  S_IFLNK,
   S_IFMT,
   S_IFREG,
 } from "../../include/generated/constants";
@@ -29,7 +31,7 @@ import { INIT_LIST_HEAD, list_add_tail, list_del, list_is_head } from "../../lib
 import { memcmp, strlen } from "../../lib/string";
 import { kfree, kzalloc } from "../../mm/slub";
 import { d_add, d_make_root } from "../dcache";
-import { S_ISDIR, new_inode } from "../inode";
+import { S_ISDIR, S_ISLNK, new_inode } from "../inode";
 import { dir_emit, dir_emit_dots, dt_type } from "../readdir";
 import { generic_file_llseek } from "../read_write";
 import { seq_lseek, seq_read, single_open, single_release } from "../seq_file";
@@ -115,6 +117,16 @@ export function proc_mkdir(name: usize, parent: proc_dir_entry): proc_dir_entry 
   return entry;
 }
 
+/** A symbolic link; `dest` is kept. */
+export function proc_symlink(name: usize, parent: proc_dir_entry, dest: usize): proc_dir_entry {
+  const entry = register_entry(name, S_IFLNK | 0o777, parent);
+  if (isnull(entry)) return entry;
+  entry.data = dest;
+  entry.size = dest ? strlen(dest) : 0;
+  entry.proc_iops = sym.proc_link_inode_operations;
+  return entry;
+}
+
 export function proc_set_size(entry: proc_dir_entry, size: i64): void {
   entry.size = size;
 }
@@ -128,10 +140,14 @@ function proc_get_inode(sb: super_block, entry: proc_dir_entry): inode {
   node.i_size = entry.size;
   node.i_private = changetype<usize>(entry);
   if (S_ISDIR(entry.mode)) {
-    node.i_op = sym.proc_dir_inode_operations;
-    node.i_fop = sym.proc_dir_operations;
+    const root = !CONFIG_CRASH_DUMP && entry.low_ino == PROC_ROOT_INO;
+    node.i_op = root ? sym.proc_root_inode_operations : sym.proc_dir_inode_operations;
+    node.i_fop = root ? sym.proc_root_operations : sym.proc_dir_operations;
+  } else if (!CONFIG_CRASH_DUMP && S_ISLNK(entry.mode)) {
+    node.i_op = entry.proc_iops;
+    node.i_link = entry.data;
   } else {
-    node.i_op = sym.proc_file_inode_operations;
+    node.i_op = entry.proc_iops;
     node.i_fop = sym.proc_reg_file_ops;
   }
   return node;
@@ -205,6 +221,7 @@ export function proc_single_open(node: inode, filp: file): i32 {
 export function proc_fill_super(sb: super_block, data: usize): i32 {
   sb.s_magic = PROC_SUPER_MAGIC;
   sb.s_d_op = sym.simple_dentry_operations;
+  if (!CONFIG_CRASH_DUMP) sb.s_op = sym.proc_sops;
   const root = d_make_root(proc_get_inode(sb, sym.proc_root));
   if (isnull(root)) return -ENOMEM;
   sb.s_root = root;

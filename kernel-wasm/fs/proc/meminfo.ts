@@ -1,5 +1,7 @@
 /** /proc/meminfo (fs/proc/meminfo.c): the page allocator's and the statistics' numbers, in kB. */
 import {
+  CONFIG_CRASH_DUMP,
+  HPAGE_SIZE,
   LRU_ACTIVE_ANON,
   LRU_ACTIVE_FILE,
   LRU_INACTIVE_ANON,
@@ -23,6 +25,7 @@ import {
 } from "../../include/generated/constants";
 import { seq_file } from "../../include/generated/structs";
 import { sym } from "../../include/generated/symbols";
+import { nr_blockdev_pages } from "../buffer/bdev";
 import { lru_pages, si_mem_available } from "../../mm/meminfo";
 import {
   global_node_page_state_pages,
@@ -49,8 +52,9 @@ export function meminfo_proc_show(m: seq_file, v: usize): i32 {
   show_val_kb(m, c`MemTotal:`, totalram_pages());
   show_val_kb(m, c`MemFree:`, nr_free_pages());
   show_val_kb(m, c`MemAvailable:`, si_mem_available());
-  show_val_kb(m, c`Buffers:`, 0);
-  show_val_kb(m, c`Cached:`, node_pages(NR_FILE_PAGES));
+  const buffers = CONFIG_CRASH_DUMP ? 0 : nr_blockdev_pages();
+  show_val_kb(m, c`Buffers:`, buffers);
+  show_val_kb(m, c`Cached:`, node_pages(NR_FILE_PAGES) - buffers);
   show_val_kb(m, c`SwapCached:`, 0);
   show_val_kb(m, c`Active:`, lru_pages(LRU_ACTIVE_ANON) + lru_pages(LRU_ACTIVE_FILE));
   show_val_kb(m, c`Inactive:`, anon + file - lru_pages(LRU_ACTIVE_ANON) - lru_pages(LRU_ACTIVE_FILE));
@@ -76,5 +80,21 @@ export function meminfo_proc_show(m: seq_file, v: usize): i32 {
   seq_printf(m, c`VmallocTotal:   %8lu kB\n`, (VMALLOC_END - VMALLOC_START) >> 10);
   show_val_kb(m, c`VmallocUsed:`, 0);
   show_val_kb(m, c`Percpu:`, (<u64>sym.pcpu_unit_size >> PAGE_SHIFT) * sym.nr_cpu_ids);
+  if (!CONFIG_CRASH_DUMP) {
+    show_val_kb(m, c`HardwareCorrupted:`, sym.num_poisoned_pages.counter);
+    hugetlb_report_meminfo(m);
+  }
   return 0;
+}
+
+/** The pool in huge pages, not kB. */
+function hugetlb_report_meminfo(m: seq_file): void {
+  const h = sym.hstates[0];
+  seq_printf(
+    m,
+    c`HugePages_Total:   %5lu\nHugePages_Free:    %5lu\nHugePages_Rsvd:    %5lu\nHugePages_Surp:    %5lu\n`,
+    h.nr_huge_pages, h.free_huge_pages, h.resv_huge_pages, h.surplus_huge_pages,
+  );
+  seq_printf(m, c`Hugepagesize:   %8lu kB\n`, HPAGE_SIZE >> 10);
+  seq_printf(m, c`Hugetlb:        %8lu kB\n`, h.nr_huge_pages * (HPAGE_SIZE >> 10));
 }

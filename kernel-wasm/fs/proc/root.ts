@@ -1,16 +1,24 @@
-/**
- * /proc and the files that every kernel has there (fs/proc/root.c, version.c, cmdline.c, uptime.c,
- * loadavg.c).
- */
+/** /proc and the files that every kernel has there (fs/proc/root.c, version.c, cmdline.c, loadavg.c). */
+import { CONFIG_CRASH_DUMP, CONFIG_IKCONFIG } from "../../include/generated/constants";
 import { proc_dir_entry, resource, seq_file } from "../../include/generated/structs";
 import { sym } from "../../include/generated/symbols";
+import { proc_modules_init } from "../../kernel/module";
 import { nr_running } from "../../kernel/sched/core";
-import { ktime_get } from "../../kernel/time";
+import { show_partition } from "../../block/genhd";
+import { show_interrupts } from "../../kernel/irq/proc";
 import { show_vfsmounts } from "../namespace";
 import { seq_printf, seq_putc, seq_puts } from "../seq_file";
 import { proc_create_single, proc_init_root, proc_mkdir } from "./generic";
+import { proc_base_init } from "./base";
+import { ikconfig_init } from "./configs";
+import { cpuinfo_proc_show } from "./cpuinfo";
+import { devinfo_show, filesystems_proc_show, swaps_proc_show } from "./devices";
+import { kallsyms_init } from "./kallsyms";
 import { meminfo_proc_show } from "./meminfo";
 import { proc_sys_init } from "./proc_sysctl";
+import { slabinfo_proc_show } from "./slabinfo";
+import { stat_proc_show, uptime_proc_show } from "./stat";
+import { buddyinfo_proc_show, vmstat_proc_show, zoneinfo_proc_show } from "./vmstat";
 
 const FSHIFT: u64 = 11;
 const MAX_IORES_LEVEL: i32 = 5;
@@ -24,16 +32,6 @@ function version_proc_show(m: seq_file, v: usize): i32 {
 function cmdline_proc_show(m: seq_file, v: usize): i32 {
   seq_puts(m, sym.saved_command_line);
   seq_putc(m, 0x0a);
-  return 0;
-}
-
-function uptime_proc_show(m: seq_file, v: usize): i32 {
-  const up = ktime_get();
-  const idle = sym.init_task.se.sum_exec_runtime;
-  seq_printf(
-    m, c`%lu.%02lu %lu.%02lu\n`,
-    up / 1000000000, (up % 1000000000) / 10000000, idle / 1000000000, (idle % 1000000000) / 10000000,
-  );
   return 0;
 }
 
@@ -69,18 +67,38 @@ function iomem_proc_show(m: seq_file, v: usize): i32 {
   return 0;
 }
 
+/** What the capture kernel has no use for. */
+function proc_more_init(root: proc_dir_entry): void {
+  proc_create_single(c`uptime`, 0o444, root, fnptr(uptime_proc_show));
+  proc_create_single(c`stat`, 0o444, root, fnptr(stat_proc_show));
+  proc_create_single(c`cpuinfo`, 0o444, root, fnptr(cpuinfo_proc_show));
+  proc_create_single(c`devices`, 0o444, root, fnptr(devinfo_show));
+  proc_create_single(c`filesystems`, 0o444, root, fnptr(filesystems_proc_show));
+  proc_create_single(c`interrupts`, 0o444, root, fnptr(show_interrupts));
+  proc_create_single(c`partitions`, 0o444, root, fnptr(show_partition));
+  proc_create_single(c`swaps`, 0o444, root, fnptr(swaps_proc_show));
+  proc_create_single(c`vmstat`, 0o444, root, fnptr(vmstat_proc_show));
+  proc_create_single(c`zoneinfo`, 0o444, root, fnptr(zoneinfo_proc_show));
+  proc_create_single(c`buddyinfo`, 0o444, root, fnptr(buddyinfo_proc_show));
+  proc_create_single(c`slabinfo`, 0o400, root, fnptr(slabinfo_proc_show));
+  proc_base_init();
+  kallsyms_init();
+  proc_modules_init();
+  if (CONFIG_IKCONFIG) ikconfig_init();
+}
+
 /** Entries of /proc that need no driver. The tree can be filled before /proc is mounted. */
 export function proc_root_init(): void {
   const root = changetype<proc_dir_entry>(0);
   proc_init_root();
   proc_create_single(c`version`, 0o444, root, fnptr(version_proc_show));
   proc_create_single(c`cmdline`, 0o444, root, fnptr(cmdline_proc_show));
-  proc_create_single(c`uptime`, 0o444, root, fnptr(uptime_proc_show));
   proc_create_single(c`loadavg`, 0o444, root, fnptr(loadavg_proc_show));
   proc_create_single(c`meminfo`, 0o444, root, fnptr(meminfo_proc_show));
   proc_create_single(c`iomem`, 0o400, root, fnptr(iomem_proc_show));
-  proc_create_single(c`mounts`, 0o444, root, fnptr(show_vfsmounts));
+  if (CONFIG_CRASH_DUMP) proc_create_single(c`mounts`, 0o444, root, fnptr(show_vfsmounts));
   proc_mkdir(c`fs`, root);
   proc_mkdir(c`driver`, root);
+  if (!CONFIG_CRASH_DUMP) proc_more_init(root);
   proc_sys_init();
 }

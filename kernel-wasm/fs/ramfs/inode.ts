@@ -1,10 +1,13 @@
 /** ramfs (fs/ramfs/inode.c): files in the page cache alone. rootfs and /dev are of this kind. */
 import {
   ATTR_SIZE,
+  CONFIG_CRASH_DUMP,
   ENOMEM,
   ENOSPC,
+  GFP_KERNEL,
   RAMFS_MAGIC,
   S_IFDIR,
+  S_IFLNK,
   S_IFMT,
 } from "../../include/generated/constants";
 import { dentry, file_system_type, iattr, inode, super_block } from "../../include/generated/structs";
@@ -15,8 +18,19 @@ import {
   generic_file_write,
   truncate_inode_pages,
 } from "../../mm/filemap";
+import { strlen } from "../../lib/string";
+import { kfree, kmalloc } from "../../mm/slub";
 import { d_make_root } from "../dcache";
-import { S_ISDIR, S_ISREG, get_next_ino, init_special_inode, inode_update_mtime, new_inode } from "../inode";
+import {
+  S_ISDIR,
+  S_ISLNK,
+  S_ISREG,
+  get_next_ino,
+  init_special_inode,
+  inode_update_mtime,
+  iput,
+  new_inode,
+} from "../inode";
 import { d_pin, noop_fsync, simple_lookup, simple_rename, simple_rmdir, simple_unlink } from "../libfs";
 import { generic_file_llseek } from "../read_write";
 import { mount_nodev, register_filesystem } from "../super";
@@ -33,8 +47,10 @@ export function ramfs_get_inode(sb: super_block, mode: u32, dev: u32): inode {
   } else if (S_ISREG(mode)) {
     node.i_op = sym.ramfs_file_inode_operations;
     node.i_fop = sym.ramfs_file_operations;
-  } else {
+  } else if (CONFIG_CRASH_DUMP || !S_ISLNK(mode)) {
     init_special_inode(node, mode, dev);
+  } else {
+    node.i_op = sym.simple_symlink_inode_operations;
   }
   return node;
 }
@@ -57,6 +73,29 @@ export function ramfs_mkdir(dir: inode, d: dentry, mode: u32): i32 {
   return err;
 }
 
+/** The text lies in the inode's own memory. */
+export function ramfs_symlink(dir: inode, d: dentry, target: usize): i32 {
+  const node = ramfs_get_inode(dir.i_sb, S_IFLNK | 0o777, 0);
+  if (isnull(node)) return -ENOSPC;
+  const len = strlen(target);
+  const text = kmalloc(len + 1, GFP_KERNEL);
+  if (!text) {
+    iput(node);
+    return -ENOMEM;
+  }
+  memory.copy(text, target, len + 1);
+  node.i_link = text;
+  node.i_size = len;
+  d_pin(d, node);
+  inode_update_mtime(dir);
+  return 0;
+}
+
+/** The last reference to a link takes its text. */
+export function ramfs_evict_inode(node: inode): void {
+  if (S_ISLNK(node.i_mode)) kfree(node.i_link);
+}
+
 export function simple_setattr(d: dentry, attr: iattr): i32 {
   if (attr.ia_valid & ATTR_SIZE) {
     const node = d.d_inode;
@@ -69,6 +108,7 @@ export function simple_setattr(d: dentry, attr: iattr): i32 {
 
 export function ramfs_fill_super(sb: super_block, data: usize): i32 {
   sb.s_magic = RAMFS_MAGIC;
+  if (!CONFIG_CRASH_DUMP) sb.s_op = sym.ramfs_ops;
   const root = d_make_root(ramfs_get_inode(sb, S_IFDIR | 0o755, 0));
   if (isnull(root)) return -ENOMEM;
   sb.s_root = root;
@@ -94,6 +134,10 @@ export function init_ramfs_fs(): void {
   dir.unlink = fnptr(simple_unlink);
   dir.rmdir = fnptr(simple_rmdir);
   dir.rename = fnptr(simple_rename);
+  if (!CONFIG_CRASH_DUMP) {
+    dir.symlink = fnptr(ramfs_symlink);
+    sym.ramfs_ops.evict_inode = fnptr(ramfs_evict_inode);
+  }
   sym.ramfs_file_inode_operations.setattr = fnptr(simple_setattr);
   const file = sym.ramfs_file_operations;
   file.llseek = fnptr(generic_file_llseek);

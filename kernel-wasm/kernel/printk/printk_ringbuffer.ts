@@ -14,18 +14,19 @@
  * and info are found from it.
  */
 import {
+  desc_committed,
+  desc_finalized,
+  desc_miss,
+  desc_reserved,
+  desc_reusable,
+} from "../../include/generated/constants";
+import {
   atomic_long_t,
   prb_data_blk_lpos,
   prb_desc,
   printk_info,
   printk_ringbuffer,
 } from "../../include/generated/structs";
-
-const desc_miss: i32 = -1;
-const desc_reserved: i32 = 0;
-const desc_committed: i32 = 1;
-const desc_finalized: i32 = 2;
-const desc_reusable: i32 = 3;
 
 const ID_MASK: u64 = 0x3fffffffffffffff;
 /** Lowest bit set: no block. Of a record that found no room, and of one without text. */

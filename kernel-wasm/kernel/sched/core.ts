@@ -26,9 +26,12 @@ import { get_current } from "../../arch/kernel/current";
 import { __switch_to_asm } from "../../arch/kernel/process";
 import { INIT_LIST_HEAD } from "../../lib/list";
 import { snprintf } from "../../lib/vsprintf";
-import { mmdrop, put_task_struct } from "../fork";
+import { mmdrop, put_task_stack, put_task_struct } from "../fork";
+import { local_irq_disable, local_irq_enable, local_irq_restore, local_irq_save } from "../irqflags";
 import { local_clock as sched_clock } from "../time";
+import { calc_global_load_tick } from "./loadavg";
 import {
+  check_preempt_tick,
   check_preempt_wakeup,
   dequeue_task_fair,
   enqueue_task_fair,
@@ -104,9 +107,11 @@ export function sched_fork(p: task_struct): void {
   p.on_cpu = 0;
   p.sched_info.pcount = 0;
   p.sched_info.last_arrival = 0;
+  const flags = local_irq_save();
   const q = this_cpu.runqueues;
   update_rq_clock(q);
   task_fork_fair(q, p);
+  local_irq_restore(flags);
 }
 
 /** Number of tasks that count for the load average: not the idlers (TASK_NOLOAD). */
@@ -147,7 +152,15 @@ function check_preempt_curr(q: rq, p: task_struct): void {
 
 /** Makes a task runnable if its state is among `state`. True when it was woken. */
 export function try_to_wake_up(p: task_struct, state: u32): bool {
-  if ((p.__state & state) == 0) return false;
+  const flags = local_irq_save();
+  const woken = (p.__state & state) != 0;
+  if (woken) ttwu_do_activate(p);
+  local_irq_restore(flags);
+  return woken;
+}
+
+/** Interrupts are off. */
+function ttwu_do_activate(p: task_struct): void {
   const q = percpu.runqueues(p.cpu);
   if (p.on_rq == 0) {
     update_rq_clock(q);
@@ -156,7 +169,6 @@ export function try_to_wake_up(p: task_struct, state: u32): bool {
     check_preempt_curr(q, p);
   }
   p.__state = TASK_RUNNING;
-  return true;
 }
 
 /** TASK_NORMAL: what sleeps interruptibly or not. */
@@ -166,11 +178,13 @@ export function wake_up_process(p: task_struct): bool {
 
 /** The first wake-up of a forked task. */
 export function wake_up_new_task(p: task_struct): void {
+  const flags = local_irq_save();
   const q = percpu.runqueues(p.cpu);
   p.__state = TASK_RUNNING;
   update_rq_clock(q);
   activate_task(q, p, ENQUEUE_INITIAL);
   check_preempt_curr(q, p);
+  local_irq_restore(flags);
 }
 
 /**
@@ -219,6 +233,7 @@ function context_switch(q: rq, prev: task_struct, next: task_struct): void {
 
 /** Returns only when the running task may go on. */
 export function __schedule(): void {
+  local_irq_disable();
   const q = this_cpu.runqueues;
   const prev = q.curr;
   update_rq_clock(q);
@@ -238,6 +253,7 @@ export function __schedule(): void {
     sched_info_switch(q, next);
     context_switch(q, prev, next);
   }
+  local_irq_enable();
 }
 
 export function schedule(): void {
@@ -253,8 +269,9 @@ export function schedule_idle(): void {
   } while (need_resched());
 }
 
-/** The last of the switch, on the new task's side: lets go of what `prev` held. */
+/** The last of the switch, on the new task's side: lets go of what `prev` held. Interrupts come on. */
 export function finish_task_switch(prev: task_struct): void {
+  local_irq_enable();
   const q = this_cpu.runqueues;
   if (q.prev_mm_va != 0) {
     const mm = q.prev_mm;
@@ -264,7 +281,9 @@ export function finish_task_switch(prev: task_struct): void {
   if (isnull(prev)) return;
   this_cpu.switched_from = changetype<task_struct>(0);
   prev.on_cpu = 0;
-  if (prev.__state == TASK_DEAD) put_task_struct(prev);
+  if (prev.__state != TASK_DEAD) return;
+  put_task_stack(prev);
+  put_task_struct(prev);
 }
 
 export function schedule_tail(prev: task_struct): void {
@@ -276,6 +295,7 @@ export function schedule_tail(prev: task_struct): void {
  * first, since it must not be dispatched again.
  */
 export function do_sched_yield(): void {
+  local_irq_disable();
   const q = this_cpu.runqueues;
   update_rq_clock(q);
   update_curr(q.cfs);
@@ -284,6 +304,17 @@ export function do_sched_yield(): void {
     if (<i64>(last - q.curr.se.vruntime) > 0) q.curr.se.vruntime = last;
   }
   schedule();
+}
+
+/** Once a tick: the running task is charged, and gives way when its slice is used up. */
+export function scheduler_tick(): void {
+  const q = this_cpu.runqueues;
+  update_rq_clock(q);
+  if (q.curr != q.idle) {
+    update_curr(q.cfs);
+    check_preempt_tick(q);
+  }
+  calc_global_load_tick(q);
 }
 
 /** Runnable tasks of all CPUs, for /proc/loadavg. */

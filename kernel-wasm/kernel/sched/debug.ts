@@ -13,6 +13,8 @@ function task_state_to_char(task: task_struct): u32 {
 }
 
 export function sched_show_task(task: task_struct): void {
+  // A zombie's stack is gone already.
+  if (!task.stack) return;
   pr_info(c`task:%-15.15s state:%c`, task.comm, task_state_to_char(task));
   if (task.__state == TASK_RUNNING) pr_cont(c`  running task    `);
   const parent = task.real_parent;

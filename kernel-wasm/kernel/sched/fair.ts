@@ -168,3 +168,12 @@ export function check_preempt_wakeup(q: rq, p: task_struct): void {
   if (isnull(curr) || curr == p.se) return;
   if (<i64>(curr.vruntime - p.se.vruntime) > SCHED_WAKEUP_GRANULARITY_NS) resched_curr(q);
 }
+
+/** The running entity has had its share and another one waits. */
+export function check_preempt_tick(q: rq): void {
+  const cfs = q.cfs;
+  const curr = cfs.curr;
+  if (isnull(curr) || cfs.nr_running < 2) return;
+  const period = cfs.nr_running > 8 ? <u64>cfs.nr_running * SCHED_MIN_GRANULARITY_NS : <u64>SCHED_LATENCY_NS;
+  if (curr.sum_exec_runtime - curr.prev_sum_exec_runtime > period / cfs.nr_running) resched_curr(q);
+}

@@ -1,17 +1,32 @@
 /**
- * The idle task (kernel/sched/idle.c). The machine stops at hlt until an interrupt; it then comes back by
- * cpu_resume.
+ * The idle task (kernel/sched/idle.c). The CPU halts until an interrupt, and without a tick unless a timer
+ * needs one; when there is none either, nothing will ever wake the machine, and it stops.
  */
+import { CONFIG_CRASH_DUMP } from "../../include/generated/constants";
+import { local_irq_disable, local_irq_enable } from "../irqflags";
+import { tick_nohz_idle_enter, tick_nohz_idle_exit, tick_nohz_idle_stop_tick } from "../time/tick-sched";
 import { need_resched, schedule_idle } from "./core";
 
 @external("hw", "hlt") declare function hw_hlt(): void;
+@external("hw", "sti_hlt") declare function hw_sti_hlt(): void;
 
 export function default_idle(): void {
-  hw_hlt();
+  if (CONFIG_CRASH_DUMP) {
+    hw_hlt();
+  } else {
+    local_irq_enable();
+    hw_sti_hlt();
+  }
 }
 
 function do_idle(): void {
-  while (!need_resched()) default_idle();
+  tick_nohz_idle_enter();
+  while (!need_resched()) {
+    local_irq_disable();
+    tick_nohz_idle_stop_tick();
+    default_idle();
+  }
+  tick_nohz_idle_exit();
   schedule_idle();
 }
 

@@ -32,13 +32,19 @@ export function wait_event_sleep(head: wait_queue_head, state: u32): void {
   const t = get_current();
   const entry = changetype<wait_queue_entry>(t.stack + STACK_WAIT_OFFSET);
   // Something else woke the task when it waited before: the entry is still on that queue.
-  if (entry.entry.next_va != 0) list_del_init(entry.entry);
+  finish_wait(t);
   entry.flags = 0;
   entry.private_ = changetype<usize>(t);
   entry.func = fnptr(autoremove_wake_function);
   list_add_tail(entry.entry, head.head);
   t.__state = state;
   schedule();
+}
+
+/** Takes a sleeper off the queue that it still waits in: something else has woken it. */
+export function finish_wait(t: task_struct): void {
+  const entry = changetype<wait_queue_entry>(t.stack + STACK_WAIT_OFFSET);
+  if (entry.entry.next_va != 0) list_del_init(entry.entry);
 }
 
 /** Wakes up to `nr` sleepers, all for 0. */

@@ -1,0 +1,17 @@
+/** The out-of-memory killer's state (include/linux/oom.h). */
+import { abi } from "./dsl.ts";
+
+export default abi({
+  structs: `
+    struct oom_control { unsigned int gfp_mask; int order; struct task_struct *chosen; long chosen_points; };
+  `,
+  bss: `
+    int (*oom_handler)(unsigned int gfp, unsigned int order);
+    struct oom_control oom_control;
+    bool oom_in_progress;
+    int sysctl_panic_on_oom;
+    unsigned long oom_kills;
+  `,
+  backtrace: ["out_of_memory", "oom_kill_process"],
+  targets: ["production"],
+});

@@ -1,0 +1,83 @@
+/**
+ * The part of the system call table that is about processes, signals and pipes. The capture kernel has none
+ * of it: its one program is a multi-call binary (tools/init/exec.ts), and each call answers ENOSYS.
+ */
+import {
+  CLONE_VFORK,
+  CLONE_VM,
+  ENOSYS,
+  SIGCHLD,
+  __NR_clone,
+  __NR_dup,
+  __NR_dup2,
+  __NR_execve,
+  __NR_fork,
+  __NR_getpgid,
+  __NR_getppid,
+  __NR_getrlimit,
+  __NR_kill,
+  __NR_nanosleep,
+  __NR_pipe,
+  __NR_pipe2,
+  __NR_rt_sigaction,
+  __NR_rt_sigpending,
+  __NR_rt_sigprocmask,
+  __NR_setrlimit,
+  __NR_setsid,
+  __NR_vfork,
+  __NR_wait4,
+} from "../../include/generated/constants";
+import { pt_regs } from "../../include/generated/structs";
+import { sys_execve } from "../../fs/exec";
+import { ksys_dup, ksys_dup3 } from "../../fs/file";
+import { do_pipe2 } from "../../fs/pipe";
+import { kernel_clone } from "../../kernel/fork";
+import { sys_nanosleep } from "../../kernel/sched/sleep";
+import { sys_kill, sys_rt_sigaction, sys_rt_sigpending, sys_rt_sigprocmask } from "../../kernel/signal";
+import { sys_getpgid, sys_getppid, sys_getrlimit, sys_setrlimit, sys_setsid } from "../../kernel/sys";
+import { kernel_wait4 } from "../../kernel/wait";
+
+export function __x64_sys_clone(regs: pt_regs): i64 {
+  return kernel_clone(<u32>regs.di, regs.si);
+}
+
+export function __x64_sys_execve(regs: pt_regs): i64 {
+  return sys_execve(regs.di, regs.si, regs.dx);
+}
+
+export function __x64_sys_wait4(regs: pt_regs): i64 {
+  return kernel_wait4(<i32>regs.di, regs.si, <i32>regs.dx);
+}
+
+export function __x64_sys_nanosleep(regs: pt_regs): i64 {
+  return sys_nanosleep(regs.di);
+}
+
+export function __x64_sys_kill(regs: pt_regs): i64 {
+  return sys_kill(<i32>regs.di, <i32>regs.si);
+}
+
+export function x64_process_call(regs: pt_regs, nr: u32): i64 {
+  switch (nr) {
+    case __NR_rt_sigaction: return sys_rt_sigaction(<i32>regs.di, regs.si, regs.dx, regs.r10);
+    case __NR_rt_sigprocmask: return sys_rt_sigprocmask(<i32>regs.di, regs.si, regs.dx, regs.r10);
+    case __NR_pipe: return do_pipe2(regs.di, 0);
+    case __NR_dup: return ksys_dup(<u32>regs.di);
+    case __NR_dup2: return ksys_dup3(<u32>regs.di, <u32>regs.si, 0);
+    case __NR_nanosleep: return __x64_sys_nanosleep(regs);
+    case __NR_clone: return __x64_sys_clone(regs);
+    case __NR_fork: return kernel_clone(SIGCHLD, 0);
+    case __NR_vfork: return kernel_clone(CLONE_VFORK | CLONE_VM | SIGCHLD, 0);
+    case __NR_execve: return __x64_sys_execve(regs);
+    case __NR_wait4: return __x64_sys_wait4(regs);
+    case __NR_kill: return __x64_sys_kill(regs);
+    case __NR_getrlimit: return sys_getrlimit(<u32>regs.di, regs.si);
+    case __NR_getppid: return sys_getppid();
+    case __NR_setsid: return sys_setsid();
+    case __NR_getpgid: return sys_getpgid(<i32>regs.di);
+    case __NR_rt_sigpending: return sys_rt_sigpending(regs.di, regs.si);
+    case __NR_setrlimit: return sys_setrlimit(<u32>regs.di, regs.si);
+    case __NR_pipe2: return do_pipe2(regs.di, <i32>regs.si);
+    default: return -ENOSYS;
+  }
+}

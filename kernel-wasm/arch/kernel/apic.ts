@@ -1,0 +1,37 @@
+/** The local APIC (arch/x86/kernel/apic/apic.c): its timer in TSC-deadline mode, and its NMIs. */
+import {
+  APIC_DM_NMI,
+  APIC_LVT_MASKED,
+  APIC_LVT_TIMER_TSCDEADLINE,
+  LOCAL_TIMER_VECTOR,
+  MSR_IA32_TSC_DEADLINE,
+  MSR_X2APIC_ICR,
+  MSR_X2APIC_LVT_TIMER,
+} from "../../include/generated/constants";
+import { pr_info } from "../../kernel/printk/printk";
+
+@external("hw", "wrmsr") declare function hw_wrmsr(msr: u32, lo: u32, hi: u32): void;
+
+/** This CPU's timer gives interrupts from here on, when it is armed. */
+export function setup_APIC_timer(): void {
+  if (get_cpu() == 0) {
+    pr_info(c`x2apic enabled\n`);
+    pr_info(c`TSC deadline timer available\n`);
+  }
+  hw_wrmsr(MSR_X2APIC_LVT_TIMER, APIC_LVT_TIMER_TSCDEADLINE | LOCAL_TIMER_VECTOR, 0);
+}
+
+/** The next timer interrupt comes at `tsc`; 0 disarms. The counter is in nanoseconds. */
+export function lapic_next_deadline(tsc: u64): void {
+  hw_wrmsr(MSR_IA32_TSC_DEADLINE, <u32>tsc, <u32>(tsc >> 32));
+}
+
+/** The timer must not reach the next kernel. */
+export function disable_local_APIC(): void {
+  lapic_next_deadline(0);
+  hw_wrmsr(MSR_X2APIC_LVT_TIMER, APIC_LVT_MASKED, 0);
+}
+
+export function apic_send_nmi(cpu: u32): void {
+  hw_wrmsr(MSR_X2APIC_ICR, APIC_DM_NMI, cpu);
+}

@@ -1,0 +1,179 @@
+/**
+ * The table of /proc/PID's entries, and the short ones among them (tgid_base_stuff of fs/proc/base.c).
+ * Production only.
+ */
+import {
+  EFAULT,
+  ENOMEM,
+  GFP_KERNEL,
+  PAGE_SIZE,
+  PID_ENTRIES_MAX,
+  RLIM_NLIMITS,
+  S_IFDIR,
+  S_IFLNK,
+  S_IFREG,
+  TASK_COMM_LEN,
+  ESRCH,
+} from "../../include/generated/constants";
+import { file, mm_struct, path, pid_entry, seq_file, task_struct } from "../../include/generated/structs";
+import { sym } from "../../include/generated/symbols";
+import { copy_from_buf } from "../../arch/lib/usercopy";
+import { follow_user } from "../../arch/mm/pgtable";
+import { panic } from "../../kernel/panic";
+import { strlen } from "../../lib/string";
+import { snprintf } from "../../lib/vsprintf";
+import { kfree, kzalloc } from "../../mm/slub";
+import { show_vfsmounts } from "../namespace";
+import { seq_printf, seq_putc, seq_puts, seq_write } from "../seq_file";
+import { proc_pid_stat, proc_pid_statm, proc_pid_status, task_call_sites } from "./array";
+import { get_proc_task } from "./base";
+import { proc_fd_init } from "./fd";
+import { proc_pid_maps } from "./task_mmu";
+
+/** Bytes [start, end) of a process's memory, as far as they are there. */
+function seq_user_memory(m: seq_file, mm: mm_struct, start: u64, end: u64): void {
+  while (start < end) {
+    const left = <u64>PAGE_SIZE - (start & (PAGE_SIZE - 1));
+    const len = min<u64>(left, end - start);
+    const at = follow_user(changetype<usize>(mm.pgd), <usize>start, false);
+    if (!at) return;
+    seq_write(m, at, <usize>len);
+    start += len;
+  }
+}
+
+export function proc_pid_cmdline(m: seq_file, task: task_struct): i32 {
+  if (task.mm_va != 0) seq_user_memory(m, task.mm, task.mm.arg_start, task.mm.arg_end);
+  return 0;
+}
+
+export function proc_pid_environ(m: seq_file, task: task_struct): i32 {
+  if (task.mm_va != 0) seq_user_memory(m, task.mm, task.mm.env_start, task.mm.env_end);
+  return 0;
+}
+
+export function proc_pid_comm(m: seq_file, task: task_struct): i32 {
+  seq_puts(m, task.comm);
+  seq_putc(m, 0x0a);
+  return 0;
+}
+
+/** The first 15 characters become the task's name. */
+export function comm_write(filp: file, buf: u64, count: usize, pos: i64): i64 {
+  const text = kzalloc(TASK_COMM_LEN, GFP_KERNEL);
+  if (!text) return -ENOMEM;
+  const task = get_proc_task(filp.f_inode);
+  const n = min<usize>(count, TASK_COMM_LEN - 1);
+  let result: i64 = isnull(task) ? -ESRCH : copy_from_buf(text, buf, n) ? -EFAULT : <i64>count;
+  if (result >= 0) {
+    // As a shell writes it, with a newline.
+    const len = strlen(text);
+    if (len && load<u8>(text + len - 1) == 0x0a) store<u8>(text + len - 1, 0);
+    memory.copy(task.comm, text, TASK_COMM_LEN);
+  }
+  kfree(text);
+  return result;
+}
+
+export function proc_pid_mounts(m: seq_file, task: task_struct): i32 {
+  return show_vfsmounts(m, 0);
+}
+
+/** Where a task sleeps, newest call first. */
+export function proc_pid_stack(m: seq_file, task: task_struct): i32 {
+  return task_call_sites(m, task, 64, c`[<0>] %pB\n`);
+}
+
+/** The function that called schedule(), 0 for a task that runs. */
+export function proc_pid_wchan(m: seq_file, task: task_struct): i32 {
+  const before = m.count;
+  task_call_sites(m, task, 1, c`%ps`);
+  if (m.count == before) seq_putc(m, 0x30);
+  return 0;
+}
+
+function limit_name(i: usize): usize {
+  switch (<i32>i) {
+    case 0: return c`Max cpu time              %-20s %-20s seconds   \n`;
+    case 1: return c`Max file size             %-20s %-20s bytes     \n`;
+    case 2: return c`Max data size             %-20s %-20s bytes     \n`;
+    case 3: return c`Max stack size            %-20s %-20s bytes     \n`;
+    case 4: return c`Max core file size        %-20s %-20s bytes     \n`;
+    case 5: return c`Max resident set          %-20s %-20s bytes     \n`;
+    case 6: return c`Max processes             %-20s %-20s processes \n`;
+    case 7: return c`Max open files            %-20s %-20s files     \n`;
+    case 8: return c`Max locked memory         %-20s %-20s bytes     \n`;
+    case 9: return c`Max address space         %-20s %-20s bytes     \n`;
+    case 10: return c`Max file locks            %-20s %-20s locks     \n`;
+    case 11: return c`Max pending signals       %-20s %-20s signals   \n`;
+    case 12: return c`Max msgqueue size         %-20s %-20s bytes     \n`;
+    case 13: return c`Max nice priority         %-20s %-20s           \n`;
+    case 14: return c`Max realtime priority     %-20s %-20s           \n`;
+    default: return c`Max realtime timeout      %-20s %-20s us        \n`;
+  }
+}
+
+/** /proc/PID/limits prints numbers as text, since one of them is a word. */
+export function proc_pid_limits(m: seq_file, task: task_struct): i32 {
+  seq_puts(m, c`Limit                     Soft Limit           Hard Limit           Units     \n`);
+  const text = sym.proc_limit_text;
+  for (let i: usize = 0; i < RLIM_NLIMITS; i++) {
+    const limit = task.signal.rlim[i];
+    const soft = limit_text(text, limit.rlim_cur);
+    const hard = limit_text(text + 24, limit.rlim_max);
+    seq_printf(m, limit_name(i), soft, hard);
+  }
+  return 0;
+}
+
+function limit_text(text: usize, value: u64): usize {
+  if (value == u64.MAX_VALUE) return c`unlimited`;
+  snprintf(text, 24, c`%lu`, value);
+  return text;
+}
+
+export function proc_cwd_link(task: task_struct): path {
+  return task.fs_va == 0 ? changetype<path>(0) : task.fs.pwd;
+}
+
+export function proc_root_link(task: task_struct): path {
+  return task.fs_va == 0 ? changetype<path>(0) : task.fs.root;
+}
+
+export function proc_exe_link(task: task_struct): path {
+  if (task.mm_va == 0 || task.mm.exe_file_va == 0) return changetype<path>(0);
+  return task.mm.exe_file.f_path;
+}
+
+function add(name: usize, mode: u32, show: u64, link: u64): void {
+  const index = sym.nr_tgid_base_stuff++;
+  if (index >= PID_ENTRIES_MAX) panic(c`proc: too many entries`);
+  const entry: pid_entry = sym.tgid_base_stuff[index];
+  entry.name = name;
+  entry.len = <u32>strlen(name);
+  entry.mode = <u16>mode;
+  entry.show = show;
+  entry.get_link = link;
+}
+
+export function tgid_base_init(): void {
+  proc_fd_init();
+  const text = S_IFREG | 0o444;
+  add(c`fd`, S_IFDIR | 0o500, 0, 0);
+  add(c`environ`, S_IFREG | 0o400, fnptr(proc_pid_environ), 0);
+  add(c`status`, text, fnptr(proc_pid_status), 0);
+  add(c`limits`, text, fnptr(proc_pid_limits), 0);
+  add(c`comm`, S_IFREG | 0o644, fnptr(proc_pid_comm), 0);
+  add(c`cmdline`, text, fnptr(proc_pid_cmdline), 0);
+  add(c`stat`, text, fnptr(proc_pid_stat), 0);
+  add(c`statm`, text, fnptr(proc_pid_statm), 0);
+  add(c`maps`, text, fnptr(proc_pid_maps), 0);
+  add(c`cwd`, S_IFLNK | 0o777, 0, fnptr(proc_cwd_link));
+  add(c`root`, S_IFLNK | 0o777, 0, fnptr(proc_root_link));
+  add(c`exe`, S_IFLNK | 0o777, 0, fnptr(proc_exe_link));
+  add(c`mounts`, text, fnptr(proc_pid_mounts), 0);
+  add(c`wchan`, text, fnptr(proc_pid_wchan), 0);
+  add(c`stack`, S_IFREG | 0o400, fnptr(proc_pid_stack), 0);
+  const comm = sym.proc_pid_set_comm_operations;
+  comm.write = fnptr(comm_write);
+}

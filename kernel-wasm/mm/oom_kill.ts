@@ -1,0 +1,150 @@
+/**
+ * The out-of-memory killer (mm/oom_kill.c): when an allocation that may wait finds nothing, the task with the
+ * most memory is killed. Nobody can wait here in the middle of a call, so the victim's anonymous pages are
+ * taken at once, which in Linux is the oom_reaper's job; the task itself ends when it runs next.
+ */
+import {
+  MM_ANONPAGES,
+  MM_FILEPAGES,
+  PAGE_SHIFT,
+  PF_EXITING,
+  PF_KTHREAD,
+  SIGKILL,
+  SI_KERNEL,
+} from "../include/generated/constants";
+import { mm_struct, oom_control, task_struct } from "../include/generated/structs";
+import { sym } from "../include/generated/symbols";
+import { get_current } from "../arch/kernel/current";
+import { invalidate_bdevs } from "../fs/buffer/bdev";
+import { is_global_init } from "../kernel/exit";
+import { panic } from "../kernel/panic";
+import { pr_err, pr_info, pr_warn } from "../kernel/printk/printk";
+import { fatal_signal_pending, send_signal } from "../kernel/signal";
+import { dump_stack } from "../lib/dump_stack";
+import { show_mem } from "../lib/show_mem";
+import { reap_anonymous } from "./mmap";
+
+const KB_SHIFT: u64 = PAGE_SHIFT - 10;
+
+function rss(mm: mm_struct, member: i32): u64 {
+  return <u64>max<i64>(mm.rss_stat.count[member].counter, 0);
+}
+
+function total_rss(mm: mm_struct): u64 {
+  return rss(mm, MM_ANONPAGES) + rss(mm, MM_FILEPAGES);
+}
+
+function unkillable(t: task_struct): bool {
+  return is_global_init(t) || (t.flags & PF_KTHREAD) != 0 || t.mm_va == 0;
+}
+
+/** Pages that the task's end would free; -1 for one that cannot be killed or is dying already. */
+function oom_badness(t: task_struct): i64 {
+  if (unkillable(t) || t.flags & PF_EXITING || fatal_signal_pending(t)) return -1;
+  return <i64>total_rss(t.mm);
+}
+
+function select_bad_process(oc: oom_control): void {
+  oc.chosen_va = 0;
+  oc.chosen_points = -1;
+  const first = sym.init_task;
+  let t = task_struct.from_tasks(first.tasks.next);
+  while (changetype<usize>(t) != changetype<usize>(first)) {
+    const points = oom_badness(t);
+    if (points > oc.chosen_points) {
+      oc.chosen = t;
+      oc.chosen_points = points;
+    }
+    t = task_struct.from_tasks(t.tasks.next);
+  }
+}
+
+function dump_tasks(): void {
+  pr_info(c`Tasks state (memory values in pages):\n`);
+  pr_info(c`[  pid  ]   uid  tgid total_vm      rss pgtables_bytes swapents oom_score_adj name\n`);
+  const first = sym.init_task;
+  let t = task_struct.from_tasks(first.tasks.next);
+  while (changetype<usize>(t) != changetype<usize>(first)) {
+    if (!unkillable(t)) {
+      const mm = t.mm;
+      pr_info(
+        c`[%7d] %5d %5d %8lu %8lu %8ld %8lu         %5d %s\n`,
+        t.pid, 0, t.tgid, mm.total_vm, total_rss(mm), 0, 0, 0, t.comm,
+      );
+    }
+    t = task_struct.from_tasks(t.tasks.next);
+  }
+}
+
+function dump_header(oc: oom_control): void {
+  const comm = get_current().comm;
+  pr_warn(
+    c`%s invoked oom-killer: gfp_mask=%#x, order=%d, oom_score_adj=%d\n`, comm, oc.gfp_mask, oc.order, 0,
+  );
+  dump_stack();
+  show_mem();
+  dump_tasks();
+}
+
+export function oom_kill_process(oc: oom_control): void {
+  const victim = oc.chosen;
+  const mm = victim.mm;
+  dump_header(oc);
+  pr_info(
+    c`oom-kill:constraint=CONSTRAINT_NONE,nodemask=(null),global_oom,task=%s,pid=%d,uid=%d\n`,
+    victim.comm, victim.pid, 0,
+  );
+  pr_err(
+    c`Out of memory: Killed process %d (%s) total-vm:%lukB, anon-rss:%lukB, file-rss:%lukB, UID:%d\n`,
+    victim.pid,
+    victim.comm,
+    mm.total_vm << KB_SHIFT,
+    rss(mm, MM_ANONPAGES) << KB_SHIFT,
+    rss(mm, MM_FILEPAGES) << KB_SHIFT,
+    0,
+  );
+  sym.oom_kills += 1;
+  send_signal(SIGKILL, SI_KERNEL, victim);
+  // The caller's own pages may be what it is copying to: they go when it returns to user mode and dies.
+  if (changetype<usize>(mm) == changetype<usize>(get_current().mm)) return;
+  reap_anonymous(mm);
+  pr_info(
+    c`oom_reaper: reaped process %d (%s), now anon-rss:%lukB, file-rss:%lukB, shmem-rss:0kB\n`,
+    victim.pid, victim.comm, rss(mm, MM_ANONPAGES) << KB_SHIFT, rss(mm, MM_FILEPAGES) << KB_SHIFT,
+  );
+}
+
+/** late_initcall: from here on there are tasks to choose from. */
+export function oom_init(): i32 {
+  sym.oom_handler = fnptr(out_of_memory);
+  return 0;
+}
+
+/**
+ * 1 when memory came free, so that the allocation is to be tried again: clean pages of block devices go
+ * first. 0 for a caller that is dying itself: it must fail and end.
+ */
+export function out_of_memory(gfp: u32, order: u32): i32 {
+  if (invalidate_bdevs()) return 1;
+  const current = get_current();
+  if (sym.oom_in_progress || fatal_signal_pending(current)) return 0;
+  sym.oom_in_progress = true;
+  const oc = sym.oom_control;
+  oc.gfp_mask = gfp;
+  oc.order = order;
+  select_bad_process(oc);
+  if (sym.sysctl_panic_on_oom) {
+    dump_header(oc);
+    const how = sym.sysctl_panic_on_oom == 2 ? c`compulsory` : c`system-wide`;
+    panic(c`Out of memory: %s panic_on_oom is enabled\n`, how);
+  }
+  if (oc.chosen_va == 0) {
+    dump_header(oc);
+    pr_warn(c`Out of memory and no killable processes...\n`);
+    panic(c`System is deadlocked on memory\n`);
+  }
+  const other = changetype<usize>(oc.chosen.mm) != changetype<usize>(current.mm);
+  oom_kill_process(oc);
+  sym.oom_in_progress = false;
+  return other ? 1 : 0;
+}
