@@ -1,0 +1,182 @@
+/** `wkdump fuzz`: explore crash paths from seeds. */
+
+import { openDirectory } from "../../runtime/adapter/index.ts";
+import { ownCommand, runCommand } from "../../runtime/adapter/process.ts";
+import type { Terminal } from "../../runtime/adapter/terminal.ts";
+import { readAsset } from "../assets.ts";
+import { SystemMap } from "../boot/system-map.ts";
+import { CommandError, type FlagForm, parseFlags, UsageError } from "../flags.ts";
+import { makePlan, planTitle } from "./plan.ts";
+import { type FuzzAssets, type Memories, type Remains, runSeed, type Verdict } from "./run.ts";
+
+export const HELP = `wkdump fuzz - explore crash paths from seeds
+
+Usage: wkdump fuzz --runs N [--from SEED] [--out DIR] [--json]
+       wkdump fuzz --replay SEED [--out DIR] [--json]
+
+A seed gives a machine (memory, crashkernel=, power-on memory, words of the
+command line), a workload, and a crash: its kind, its moment, and at times a byte
+damaged on the way. Each seed is run twice, and held against what the host
+recorded: the crashed kernel's lists, page allocator, slabs, tasks, files and run
+queue agree with each other; every byte of the dump is the memory's, with its
+notes, and its log is what the console showed; the run ends as it must, captured
+or for a reason that is known; the second run gives the same dump.
+
+  --runs N        how many seeds
+  --from SEED     the first of them (0)
+  --replay SEED   one seed, and its console on the way
+  --out DIR       where runs with a finding leave their folder: seed, title,
+                  console and vmcore (./var/fuzz); with --replay, in any case
+  --json          one JSON object on stdout and nothing else
+
+Runs happen in a process of their own with a time limit.
+
+Exit status:
+  0  nothing was found
+  1  something was, or the runs could not be made
+  2  wrong usage
+`;
+
+const FORMS: Record<string, FlagForm> = {
+  "--runs": { value: "N" },
+  "--from": { value: "SEED" },
+  "--replay": { value: "SEED" },
+  "--out": { value: "DIR" },
+  "--json": { value: "switch" },
+  // What the command calls itself with: the runs one after another, a line of JSON each.
+  "--worker": { value: "switch" },
+};
+
+const SEED_MAX = 0xffffffff;
+const RUNS_MAX = 1_000_000;
+/** Seeds a process: long enough to be worth its start, short enough to see progress. */
+const BATCH = 25;
+/** A run that takes longer hangs; they take tenths of a second. */
+const RUN_LIMIT_MS = 20_000;
+
+export interface FuzzFlags {
+  from: number;
+  runs: number;
+  replay: boolean;
+  out: string;
+  json: boolean;
+  worker: boolean;
+}
+
+export function parseFuzzFlags(args: readonly string[]): FuzzFlags {
+  const { values, operands } = parseFlags(FORMS, args);
+  if (operands.length > 0) throw new UsageError(`unexpected argument ${operands[0]}`);
+  const number = (name: string, least: number, most: number): number | undefined => {
+    const text = values.get(name)?.[0];
+    if (text === undefined) return undefined;
+    const value = /^\d+$/.test(text) ? Number(text) : Number.NaN;
+    if (!(value >= least && value <= most))
+      throw new UsageError(`${name} ${text}: a number from ${least} to ${most}`);
+    return value;
+  };
+  const runs = number("--runs", 1, RUNS_MAX);
+  const from = number("--from", 0, SEED_MAX);
+  const replay = number("--replay", 0, SEED_MAX);
+  if ((runs === undefined) === (replay === undefined)) throw new UsageError("give --runs N or --replay SEED");
+  if (replay !== undefined && from !== undefined) throw new UsageError("--from goes with --runs");
+  const first = replay ?? from ?? 0;
+  const count = runs ?? 1;
+  if (first + count - 1 > SEED_MAX) throw new UsageError(`seeds end at ${SEED_MAX}`);
+  const out = values.get("--out")?.[0] ?? "./var/fuzz";
+  if (out === "") throw new UsageError("--out wants the name of a directory");
+  return {
+    from: first,
+    runs: count,
+    replay: replay !== undefined,
+    out,
+    json: values.has("--json"),
+    worker: values.has("--worker"),
+  };
+}
+
+export async function run(terminal: Terminal, args: readonly string[]): Promise<number> {
+  const flags = parseFuzzFlags(args);
+  if (flags.worker) return work(terminal, flags);
+  const verdicts: Verdict[] = [];
+  const outcomes: Record<string, number> = {};
+  let elapsed_ms = 0;
+  const progress = (): string => {
+    const found = verdicts.filter(({ finding }) => finding !== undefined).length;
+    const speed = verdicts.length / (elapsed_ms / 1000);
+    return `${verdicts.length} of ${flags.runs} seeds, ${speed.toFixed(1)} a second, ${found} findings`;
+  };
+  for (let done = 0; done < flags.runs; ) {
+    const batch = runBatch(flags, flags.from + done, Math.min(BATCH, flags.runs - done));
+    elapsed_ms += batch.elapsed_ms;
+    done += batch.verdicts.length;
+    for (const verdict of batch.verdicts) {
+      verdicts.push(verdict);
+      outcomes[verdict.outcome] = (outcomes[verdict.outcome] ?? 0) + 1;
+      if (!flags.json && (verdict.finding !== undefined || flags.replay)) terminal.out(describe(verdict));
+    }
+    if (!flags.json && !flags.replay) terminal.err(`\r${progress()}${done < flags.runs ? "" : "\n"}`);
+  }
+  const findings = verdicts.filter(({ finding }) => finding !== undefined);
+  if (flags.json) {
+    const speed = Math.round((verdicts.length / elapsed_ms) * 1e5) / 100;
+    const { from, runs } = flags;
+    terminal.out(`${JSON.stringify({ from, runs, outcomes, seeds_per_second: speed, findings })}\n`);
+  } else if (!flags.replay) {
+    const counts = Object.entries(outcomes).map(([outcome, count]) => `${count} ${outcome}`);
+    terminal.out(`${progress()}: ${counts.join(", ")}\n`);
+  }
+  if (findings.length === 0) return 0;
+  throw new CommandError(`${findings.length} of ${verdicts.length} seeds with findings, in ${flags.out}`);
+}
+
+function describe({ seed, title, outcome, finding }: Verdict): string {
+  return `seed ${seed}: ${title}\n  ${outcome}: ${finding ?? "nothing found"}\n`;
+}
+
+/** Some seeds in a process of their own. The one that used up its time, or ended it, is a finding. */
+function runBatch(flags: FuzzFlags, from: number, runs: number): { verdicts: Verdict[]; elapsed_ms: number } {
+  const { program } = ownCommand();
+  const seeds = flags.replay ? ["--replay", String(from)] : ["--from", String(from), "--runs", String(runs)];
+  const command = [...program, "fuzz", "--worker", ...seeds, "--out", flags.out];
+  const { status, stdout, stderr, elapsed_ms } = runCommand(command, RUN_LIMIT_MS + runs * 1000);
+  const lines = stdout.split("\n").slice(0, -1);
+  const verdicts = lines.map((line) => JSON.parse(line) as Verdict);
+  if (verdicts.length < runs) {
+    const seed = from + verdicts.length;
+    const how = status === null ? "hung, or was killed" : `ended the process with ${status}`;
+    const finding = `${how}: ${stderr.trim().split("\n").slice(-5).join(" | ")}`;
+    verdicts.push({ seed, title: planTitle(makePlan(seed)), outcome: "threw", finding, elapsed_ms });
+  }
+  return { verdicts, elapsed_ms };
+}
+
+/** The runs themselves. */
+async function work(terminal: Terminal, flags: FuzzFlags): Promise<number> {
+  const assets: FuzzAssets = {
+    image: readAsset(terminal, "vmlinuz"),
+    initrd: readAsset(terminal, "initrd.img"),
+    symbols: SystemMap.parse(readAsset(terminal, "System.map")),
+  };
+  const memories: Memories = new Map();
+  for (let seed = flags.from; seed < flags.from + flags.runs; seed++) {
+    const { verdict, remains } = await runSeed(seed, assets, memories);
+    if (verdict.finding !== undefined || flags.replay) save(flags.out, verdict, remains);
+    terminal.out(`${JSON.stringify(verdict)}\n`);
+  }
+  return 0;
+}
+
+/** OUT/seed-N: the seed and its title, what was found, the console, the dump. */
+function save(out: string, verdict: Verdict, { console, vmcore }: Remains): void {
+  const hostfs = openDirectory(`${out}/seed-${verdict.seed}`);
+  const write = (name: string, bytes: Uint8Array): void => {
+    const handle = hostfs.open(name, { write: true, create: true, truncate: true });
+    hostfs.writev(handle, [bytes], 0);
+    hostfs.close(handle);
+  };
+  const encoder = new TextEncoder();
+  const { seed, title, outcome, finding } = verdict;
+  write("title", encoder.encode(`seed ${seed}: ${title}\n${outcome}: ${finding ?? "nothing found"}\n`));
+  write("console", encoder.encode(console));
+  if (vmcore !== undefined) write("vmcore", vmcore);
+}

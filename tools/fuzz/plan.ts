@@ -1,0 +1,127 @@
+/**
+ * From a seed to a machine, a workload and a crash: `makePlan(seed)` is all that a run depends on, so that
+ * the seed alone replays it.
+ */
+
+import type { Injection } from "../../runtime/index.ts";
+import { Random } from "../../runtime/machine/random.ts";
+import { CRASH_TYPES } from "../init/crashes.ts";
+
+const KIB = 1024;
+const MIB = 1024 * KIB;
+
+export interface Plan {
+  seed: number;
+  /** Bytes. */
+  memory: number;
+  powerOnFill: "zero" | "random";
+  /** The form of crashkernel=, and whether it must come to a loaded capture kernel. */
+  crashkernel: { words: string; fits: boolean };
+  cmdline: string;
+  /** A name of CRASH_TYPES. */
+  crash: string;
+  /** Who asks for it, and dies of an oops: init, or a child of it. */
+  writer: "init" | "child";
+  /** Steps of the workload; the crash comes after them. */
+  operations: number;
+  /** Damage, with the address as a share of what it hits: resolved when the crash region is known. */
+  damage: Damage | undefined;
+}
+
+export interface Damage {
+  at: Injection["at"];
+  /** What is hit: the crash region, or anything else. */
+  target: "region" | "memory";
+  /** 0 to 1: where in it. */
+  where: number;
+  xor: number;
+}
+
+const MEMORIES = [8, 12, 16, 16, 16, 24, 32, 48] as const;
+const WORDS = [
+  "panic=1",
+  "panic=-1",
+  "oops=panic",
+  "panic_on_warn=1",
+  "crash_kexec_post_notifiers",
+  "panic_print=0x23",
+  "quiet",
+  "loglevel=3",
+  "debug",
+  "ignore_loglevel",
+  "initcall_debug",
+  "panic_on_taint=0x200",
+  "hugepages=2",
+  "wkdump.fill=40",
+  "wkdump.hwpoison=3",
+  "wkdump.balloon=20",
+  'unknown="two words"',
+  "unknown.module=1",
+] as const;
+
+const float = (random: Random): number => random.u32() / 2 ** 32;
+const pick = <T>(random: Random, from: readonly T[]): T => from[random.u32() % from.length] as T;
+const chance = (random: Random, of: number): boolean => random.u32() % of === 0;
+
+function crashkernel(random: Random, memory: number): Plan["crashkernel"] {
+  const megabytes = memory / MIB;
+  const forms: Plan["crashkernel"][] = [
+    { words: "crashkernel=2M", fits: true },
+    { words: "crashkernel=3M", fits: true },
+    { words: `crashkernel=${2048 + 64 * (random.u32() % 16)}K`, fits: true },
+    { words: `crashkernel=2M@${4 + (random.u32() % (megabytes - 7))}M`, fits: true },
+    { words: `crashkernel=0-64M:2M,64M-:4M`, fits: true },
+    { words: "crashkernel=1M-:2M", fits: true },
+  ];
+  const bad: Plan["crashkernel"][] = [
+    { words: "", fits: false },
+    { words: "crashkernel=64K", fits: false },
+    { words: `crashkernel=${megabytes}M`, fits: false },
+    { words: "crashkernel=lots", fits: false },
+    { words: `crashkernel=2M@${megabytes}M`, fits: false },
+    { words: "crashkernel=1G-:2M", fits: false },
+  ];
+  return pick(random, chance(random, 10) ? bad : forms);
+}
+
+function damage(random: Random): Damage | undefined {
+  if (!chance(random, 4)) return undefined;
+  return {
+    at: pick(random, ["panic", "purgatory", "capture"] as const),
+    target: chance(random, 2) ? "region" : "memory",
+    where: float(random),
+    xor: 1 + (random.u32() % 255),
+  };
+}
+
+export function makePlan(seed: number): Plan {
+  const random = new Random(seed, "fuzz");
+  const memory = pick(random, MEMORIES) * MIB + 64 * KIB * (random.u32() % 8);
+  const reservation = crashkernel(random, memory - (memory % MIB));
+  const words = WORDS.filter(() => chance(random, 8));
+  const types = CRASH_TYPES.filter(({ name }) => name !== "none");
+  // The plainest crash of all is the one with the most to compare.
+  const crash = chance(random, 3) ? "sysrq-c" : pick(random, types).name;
+  return {
+    seed,
+    memory,
+    powerOnFill: chance(random, 2) ? "random" : "zero",
+    crashkernel: reservation,
+    cmdline: ["console=ttyS0", reservation.words, ...words].filter((word) => word !== "").join(" "),
+    crash,
+    // Most crashes need no long story; one in twenty has one.
+    operations: random.u32() % (chance(random, 20) ? 10_000 : 200),
+    damage: damage(random),
+    writer: chance(random, 2) ? "init" : "child",
+  };
+}
+
+/** One line on what a seed stands for. */
+export function planTitle({ memory, cmdline, crash, writer, operations, damage, powerOnFill }: Plan): string {
+  const hit =
+    damage === undefined
+      ? ""
+      : `, ${damage.target} damaged at ${damage.at} (xor ${damage.xor}, ${damage.where.toFixed(4)})`;
+  const size = `${memory / KIB}K`;
+  return `${crash} by ${writer} after ${operations} operations, ${size} ${powerOnFill}, "${cmdline}"${hit}`;
+}

@@ -1,0 +1,286 @@
+/**
+ * One run: the machine of a plan from power-on to its end, held against what the host recorded. `runSeed`
+ * gives a verdict; whatever goes wrong is a finding in words, never an exception.
+ */
+import { currentHost, fileChunks, MemoryFs } from "../../runtime/adapter/index.ts";
+import {
+  type BootResult,
+  boot,
+  type Injection,
+  type Machine,
+  type PhysicalMemory,
+} from "../../runtime/index.ts";
+import { crashRegion } from "../boot/accounting.ts";
+import type { SystemMap } from "../boot/system-map.ts";
+import { CRASH_TYPES } from "../init/crashes.ts";
+import { runner } from "../init/exec.ts";
+import { machinePrograms } from "../init/programs.ts";
+import { checkDump } from "./check/dump.ts";
+import { CrashedKernel } from "./check/kernel.ts";
+import { checkPages } from "./check/pages.ts";
+import { checkSlabs } from "./check/slabs.ts";
+import { checkExist, checkTasks } from "./check/tasks.ts";
+import { makePlan, type Plan, planTitle } from "./plan.ts";
+import { fuzzInit, type Story } from "./workload.ts";
+
+export interface FuzzAssets {
+  image: Uint8Array;
+  initrd: Uint8Array;
+  symbols: SystemMap;
+}
+
+/** Memories by size: an engine slows down when it has made many. */
+export type Memories = Map<number, PhysicalMemory>;
+
+export interface Verdict {
+  seed: number;
+  title: string;
+  outcome: BootResult["outcome"] | "threw";
+  /** What is wrong; undefined when all is as it must be. */
+  finding: string | undefined;
+  elapsed_ms: number;
+}
+
+/** What a run leaves for whoever looks into it. */
+export interface Remains {
+  console: string;
+  vmcore: Uint8Array | undefined;
+}
+
+/**
+ * Changes memory at the jump into purgatory, before it is looked at, and after that what it returns does: a
+ * test's planted defect.
+ */
+export type Plant = (machine: Machine) => (() => void) | undefined;
+
+interface Record {
+  console: string;
+  loaded: boolean;
+  crashed: boolean;
+  /** Memory at the jump into purgatory. */
+  memory: Uint8Array | undefined;
+  /** What was found wrong on the way. */
+  findings: string[];
+  story: Story;
+  region: { base: number; size: number } | undefined;
+}
+
+/** A panic for want of memory: nobody is left that could be killed, or it was init itself. */
+const STARVED =
+  /Kernel panic - not syncing: (System is deadlocked|Attempted to kill init! exitcode=0x00000009)/;
+
+/** init's death of an oops is a panic. */
+function mustCrash({ crash, cmdline, writer }: Plan): boolean {
+  const ends = CRASH_TYPES.find(({ name }) => name === crash)?.ends ?? "nothing";
+  if (ends === "warning") return /panic_on_(warn=1|taint=0x200)/.test(cmdline);
+  if (ends === "oops") return writer === "init" || cmdline.includes("oops=panic");
+  return ends !== "nothing";
+}
+
+function read(hostfs: MemoryFs, path: string): Uint8Array {
+  const bytes = new Uint8Array(hostfs.stat(path).size);
+  let at = 0;
+  for (const piece of fileChunks(hostfs, path)) {
+    bytes.set(piece, at);
+    at += piece.length;
+  }
+  return bytes;
+}
+
+/** The byte that a plan's damage hits, once the region is known. */
+function injections({ damage, memory }: Plan, region: Record["region"]): Injection[] {
+  if (damage === undefined || region === undefined) return [];
+  const { at, xor, target, where } = damage;
+  if (target === "region") return [{ at, xor, phys: region.base + Math.floor(where * region.size) }];
+  const outside = Math.floor(where * (memory - region.size));
+  return [{ at, xor, phys: outside < region.base ? outside : outside + region.size }];
+}
+
+async function runOnce(plan: Plan, assets: FuzzAssets, memories: Memories, plant?: Plant) {
+  const record: Record = {
+    console: "",
+    loaded: false,
+    crashed: false,
+    memory: undefined,
+    findings: [],
+    story: { disagreements: [], children: new Set(), starved: false, killed: () => false },
+    region: undefined,
+  };
+  const quiet = /quiet|loglevel=3/.test(plan.cmdline);
+  record.story.killed = (pid) => quiet || record.console.includes(`Killed process ${pid} (`);
+  const decoder = new TextDecoder("latin1");
+  const hostfs = new MemoryFs();
+  const programs = machinePrograms();
+  const usual = programs.init as NonNullable<typeof programs.init>;
+  const run = runner(programs);
+  programs.init = fuzzInit(plan, usual, run, record.story);
+  // The runtime reads this list at each point: what it hits is known once the region is.
+  const inject: Injection[] = [];
+  const result = await boot({
+    image: assets.image,
+    initrd: assets.initrd,
+    memory: memories.get(plan.memory) ?? plan.memory,
+    cmdline: plan.cmdline,
+    seed: plan.seed,
+    powerOnFill: plan.powerOnFill,
+    console: (bytes) => {
+      if (!record.crashed) record.console += decoder.decode(bytes);
+    },
+    hostfs,
+    host: currentHost(),
+    programs,
+    inject,
+    onPhase: (phase, machine) => {
+      if (phase === "loaded") record.loaded = true;
+      if (phase !== "panic") return;
+      record.crashed = true;
+      const after = plant?.(machine);
+      look(record, machine, assets.symbols);
+      after?.();
+      inject.push(...injections(plan, record.region));
+    },
+  });
+  memories.set(plan.memory, result.machine.memory);
+  // A kernel that went to its end without kdump has its accounts in order too.
+  if (!record.crashed) look(record, result.machine, assets.symbols);
+  const vmcore = result.vmcores.at(-1);
+  const dmesg =
+    vmcore === undefined ? undefined : `${vmcore.slice(0, vmcore.lastIndexOf("/"))}/vmcore-dmesg.txt`;
+  return {
+    record,
+    result,
+    injected: inject,
+    vmcore: vmcore === undefined ? undefined : read(hostfs, vmcore),
+    dmesg: dmesg === undefined ? "" : decoder.decode(read(hostfs, dmesg)),
+  };
+}
+
+/** The crashed kernel as it is: a copy for later, and its own accounts. */
+function look(record: Record, { memory }: Machine, symbols: SystemMap): void {
+  record.region = crashRegion(memory, symbols);
+  record.memory = memory.copy(0, memory.size);
+  const { children, disagreements } = record.story;
+  record.findings.push(...disagreements, ...checkKernel(record.memory, symbols, children));
+}
+
+/** What is wrong in a crashed kernel's memory, a sentence each. */
+export function checkKernel(
+  memory: Uint8Array,
+  symbols: SystemMap,
+  children: ReadonlySet<number> = new Set(),
+): string[] {
+  const view = new DataView(memory.buffer, memory.byteOffset, memory.byteLength);
+  const kernel = new CrashedKernel(view, symbols);
+  const checkChildren = (): void => checkExist(kernel, children);
+  return [checkTasks, checkPages, checkSlabs, checkChildren].flatMap((check) => {
+    try {
+      check(kernel);
+      return [];
+    } catch (error) {
+      return [`${check.name}: ${(error as Error).message}`];
+    }
+  });
+}
+
+type Run = Awaited<ReturnType<typeof runOnce>>;
+
+/** Whether the run came to the end it must come to. */
+function checkOutcome(plan: Plan, { record, result, injected }: Run): string | undefined {
+  const { outcome, reason } = result;
+  const starved = record.story.starved || STARVED.test(record.console);
+  if (plan.crashkernel.fits !== record.loaded) {
+    return `${plan.crashkernel.words}: the capture kernel is ${record.loaded ? "" : "not "}loaded`;
+  }
+  if (!mustCrash(plan) && !starved) {
+    return outcome === "powered-off" ? undefined : `${plan.crash} is no crash: ${outcome}, ${reason}`;
+  }
+  if (!record.loaded) {
+    return outcome === "not-captured" ? undefined : `nothing was loaded: ${outcome}, ${reason}`;
+  }
+  if (outcome === "captured") return undefined;
+  const [hit] = injected;
+  const region = record.region;
+  const inRegion =
+    hit !== undefined &&
+    region !== undefined &&
+    hit.phys >= region.base &&
+    hit.phys < region.base + region.size;
+  return inRegion && outcome === "not-captured" ? undefined : `${outcome}, ${reason}`;
+}
+
+/** The dump against memory; damage at `panic` is part of what crashed. */
+async function checkCapture(run: Run, symbols: SystemMap): Promise<string | undefined> {
+  const { record, injected, vmcore, dmesg } = run;
+  const { memory, region, console } = record;
+  if (vmcore === undefined || memory === undefined || region === undefined) return undefined;
+  for (const { at, phys, xor } of injected) {
+    const inRegion = phys >= region.base && phys < region.base + region.size;
+    // A capture kernel with another bit somewhere may do anything but harm the host; purgatory lets none
+    // start that was hit before.
+    if (inRegion && at !== "panic") return undefined;
+    if (inRegion) continue;
+    const low = phys < 0xa0000;
+    if (at === "panic" || !low) memory[phys] = (memory[phys] as number) ^ xor;
+    // What describes the dump may have been hit.
+    if (at !== "purgatory" || !low) return undefined;
+  }
+  try {
+    const view = new DataView(memory.buffer, memory.byteOffset, memory.byteLength);
+    const kernel = new CrashedKernel(view, symbols);
+    await checkDump({ vmcore, memory, kernel, region, console, dmesg });
+    return undefined;
+  } catch (error) {
+    return `checkDump: ${(error as Error).message}`;
+  }
+}
+
+function same(a: Uint8Array | undefined, b: Uint8Array | undefined): boolean {
+  if (a === undefined || b === undefined) return a === b;
+  if (a.length !== b.length) return false;
+  const words = (x: Uint8Array) => new Int32Array(x.buffer, x.byteOffset, x.length >> 2);
+  const [left, right] = [words(a), words(b)];
+  for (let i = 0; i < left.length; i++) if (left[i] !== right[i]) return false;
+  return true;
+}
+
+/** Runs a seed twice: the first run is held against the record, the second against the first. */
+export async function runSeed(
+  seed: number,
+  assets: FuzzAssets,
+  memories: Memories,
+  plant?: Plant,
+): Promise<{ verdict: Verdict; remains: Remains }> {
+  const plan = makePlan(seed);
+  const start = currentHost().monotonic_ms();
+  const verdict: Verdict = {
+    seed,
+    title: planTitle(plan),
+    outcome: "threw",
+    finding: undefined,
+    elapsed_ms: 0,
+  };
+  const remains: Remains = { console: "", vmcore: undefined };
+  try {
+    const run = await runOnce(plan, assets, memories, plant);
+    remains.console = run.record.console;
+    remains.vmcore = run.vmcore;
+    verdict.outcome = run.result.outcome;
+    const findings = [
+      ...run.record.findings,
+      checkOutcome(plan, run),
+      await checkCapture(run, assets.symbols),
+    ];
+    verdict.finding = findings.find((finding) => finding !== undefined);
+    if (verdict.finding === undefined && plant === undefined) {
+      const again = await runOnce(plan, assets, memories);
+      if (again.record.console !== run.record.console)
+        verdict.finding = "the second run printed something else";
+      else if (!same(again.vmcore, run.vmcore)) verdict.finding = "the second run's dump is another";
+    }
+  } catch (error) {
+    verdict.finding = `threw: ${(error as Error).stack ?? String(error)}`;
+    memories.delete(plan.memory);
+  }
+  verdict.elapsed_ms = currentHost().monotonic_ms() - start;
+  return { verdict, remains };
+}

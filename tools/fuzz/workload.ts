@@ -1,0 +1,319 @@
+/**
+ * What the machine does before it crashes: files made, written, read, renamed and removed as a seed says, in
+ * a file system of the kernel's own memory. What the files must hold is known here, and compared on the way.
+ */
+
+import { Random } from "../../runtime/machine/random.ts";
+import {
+  O_CREAT,
+  O_EXCL,
+  O_RDONLY,
+  O_RDWR,
+  O_TRUNC,
+  O_WRONLY,
+  type Proc,
+  type Program,
+  SIGKILL,
+  SIGTERM,
+  SyscallError,
+  WNOHANG,
+} from "../../runtime/user/proc.ts";
+import { CRASH_TYPES } from "../init/crashes.ts";
+import { echo, exists, type Run, readText, words } from "../init/exec.ts";
+import { prepareMemory } from "../init/memory.ts";
+import { REBOOT_CMD_POWER_OFF } from "../init/reboot.ts";
+import type { Plan } from "./plan.ts";
+
+/** The machine did something else than the host's own record says that it must. */
+export class Disagreement extends Error {}
+
+const KDUMP_SCRIPT = "/usr/bin/kdump";
+const NAMES = 12;
+const FILES_OPEN_MAX = 8;
+const CHILDREN_MAX = 6;
+const SIZE_MAX = 20_000;
+const READABLE = ["/proc/meminfo", "/proc/iomem", "/proc/uptime", "/proc/mounts", "/proc/cmdline"] as const;
+
+interface Open {
+  fd: number;
+  contents: Contents;
+}
+
+/** What a child may end with: a wait status each; those that are killed may have ended before. */
+interface Child {
+  statuses: number[];
+}
+
+/** What the host knows of the machine at the crash. */
+export interface Story {
+  /** What the machine did otherwise than it must. */
+  disagreements: string[];
+  /** Processes that nobody has waited for. */
+  children: Set<number>;
+  /** Whether the OOM killer may have taken a process: it tells, where it is not kept quiet. */
+  killed(pid: number): boolean;
+  /** init itself could not go on for want of memory. */
+  starved: boolean;
+}
+
+/** A file's bytes, by whatever name it is known. */
+interface Contents {
+  bytes: Uint8Array;
+  /** A write that came to its end for want of memory has left nobody knows what. */
+  unknown: boolean;
+}
+
+class Workload {
+  readonly #proc: Proc;
+  readonly #random: Random;
+  readonly #files = new Map<string, Contents>();
+  readonly #open: Open[] = [];
+  readonly #children = new Map<number, Child>();
+  readonly #story: Story;
+
+  constructor(proc: Proc, seed: number, story: Story) {
+    this.#proc = proc;
+    this.#story = story;
+    this.#random = new Random(seed, "workload");
+  }
+
+  readonly #steps: readonly (() => Promise<void>)[] = [
+    () => this.#create(),
+    () => this.#write(),
+    () => this.#write(),
+    () => this.#read(),
+    () => this.#read(),
+    () => this.#unlink(),
+    () => this.#rename(),
+    () => this.#close(),
+    () => this.#look(),
+    () => this.#refuse(),
+    () => this.#fork(),
+    () => this.#kill(),
+    () => this.#wait(),
+    () => this.#proc.schedYield(),
+  ];
+
+  async run(operations: number): Promise<void> {
+    for (let i = 0; i < operations; i++)
+      await (this.#steps[this.#below(this.#steps.length)] as () => Promise<void>)();
+  }
+
+  #below(limit: number): number {
+    return this.#random.u32() % limit;
+  }
+
+  #name(): string {
+    return `/root/file-${this.#below(NAMES)}`;
+  }
+
+  async #expect(what: string, code: string | undefined, call: () => Promise<unknown>): Promise<void> {
+    let got: string | undefined;
+    try {
+      await call();
+    } catch (error) {
+      if (!(error instanceof SyscallError)) throw error;
+      got = error.code;
+      // Memory may be short at any time, and then nothing has happened.
+      if (got === "ENOMEM" || got === "ENOSPC") return;
+    }
+    if (got !== code) throw new Disagreement(`${what}: ${got ?? "done"} instead of ${code ?? "done"}`);
+  }
+
+  async #create(): Promise<void> {
+    const name = this.#name();
+    const known = this.#files.get(name);
+    const exclusive = this.#below(3) === 0;
+    const truncate = this.#below(3) === 0;
+    const flags = O_RDWR | O_CREAT | (exclusive ? O_EXCL : 0) | (truncate ? O_TRUNC : 0);
+    const code = exclusive && known !== undefined ? "EEXIST" : undefined;
+    await this.#expect(`create ${name}`, code, async () => {
+      const fd = await this.#proc.open(name, flags, 0o600);
+      const contents = known ?? { bytes: new Uint8Array(0), unknown: false };
+      if (truncate) Object.assign(contents, { bytes: new Uint8Array(0), unknown: false });
+      this.#files.set(name, contents);
+      if (this.#open.length < FILES_OPEN_MAX) this.#open.push({ fd, contents });
+      else await this.#proc.close(fd);
+    });
+  }
+
+  #anyOpen(): Open | undefined {
+    return this.#open.length === 0 ? undefined : this.#open[this.#below(this.#open.length)];
+  }
+
+  async #write(): Promise<void> {
+    const open = this.#anyOpen();
+    if (open === undefined) return;
+    const old = open.contents.bytes;
+    const offset = this.#below(old.length + 100);
+    const data = new Uint8Array(1 + this.#below(SIZE_MAX));
+    const salt = this.#random.u32();
+    for (let i = 0; i < data.length; i++) data[i] = (salt >>> (i & 15)) ^ i;
+    const before = open.contents.unknown;
+    open.contents.unknown = true;
+    await this.#expect("write", undefined, async () => {
+      await this.#proc.lseek(open.fd, offset, 0);
+      await this.#proc.write(open.fd, data);
+      const bytes = new Uint8Array(Math.max(old.length, offset + data.length));
+      bytes.set(old);
+      bytes.set(data, offset);
+      open.contents.bytes = bytes;
+      open.contents.unknown = before;
+    });
+  }
+
+  async #read(): Promise<void> {
+    const open = this.#anyOpen();
+    if (open === undefined) return;
+    const { bytes, unknown } = open.contents;
+    if (unknown) return;
+    const offset = this.#below(bytes.length + 1);
+    const buffer = new Uint8Array(1 + this.#below(SIZE_MAX));
+    await this.#expect("read", undefined, async () => {
+      const got = await this.#proc.pread(open.fd, buffer, offset);
+      const wanted = bytes.subarray(offset, offset + buffer.length);
+      if (got > wanted.length || (got === 0 && wanted.length > 0)) {
+        throw new Disagreement(`read: ${got} bytes of ${wanted.length}`);
+      }
+      const wrong = wanted.subarray(0, got).findIndex((byte, i) => byte !== buffer[i]);
+      if (wrong >= 0) throw new Disagreement(`read: byte ${offset + wrong} is another`);
+    });
+  }
+
+  async #unlink(): Promise<void> {
+    const name = this.#name();
+    await this.#expect(`unlink ${name}`, this.#files.has(name) ? undefined : "ENOENT", async () => {
+      await this.#proc.unlink(name);
+      this.#files.delete(name);
+    });
+  }
+
+  async #rename(): Promise<void> {
+    const from = this.#name();
+    const to = this.#name();
+    const contents = this.#files.get(from);
+    await this.#expect(`rename ${from} ${to}`, contents === undefined ? "ENOENT" : undefined, async () => {
+      await this.#proc.rename(from, to);
+      this.#files.delete(from);
+      this.#files.set(to, contents as Contents);
+    });
+  }
+
+  async #close(): Promise<void> {
+    const index = this.#open.length === 0 ? -1 : this.#below(this.#open.length);
+    const [open] = index < 0 ? [] : this.#open.splice(index, 1);
+    if (open !== undefined) await this.#proc.close(open.fd);
+  }
+
+  async #look(): Promise<void> {
+    const name = READABLE[this.#below(READABLE.length)] as string;
+    await this.#expect(`read ${name}`, undefined, async () => {
+      const fd = await this.#proc.open(name, O_RDONLY);
+      const buffer = new Uint8Array(1 + this.#below(5000));
+      while ((await this.#proc.read(fd, buffer)) > 0);
+      await this.#proc.close(fd);
+    });
+  }
+
+  /** A child that sleeps, ends after a while, or waits for a pipe that nobody writes to. */
+  async #fork(): Promise<void> {
+    if (this.#children.size >= CHILDREN_MAX) return;
+    const kind = this.#below(3);
+    const code = this.#below(256);
+    const turns = this.#below(10);
+    await this.#expect("fork", undefined, async () => {
+      const pid = await this.#proc.fork(async (child) => {
+        if (kind === 0) await child.sleep(3_600_000);
+        if (kind === 1) await child.read((await child.pipe())[0], new Uint8Array(8));
+        for (let turn = 0; turn < turns; turn++) await child.schedYield();
+        return code;
+      });
+      this.#children.set(pid, { statuses: kind === 2 ? [code << 8] : [] });
+      this.#story.children.add(pid);
+    });
+  }
+
+  async #kill(): Promise<void> {
+    const pids = [...this.#children.keys()];
+    const pid = pids[this.#below(Math.max(1, pids.length))];
+    const signal = this.#below(2) === 0 ? SIGKILL : SIGTERM;
+    // A zombie can be killed again and again: it is still there.
+    if (pid === undefined) return;
+    await this.#expect(`kill of ${pid}`, undefined, () => this.#proc.kill(pid, signal));
+    this.#children.get(pid)?.statuses.push(signal);
+  }
+
+  async #wait(): Promise<void> {
+    await this.#expect("wait", this.#children.size === 0 ? "ECHILD" : undefined, async () => {
+      const { pid, status } = await this.#proc.wait(-1, WNOHANG);
+      if (pid === 0) return;
+      const child = this.#children.get(pid);
+      if (child === undefined) throw new Disagreement(`wait: ${pid} is no child`);
+      const oom = status === SIGKILL && this.#story.killed(pid);
+      if (!oom && !child.statuses.includes(status)) {
+        throw new Disagreement(`wait: status ${status} of ${pid}, not ${child.statuses.join(" or ")}`);
+      }
+      this.#children.delete(pid);
+      this.#story.children.delete(pid);
+    });
+  }
+
+  /** What must be refused. */
+  async #refuse(): Promise<void> {
+    const proc = this.#proc;
+    const wrong = this.#below(1000) + 100;
+    const cases: readonly (readonly [string, string, () => Promise<unknown>])[] = [
+      ["close of no file", "EBADF", () => proc.close(wrong)],
+      ["read of no file", "EBADF", () => proc.read(wrong, new Uint8Array(1))],
+      ["open of no name", "ENOENT", () => proc.open("/root/none", O_RDONLY)],
+      ["open below a file", "ENOTDIR", () => proc.open("/init/below", O_RDONLY)],
+      ["write to a directory", "EISDIR", () => proc.open("/root", O_WRONLY)],
+      ["a signal to no process", "ESRCH", () => proc.kill(30_000, SIGTERM)],
+      ["a signal that does not exist", "EINVAL", () => proc.kill(1, 99)],
+      ["dup2 of no file", "EBADF", () => proc.dup2(wrong, 3)],
+      ["unlink of a directory", "EISDIR", () => proc.unlink("/root")],
+      ["mkdir of a name in use", "EEXIST", () => proc.mkdir("/root")],
+      ["a name too long", "ENAMETOOLONG", () => proc.stat(`/root/${"x".repeat(256)}`)],
+    ];
+    const [what, code, call] = cases[this.#below(cases.length)] as (typeof cases)[number];
+    await this.#expect(what, code, call);
+  }
+}
+
+/** The init program of a run: the service, the workload, the crash; in the capture kernel, the usual one. */
+export function fuzzInit(plan: Plan, usual: Program, run: Run, story: Story): Program {
+  return async (proc) => {
+    if (await exists(proc, KDUMP_SCRIPT)) return usual(proc);
+    try {
+      await firstKernel(proc, plan, run, story);
+    } catch (error) {
+      // init may die of want of memory, as any program; that is a panic.
+      if (!(error instanceof SyscallError && error.code === "ENOMEM")) throw error;
+      story.starved = true;
+      return 1;
+    }
+    await proc.reboot(REBOOT_CMD_POWER_OFF);
+    return 0;
+  };
+}
+
+async function firstKernel(proc: Proc, plan: Plan, run: Run, story: Story): Promise<void> {
+  if (plan.crashkernel.words !== "") await run(proc, ["kdumpctl", "start"]);
+  try {
+    await prepareMemory(proc, words(await readText(proc, "/proc/cmdline")));
+    await new Workload(proc, plan.seed, story).run(plan.operations);
+  } catch (error) {
+    if (!(error instanceof Disagreement)) throw error;
+    story.disagreements.push(error.message);
+  }
+  const trigger = CRASH_TYPES.find(({ name }) => name === plan.crash)?.trigger;
+  if (trigger === undefined) return;
+  const write: Program = async (writer) => {
+    const fd = await writer.open(trigger.path, O_WRONLY);
+    await writer.write(fd, trigger.text);
+    return 0;
+  };
+  if (plan.writer === "init") await write(proc);
+  else await proc.wait(await proc.fork(write));
+  await echo(proc, `init: ${plan.crash} did not crash the machine`);
+}
