@@ -1,11 +1,11 @@
-/** The files that belong to the program and lie beside it: kernel image, initrd, symbols. */
+/** The files that belong to the program and lie beside it: kernel image, initrd, symbols, debug kernel. */
 import { currentHost, HostError } from "../runtime/adapter/index.ts";
 import type { Terminal } from "../runtime/adapter/terminal.ts";
 import { CommandError } from "./flags.ts";
 import { strerror } from "./strerror.ts";
 
 /** Their names in build/. */
-export const ASSETS = ["vmlinuz", "initrd.img", "System.map"] as const;
+export const ASSETS = ["vmlinuz", "initrd.img", "System.map", "vmlinux"] as const;
 export type AssetName = (typeof ASSETS)[number];
 export type BuiltAssets = Record<AssetName, { size: number; sha256: string }>;
 

@@ -11,8 +11,10 @@ import * as boot from "./boot/main.ts";
 import * as capture from "./capture/main.ts";
 import { DumpError } from "./dump/error.ts";
 import { CommandError, UsageError } from "./flags.ts";
+import * as fuzz from "./fuzz/main.ts";
 import { strerror } from "./strerror.ts";
 import * as vmcoreDmesg from "./vmcore-dmesg/main.ts";
+import * as vmlinux from "./vmlinux/main.ts";
 
 export interface Command {
   /** What --help prints. */
@@ -33,11 +35,17 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     summary: "go on from memory that boot --stop-at purgatory saved",
     run: capture.run,
   },
+  vmlinux: {
+    help: vmlinux.HELP,
+    summary: "write the debug kernel that goes with the dumps",
+    run: vmlinux.run,
+  },
   "vmcore-dmesg": {
     help: vmcoreDmesg.HELP,
     summary: "print the kernel log that a vmcore holds",
     run: onHost("vmcore-dmesg", vmcoreDmesg.main),
   },
+  fuzz: { help: fuzz.HELP, summary: "explore crash paths from seeds", run: fuzz.run },
   bench: { help: bench.HELP, summary: "measure, and compare with the stock tools", run: bench.run },
 };
 

@@ -60,6 +60,7 @@ describe("boot", () => {
       reason: expect.any(String),
       vmcore: expect.stringContaining(join(directory, "json")),
       dmesg: expect.stringMatching(/\/vmcore-dmesg\.txt$/),
+      vmlinux: join(directory, "json", "vmlinux"),
       bytes: statSync(json.vmcore).size,
       sha256: expect.stringMatching(/^[0-9a-f]{64}$/),
       seed: 11,

@@ -43,6 +43,9 @@ function machine(
   proc.put("/proc/cmdline", `${cmdline}\n`);
   proc.put("/proc/iomem", "00100000-00ffffff : System RAM\n  00f00000-00ffffff : Crash kernel\n");
   proc.put("/proc/sysrq-trigger", "");
+  proc.put("/proc/meminfo", "MemTotal:  8000 kB\nMemFree:   6000 kB\n");
+  proc.put("/dev/urandom", "seed");
+  proc.put("/dev/ram0", "");
   proc.directories.add("/var/crash");
   if (vmcore !== undefined) {
     proc.put("/usr/bin/kdump", "#!program kdump\n");

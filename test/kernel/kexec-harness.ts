@@ -49,6 +49,13 @@ export const FAKES: Record<string, string> = {
     export function kmalloc(size: usize, gfp: u32): usize { return alloc(size); }
     export function kzalloc(size: usize, gfp: u32): usize { return alloc(size); }
     export function kfree(at: usize): void {}`,
+  "lib/bug.ts": `
+    export function BUG(file: usize, line: i32): void { unreachable(); }
+    export function BUG_ON(condition: bool, file: usize, line: i32): void { if (condition) unreachable(); }
+    export function WARN_ON(condition: bool, file: usize, line: i32): bool { return condition; }
+    export function WARN(condition: bool, file: usize, line: i32, fmt: usize, arg: u64 = 0): bool {
+      return condition;
+    }`,
   "kernel/time.ts": "export function ktime_get_real_seconds(): u64 { return 1700000000; }",
   "arch/lib/usercopy.ts": `
     export function copy_from_user(to: usize, from: u64, n: usize): usize {

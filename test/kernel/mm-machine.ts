@@ -194,6 +194,7 @@ const STANDINS: Record<string, string> = {
 ${LEVELS.map((name) => `export function pr_${name}(${PARAMS}): void { ${PRINT} }`).join("\n")}`,
   "kernel-wasm/kernel/panic.ts": `@external("test", "panic") declare function stop(fmt: usize): void;
 export function panic(${PARAMS}): void { stop(fmt); }
+export function __warn(file: usize, line: i32, caller: u64, fmt: usize, arg: u64): void { stop(fmt); }
 export function add_taint(flag: u32): void {}`,
   "kernel-wasm/lib/dump_stack.ts": "export function dump_stack(): void {}",
 };

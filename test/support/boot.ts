@@ -22,6 +22,7 @@ export interface BootJson {
   reason: string;
   vmcore: string;
   dmesg: string;
+  vmlinux: string;
   bytes: number;
   sha256: string;
   seed: number | null;

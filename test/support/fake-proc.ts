@@ -2,14 +2,22 @@
  * A Proc over files in memory, for tests of programs: directories, permissions of no file, and what the
  * program printed, loaded and rebooted. Errors are Linux's.
  */
-import { O_CREAT, O_EXCL, O_TRUNC, type Proc, type Stat, SyscallError } from "../../runtime/user/proc.ts";
+import {
+  O_CREAT,
+  O_EXCL,
+  O_TRUNC,
+  type Proc,
+  type Stat,
+  SyscallError,
+  WithoutTasks,
+} from "../../runtime/user/proc.ts";
 
 interface Description {
   path: string;
   offset: number;
 }
 
-export class FakeProc implements Proc {
+export class FakeProc extends WithoutTasks implements Proc {
   readonly files = new Map<string, Uint8Array>();
   readonly directories = new Set<string>(["/"]);
   /** What descriptors 1 and 2 got. */
@@ -18,13 +26,17 @@ export class FakeProc implements Proc {
   readonly reboots: number[] = [];
   /** Each effect on files, in order: "fsync /a", "rename /a /b". */
   readonly log: string[] = [];
+  /** What sbrk() was given. */
+  readonly heap: Uint8Array[] = [];
   /** Set to make calls fail: `syscall path` -> error name. */
   readonly failures = new Map<string, string>();
   now = 1_700_000_000;
   readonly #open = new Map<number, Description>();
   #next = 3;
 
-  constructor(readonly argv: readonly string[]) {}
+  constructor(readonly argv: readonly string[]) {
+    super();
+  }
 
   put(path: string, contents: string | Uint8Array): void {
     this.files.set(path, typeof contents === "string" ? new TextEncoder().encode(contents) : contents);
@@ -127,8 +139,21 @@ export class FakeProc implements Proc {
     this.log.push(`rename ${from} ${to}`);
   }
 
+  async symlink(_target: string, path: string): Promise<void> {
+    this.#fail("EPERM", "symlink", path);
+  }
+
+  async readlink(path: string): Promise<string> {
+    return this.#fail("EINVAL", "readlink", path);
+  }
+
   async unlink(path: string): Promise<void> {
     if (!this.files.delete(path)) this.#fail("ENOENT", "unlink", path);
+  }
+
+  async sbrk(data: Uint8Array): Promise<void> {
+    this.#check("brk", "");
+    this.heap.push(data.slice());
   }
 
   async copyFileRange(fdIn: number, fdOut: number, length: number): Promise<number> {

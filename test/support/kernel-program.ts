@@ -5,7 +5,7 @@
 import { readFileSync } from "node:fs";
 import { currentHost, MemoryFs } from "../../runtime/adapter/index.ts";
 import { type BootResult, boot, type Machine } from "../../runtime/index.ts";
-import type { Proc } from "../../runtime/user/proc.ts";
+import type { Proc, Program } from "../../runtime/user/proc.ts";
 import { makeCpio } from "../../tools/build/initrd.ts";
 import { built } from "./boot.ts";
 
@@ -24,6 +24,10 @@ export interface KernelRunOptions {
   /** Replaces the whole archive. */
   initrd?: Uint8Array;
   cmdline?: string;
+  /** Milliseconds of the machine's time before it is stopped. */
+  limit?: number;
+  /** Further programs, by the name in their file. */
+  programs?: Record<string, Program>;
 }
 
 export async function runInKernel(
@@ -40,6 +44,7 @@ export async function runInKernel(
     memory: options.memory ?? 16 << 20,
     cmdline: options.cmdline ?? "console=ttyS0",
     seed: options.seed ?? 1,
+    ...(options.limit === undefined ? {} : { limit: options.limit }),
     powerOnFill: "random",
     console: (bytes) => {
       output.push(bytes.slice());
@@ -50,6 +55,7 @@ export async function runInKernel(
     hostfs: new MemoryFs(),
     host: currentHost(),
     programs: {
+      ...options.programs,
       init: async (proc: Proc) => {
         try {
           await program(proc, machine as Machine);

@@ -3,7 +3,16 @@
  * the tools' reports with. After the run the first kernel's memory still stands; only the low 640 KiB and the
  * crash region, where none of this lies, have changed.
  */
-import { constants, page as pageLayout, resource } from "../../build/generated/offsets.ts";
+import {
+  address_space,
+  constants,
+  hstate,
+  inode,
+  page as pageLayout,
+  resource,
+  super_block,
+  virtio_balloon,
+} from "../../build/generated/offsets.ts";
 import { hostProc } from "../../runtime/adapter/index.ts";
 import type { PhysicalMemory } from "../../runtime/index.ts";
 import { FileBytes } from "../dump/bytes.ts";
@@ -20,11 +29,11 @@ export interface CrashRegion {
 export interface PageCounts {
   /** Counted here: pages of zeros in the dump that are in no other class. */
   zero: number;
-  /** File pages on the LRU lists, without private data. */
+  /** File pages on the LRU lists, without private data: the LRU counters less the next. */
   cache: number;
-  /** File pages with private data (buffers). */
+  /** File pages with private data (buffers): those of the block devices. */
   cache_private: number;
-  /** Anonymous pages on the LRU lists. */
+  /** Anonymous pages on the LRU lists, and the pool of huge pages. */
   user: number;
   /** NR_FREE_PAGES. */
   free: number;
@@ -47,6 +56,8 @@ const PAGE_MAPPING_ANON = 1;
 /** What the memory map says of a page; 0 is none of these. */
 const CLASSES = ["none", "cache", "cache_private", "user", "free", "hwpoison", "offline"] as const;
 type PageClass = (typeof CLASSES)[number];
+/** Pages of a huge page. */
+const HUGE_PAGES = 512;
 
 /** crashk_res; undefined when nothing was reserved. */
 export function crashRegion(memory: PhysicalMemory, symbols: SystemMap): CrashRegion | undefined {
@@ -67,30 +78,40 @@ export async function pageCounts(
   const file = await FileBytes.open(hostProc(["wkdump"]), vmcore);
   try {
     const core = await ElfCore.open(file);
-    const classes = classify(memory, symbols);
-    const marked = (name: PageClass): number => {
-      const wanted = CLASSES.indexOf(name);
-      return classes.reduce((count, found) => count + (found === wanted ? 1 : 0), 0);
-    };
-    const cache_private = marked("cache_private");
     // Pages of ramfs cannot be evicted, and stay on a list of their own.
     const file_lru = ["NR_ACTIVE_FILE", "NR_INACTIVE_FILE", "NR_UNEVICTABLE"] as const;
     const anon_lru = ["NR_ACTIVE_ANON", "NR_INACTIVE_ANON"] as const;
     const sum = (items: readonly (typeof file_lru | typeof anon_lru)[number][]): number =>
       items.reduce<number>((pages, item) => pages + node(constants[item]), 0);
+    const cache_private = bufferPages(memory, symbols);
+    const hugepages = memory.u64(symbols.physical("hstates") + hstate.nr_huge_pages);
     return {
-      zero: await countZero(core, classes),
+      zero: await countZero(core, classify(memory, symbols)),
       cache: sum(file_lru) - cache_private,
       cache_private,
-      user: sum(anon_lru),
+      user: sum(anon_lru) + hugepages * HUGE_PAGES,
       free: zone(constants.NR_FREE_PAGES),
-      hwpoison: marked("hwpoison"),
-      offline: marked("offline"),
+      hwpoison: memory.u64(symbols.physical("num_poisoned_pages")),
+      offline: memory.u32(symbols.physical("virtio_balloon") + virtio_balloon.num_pages),
       total: core.ranges.reduce((pages, { start, end }) => pages + (end - start) / PAGE_SIZE, 0),
     };
   } finally {
     await file.close();
   }
+}
+
+/** nr_blockdev_pages(): every page in a block device's cache has buffers. */
+function bufferPages(memory: PhysicalMemory, symbols: SystemMap): number {
+  const sb = memory.u32(symbols.physical("blockdev_superblock"));
+  if (sb === 0) return 0;
+  const head = sb + super_block.s_inodes;
+  let pages = 0;
+  // The low half of a direct-map address is the physical one.
+  for (let at = memory.u32(head); at !== head; at = memory.u32(at)) {
+    const mapping = memory.u32(at - inode.i_sb_list + inode.i_mapping);
+    pages += memory.u64(mapping + address_space.nrpages);
+  }
+  return pages;
 }
 
 /** By page frame number: what the memory map says, as an index of CLASSES. */
@@ -101,8 +122,12 @@ function classify(memory: PhysicalMemory, symbols: SystemMap): Uint8Array {
   const end = (memory.u64(symbols.physical("mem_map_end_phys")) - vmemmap) / pageLayout.SIZE;
   for (let pfn = first; pfn < Math.min(end, classes.length); pfn++) {
     const at = vmemmap + pfn * pageLayout.SIZE;
-    const name = pageClass(memory, at);
-    const pages = name === "free" ? 1 << memory.u32(at + pageLayout.private) : 1;
+    let name = pageClass(memory, at);
+    let pages = name === "free" ? 1 << memory.u32(at + pageLayout.private) : 1;
+    if (name === "none" && isHuge(memory, at)) {
+      name = "user";
+      pages = HUGE_PAGES;
+    }
     classes.fill(CLASSES.indexOf(name), pfn, pfn + pages);
     pfn += pages - 1;
   }
@@ -120,6 +145,12 @@ function pageClass(memory: PhysicalMemory, at: number): PageClass {
   if ((memory.u32(at + pageLayout.mapping) & PAGE_MAPPING_ANON) !== 0) return "user";
   if (!has(constants.PG_lru)) return "none";
   return has(constants.PG_private) ? "cache_private" : "cache";
+}
+
+/** Whether a page heads a compound page whose destructor is hugetlb's. */
+function isHuge(memory: PhysicalMemory, at: number): boolean {
+  if ((memory.u32(at + pageLayout.flags) & (1 << constants.PG_head)) === 0) return false;
+  return memory.u8(at + pageLayout.SIZE + pageLayout.compound_dtor) === constants.HUGETLB_PAGE_DTOR;
 }
 
 async function countZero(core: ElfCore, classes: Uint8Array): Promise<number> {

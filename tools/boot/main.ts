@@ -3,6 +3,7 @@ import { currentHost } from "../../runtime/adapter/index.ts";
 import type { Terminal } from "../../runtime/adapter/terminal.ts";
 import { type BootResult, boot } from "../../runtime/index.ts";
 import { readAsset } from "../assets.ts";
+import { CRASH_TYPES } from "../init/crashes.ts";
 import { machinePrograms } from "../init/programs.ts";
 import { Complaints } from "./complaints.ts";
 import { parseBootFlags } from "./options.ts";
@@ -10,6 +11,12 @@ import { openOut } from "./out.ts";
 import { report } from "./report.ts";
 import { Story } from "./story.ts";
 import { SystemMap } from "./system-map.ts";
+
+/** A line a type; those that lead to no crash by themselves say so. */
+function crashTypes(): string {
+  const width = Math.max(...CRASH_TYPES.map(({ name }) => name.length));
+  return CRASH_TYPES.map(({ name, summary }) => `  ${name.padEnd(width)}  ${summary}`).join("\n");
+}
 
 export const HELP = `wkdump boot - power on, load the capture kernel, crash, capture, save
 
@@ -22,11 +29,15 @@ OUT/127.0.0.1-YYYY-MM-DD-HH:MM:SS/vmcore with vmcore-dmesg.txt beside it.
   --append "WORDS"  kernel command line; a word given here takes the place of
                     the default of the same name: console=ttyS0 and a
                     crashkernel= that fits the memory
-  --crash TYPE      sysrq-c (echo c > /proc/sysrq-trigger), or none: power off
+  --crash TYPE      how to crash, from the list below (sysrq-c)
   --seed N          clock and randomness from this number: the same seed gives
                     the same vmcore, byte for byte, on every engine
   --out DIR         the machine's /var/crash (./var/crash)
   --poweron FILL    what memory holds at power-on: zero, or random (zero)
+  --fill PERCENT    have so much of memory in use, by text, zeros and random data in
+                    files, on a RAM disk and in anonymous memory (a little of each)
+  --workload N      before the crash have tasks do so many operations on files,
+                    pipes and children; some stay behind, asleep or running (0)
   --inject 'phys=ADDR,xor=BYTE,at=POINT'
                     change a byte of memory: at=panic, on the way into purgatory;
                     purgatory, on the way out; capture, when the capture kernel
@@ -39,6 +50,14 @@ OUT/127.0.0.1-YYYY-MM-DD-HH:MM:SS/vmcore with vmcore-dmesg.txt beside it.
   --help            print this text
 
 Sizes and addresses are written as Linux writes them: 64M, 1G, 0x400000.
+
+Crash types:
+${crashTypes()}
+All but the first two are Linux's own (drivers/misc/lkdtm), written to
+/sys/kernel/debug/provoke-crash/DIRECT. So that an oops is a crash, and not
+only the end of the process that wrote, oops=panic is on the command line then,
+and panic_on_warn=1 for a warning; --append oops=kill and --append
+panic_on_warn=0 show what comes without.
 
 Exit status:
   0  the dump was saved (with --crash none: the machine powered off)

@@ -6,7 +6,9 @@
 import type { Injection } from "../../runtime/index.ts";
 import { type FlagForm, parseFlags, UsageError } from "../flags.ts";
 import { CRASH_DEFAULT, CRASH_PARAMETER, CRASH_TYPES } from "../init/crashes.ts";
+import { FILL_PARAMETER } from "../init/fill.ts";
 import { formatSize, parseSize } from "../size.ts";
+import { OPERATIONS_MAX, WORKLOAD_PARAMETER } from "../workload/main.ts";
 import { OUT_DEFAULT } from "./out.ts";
 
 const KIB = 1024;
@@ -14,6 +16,7 @@ const MIB = 1024 * KIB;
 const MEMORY_MIN = 4 * MIB;
 const MEMORY_MAX = 4096 * MIB;
 const MEMORY_UNIT = 64 * KIB;
+const FILL_MAX = 95;
 const SEED_MAX = 0xffffffff;
 
 const INJECT_POINTS: readonly Injection["at"][] = ["panic", "purgatory", "capture"];
@@ -39,6 +42,8 @@ const FORMS: Record<string, FlagForm> = {
   "--crash": { value: "TYPE" },
   "--seed": { value: "N" },
   "--out": { value: "DIR" },
+  "--fill": { value: "PERCENT" },
+  "--workload": { value: "N" },
   "--inject": { value: "'phys=ADDR,xor=BYTE,at=POINT'", many: true },
   "--stop-at": { value: "purgatory" },
   "--save-memory": { value: "FILE" },
@@ -78,7 +83,9 @@ export function parseBootFlags(args: readonly string[]): BootFlags {
   if (out === "") throw new UsageError("--out wants the name of a directory");
   return {
     memory,
-    cmdline: commandLine(memory, crash, get("--append") ?? ""),
+    cmdline: commandLine(memory, crash, parseFill(get("--fill")), get("--append") ?? "", {
+      workload: parseWorkload(get("--workload")),
+    }),
     crash,
     seed: parseSeed(get("--seed")),
     out,
@@ -111,6 +118,24 @@ function parseCrash(type: string | undefined): string {
   return type ?? CRASH_DEFAULT;
 }
 
+function parseFill(text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  const digits = /^(\d{1,2})%?$/.exec(text)?.[1];
+  const percent = Number(digits);
+  if (digits === undefined || percent > FILL_MAX) {
+    throw new UsageError(`--fill ${text}: the share of memory to fill is 0% to ${FILL_MAX}%`);
+  }
+  return percent;
+}
+
+function parseWorkload(text: string | undefined): number {
+  if (text === undefined) return 0;
+  if (!/^\d+$/.test(text) || Number(text) > OPERATIONS_MAX) {
+    throw new UsageError(`--workload ${text}: the operations are 0 to ${OPERATIONS_MAX}`);
+  }
+  return Number(text);
+}
+
 function parseSeed(text: string | undefined): number | undefined {
   if (text === undefined) return undefined;
   const seed = parseSize(text);
@@ -135,11 +160,24 @@ export function parseInjection(text: string): Injection {
 }
 
 /** The defaults without those that `append` names too, then the words of `append`. */
-function commandLine(memory: number, crash: string, append: string): string {
+function commandLine(
+  memory: number,
+  crash: string,
+  fill: number | undefined,
+  append: string,
+  { workload }: { workload: number },
+): string {
   const given = append.split(/\s+/).filter((word) => word !== "");
   const named = new Set(given.map((word) => word.split("=")[0]));
   const crashkernel = CRASHKERNEL.find(({ below }) => memory < below)!.size;
   const defaults = ["console=ttyS0", `crashkernel=${crashkernel}`];
+  // A part of the data goes to /dev/ram0, which must have room for all of it.
+  if (fill !== undefined) defaults.push(`ramdisk_size=${memory / KIB}`, `${FILL_PARAMETER}=${fill}`);
+  if (workload > 0) defaults.push(`${WORKLOAD_PARAMETER}=${workload}`);
   if (crash !== CRASH_DEFAULT) defaults.push(`${CRASH_PARAMETER}=${crash}`);
+  // By itself an oops kills a process, and a warning nothing: what was asked for is a crash.
+  const ends = CRASH_TYPES.find(({ name }) => name === crash)?.ends;
+  if (ends === "oops") defaults.push("oops=panic");
+  if (ends === "warning") defaults.push("panic_on_warn=1");
   return [...defaults.filter((word) => !named.has(word.split("=")[0])), ...given].join(" ");
 }

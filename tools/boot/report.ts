@@ -9,12 +9,14 @@ import { CommandError } from "../flags.ts";
 import { readableSize } from "../size.ts";
 import { type CrashRegion, crashRegion, type PageCounts, pageCounts } from "./accounting.ts";
 import type { SystemMap } from "./system-map.ts";
+import { leaveVmlinux } from "./vmlinux.ts";
 
 /** Where the dump is, and how large. */
 interface Saved {
   /** Paths below the out directory. */
   vmcore: string;
   dmesg: string | undefined;
+  vmlinux: string;
   bytes: number;
 }
 
@@ -39,6 +41,7 @@ export interface JsonReport {
   reason: string;
   vmcore?: string;
   dmesg?: string;
+  vmlinux?: string;
   bytes?: number;
   sha256?: string;
   /** null when time and randomness were the host's. */
@@ -55,7 +58,7 @@ export async function report(
   wanted: BootResult["outcome"],
   options: ReportOptions,
 ): Promise<number> {
-  const saved = findSaved(result, options.hostfs);
+  const saved = findSaved(terminal, result, options.hostfs);
   if (options.json) terminal.out(`${JSON.stringify(await jsonReport(terminal, result, saved, options))}\n`);
   else if (options.quiet) {
     if (saved !== undefined) terminal.out(`${terminal.display(`${options.out}/${saved.vmcore}`)}\n`);
@@ -70,12 +73,17 @@ function reasonOf({ outcome, reason }: BootResult, { complaint }: ReportOptions)
   return `${complaint}; ${reason.replace(/ \(last on the console: .*\)/, "")}`;
 }
 
-function findSaved(result: BootResult, hostfs: HostFs): Saved | undefined {
+function findSaved(terminal: Terminal, result: BootResult, hostfs: HostFs): Saved | undefined {
   const vmcore = result.vmcores.at(-1);
   if (vmcore === undefined) return undefined;
   const directory = vmcore.slice(0, vmcore.lastIndexOf("/") + 1);
   const dmesg = `${directory}vmcore-dmesg.txt`;
-  return { vmcore, dmesg: fileExists(hostfs, dmesg) ? dmesg : undefined, bytes: hostfs.stat(vmcore).size };
+  return {
+    vmcore,
+    dmesg: fileExists(hostfs, dmesg) ? dmesg : undefined,
+    vmlinux: leaveVmlinux(terminal, hostfs),
+    bytes: hostfs.stat(vmcore).size,
+  };
 }
 
 function fileExists(hostfs: HostFs, path: string): boolean {
@@ -106,6 +114,7 @@ async function jsonReport(
   const path = (name: string): string => terminal.absolute(`${out}/${name}`);
   json.vmcore = path(saved.vmcore);
   if (saved.dmesg !== undefined) json.dmesg = path(saved.dmesg);
+  json.vmlinux = path(saved.vmlinux);
   json.bytes = saved.bytes;
   const hasher = currentHost().hasher();
   for (const piece of fileChunks(hostfs, saved.vmcore)) hasher.update(piece);
@@ -136,6 +145,7 @@ function closing(
   }
   if (saved !== undefined) {
     const vmcore = quoted(terminal.display(`${options.out}/${saved.vmcore}`));
+    const vmlinux = quoted(terminal.display(`${options.out}/${saved.vmlinux}`));
     lines.push(`The dump: ${vmcore} (${readableSize(saved.bytes)})`, "", "Next:");
     if (saved.dmesg !== undefined)
       lines.push(`  less ${quoted(terminal.display(`${options.out}/${saved.dmesg}`))}`);
@@ -143,6 +153,9 @@ function closing(
       `  readelf -lnW ${vmcore}`,
       `  makedumpfile --dump-dmesg ${vmcore} dmesg.txt`,
       `  makedumpfile -l -d 31 ${vmcore} dump.kdump`,
+      `  crash ${vmlinux} ${vmcore}`,
+      `  gdb ${vmlinux} ${vmcore}`,
+      `  drgn -c ${vmcore} -s ${vmlinux}`,
     );
   }
   return `${lines.join("\n")}\n`;

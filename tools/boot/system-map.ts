@@ -20,8 +20,17 @@ export class SystemMap {
 
   /** The physical address of a symbol of the image. */
   physical(name: string): number {
+    return Number(this.#address(name) - START_KERNEL_MAP);
+  }
+
+  /** Where a per-CPU variable lies in each CPU's area. */
+  percpu(name: string): number {
+    return Number(this.#address(name));
+  }
+
+  #address(name: string): bigint {
     const address = this.addresses.get(name);
     if (address === undefined) throw new Error(`System.map has no ${name}`);
-    return Number(address - START_KERNEL_MAP);
+    return address;
   }
 }

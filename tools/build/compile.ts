@@ -97,7 +97,9 @@ export async function runAsc(
       out.set(name, typeof contents === "string" ? new TextEncoder().encode(contents) : contents);
     },
     listFiles: () => [],
-    transforms: [kernelTransform({ strings, constants: literals(layout), keep, kept })],
+    transforms: [
+      kernelTransform({ strings, constants: literals(layout), capture: target === "capture", keep, kept }),
+    ],
   } as unknown as Parameters<typeof asc.main>[1]);
   const messages = result.stderr.toString();
   if (result.error) throw new BuildError(`asc ${target}: ${result.error.message}\n${messages}`);

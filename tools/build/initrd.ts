@@ -130,6 +130,7 @@ export function makeInitrd({ captureImage }: { captureImage: Uint8Array }): Uint
     "/sbin/kexec": program("kexec"),
     "/sbin/vmcore-dmesg": program("vmcore-dmesg"),
     "/usr/bin/kdumpctl": program("kdumpctl"),
+    "/usr/bin/workload": program("workload"),
     "/boot/vmlinuz": { mode: 0o644, contents: captureImage },
     "/boot/initramfs-kdump.img": { mode: 0o600, contents: captureInitrd() },
     "/etc/kdump.conf": text(KDUMP_CONF),

@@ -70,8 +70,9 @@ function denoPermissions(args: string[]): string[] {
   };
   write.push(firstMissing(resolve(value("--out") ?? OUT_DEFAULT)));
   // A new file lies under a temporary name until it is complete.
-  const snapshot = value("--save-memory");
-  if (snapshot !== undefined) write.push(resolve(snapshot), resolve(`${snapshot}.incomplete`));
+  for (const file of [value("--save-memory"), value("-o")]) {
+    if (file !== undefined) write.push(resolve(file), resolve(`${file}.incomplete`));
+  }
   for (const arg of args.slice(1)) if (!arg.startsWith("-") && existsSync(arg)) read.push(resolve(arg));
   return [
     `--allow-read=${[...read, ...write].join(",")}`,

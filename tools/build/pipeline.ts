@@ -6,13 +6,15 @@
 import { createHash } from "node:crypto";
 import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { KERNEL_RELEASE } from "../../kernel-wasm/abi/config.ts";
+import { config, KERNEL_RELEASE } from "../../kernel-wasm/abi/config.ts";
 import type { Target } from "../../kernel-wasm/abi/dsl.ts";
 import type { ImageHeader } from "../../runtime/boot/image.ts";
 import { type LinkOutput, link } from "../../runtime/link/index.ts";
+import { makeVmlinux } from "../vmlinux/generate.ts";
 import { captureBudget, describeBudget } from "./budget.ts";
 import { bundle } from "./bundle.ts";
 import { BuildError, type Compiled, compile } from "./compile.ts";
+import { ikconfig } from "./ikconfig.ts";
 import { captureInitrd, makeInitrd } from "./initrd.ts";
 import { emitOffsets } from "./layout/emit_symbols.ts";
 import type { Layout } from "./layout/layout.ts";
@@ -32,12 +34,15 @@ function write(path: string, contents: string | Uint8Array): void {
   renameSync(temporary, file);
 }
 
+/** As a linker's --build-id=sha1. */
+const BUILD_ID_SIZE = 20;
+
 /**
  * The kernel's GNU build id: 20 bytes over what the image is made of. It stands in the image itself
  * (VMCOREINFO's BUILD-ID), so it is taken before linking.
  */
 function buildId({ wasm, strings, layout }: Compiled): Uint8Array {
-  return sha256(Buffer.concat([wasm, strings, layout.data])).subarray(0, 20);
+  return sha256(Buffer.concat([wasm, strings, layout.data])).subarray(0, BUILD_ID_SIZE);
 }
 
 function linkSymbols(layout: Layout): Parameters<typeof link>[0]["symbols"] {
@@ -69,12 +74,34 @@ export function linkTarget(
       symbols: linkSymbols(layout),
       backtrace: layout.backtrace.filter((name) => kept.has(name)),
       entry: layout.entry.filter((name) => kept.has(name)),
+      // Polls would cost the capture kernel one of the few pages that a crash region of 1M leaves it.
+      ...(target === "production" ? { poll: { handler: "asm_interrupt", entries: true } } : {}),
       kallsyms: layout.config.CONFIG_KALLSYMS === true,
       release: KERNEL_RELEASE,
       ...(purgatory ? { paramsSymbol: "purgatory_info" } : {}),
     },
     sha256,
   );
+}
+
+function debugKernel(compiled: Compiled, linked: LinkOutput): Uint8Array {
+  const { layout } = compiled;
+  const readSource = (file: string): string | undefined => {
+    try {
+      return readFileSync(join(ROOT, file), "utf8");
+    } catch {
+      return undefined;
+    }
+  };
+  const id = layout.symbols.get("vmlinux_build_id");
+  if (id === undefined)
+    throw new BuildError("the kernel has no vmlinux_build_id: no dump could name its vmlinux");
+  return makeVmlinux({
+    layout,
+    linked,
+    buildId: layout.data.subarray(id.offset, id.offset + BUILD_ID_SIZE),
+    readSource,
+  });
 }
 
 export interface BuildOptions {
@@ -90,10 +117,12 @@ const IMAGE_SOURCES = [
   "runtime/boot/image.ts",
   "runtime/link",
   "tools/build/compile.ts",
+  "tools/build/ikconfig.ts",
   "tools/build/layout",
   "tools/build/pipeline.ts",
   "tools/build/specs.ts",
   "tools/build/transform.ts",
+  "tools/vmlinux",
 ];
 /** Written last: the images beside it are of these sources. */
 const IMAGE_KEY = "images.key";
@@ -114,8 +143,11 @@ async function buildImages(log: (step: string) => void): Promise<void> {
     log(`compiling ${target}`);
     const compiled = await compile(target);
     const blobs: Record<string, Uint8Array> =
-      target === "production" && purgatory ? { kexec_purgatory: purgatory } : {};
-    const { image, wasm, systemMap, header } = linkTarget(target, compiled, blobs);
+      target === "production" && purgatory
+        ? { kexec_purgatory: purgatory, kernel_config_data: ikconfig(config.production) }
+        : {};
+    const linked = linkTarget(target, compiled, blobs);
+    const { image, wasm, systemMap, header } = linked;
     headers[target] = header;
     if (target === "capture" && headers.purgatory) {
       log(describeBudget(captureBudget(header, headers.purgatory, captureInitrd().length)));
@@ -124,7 +156,10 @@ async function buildImages(log: (step: string) => void): Promise<void> {
     write(`${target}/linked.wasm`, wasm);
     write(`${target}/System.map`, systemMap);
     write(`${target}/image`, image);
-    if (target === "production") write("generated/offsets.ts", emitOffsets(compiled.layout));
+    if (target === "production") {
+      write("generated/offsets.ts", emitOffsets(compiled.layout));
+      write("vmlinux", debugKernel(compiled, linked));
+    }
   }
 }
 

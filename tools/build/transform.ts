@@ -31,6 +31,7 @@ const asc = assemblyscript as unknown as {
     createParenthesizedExpression(expression: Node, range: unknown): Node;
     createUnaryPrefixExpression(operator: number, operand: Node, range: unknown): Node;
   };
+  Function: new () => unknown;
   NodeKind: { Literal: number; Identifier: number; Import: number };
   LiteralKind: { Template: number };
   Token: { Minus: number };
@@ -63,19 +64,37 @@ export interface TransformOptions {
   strings: StringTable;
   /** What identifiers imported from generated/constants stand for. */
   constants: ReadonlyMap<string, bigint>;
+  /** Whether files that say "Production only." take no part: their strings stay out of the image. */
+  capture: boolean;
   /** Functions to keep out of the inliner. */
   keep: readonly string[];
   /** Gets those of them that the program calls at all. */
   kept: Set<string>;
 }
 
+/** Whether the comment that opens a file says so. */
+const isProductionOnly = (text: string): boolean =>
+  text.slice(0, text.indexOf("*/")).includes("Production only.");
+
 /** Makes the transform class that asc instantiates for one compilation. */
-export function kernelTransform({ strings, constants, keep, kept }: TransformOptions): new () => Transform {
+export function kernelTransform({
+  strings,
+  constants,
+  capture,
+  keep,
+  kept,
+}: TransformOptions): new () => Transform {
   return class extends Transform {
-    override afterParse(parser: { sources: (Node & { isLibrary: boolean; statements: Node[] })[] }): void {
+    private readonly left: string[] = [];
+
+    override afterParse(parser: { sources: ParsedSource[] }): void {
+      const dropped = new StringTable();
       for (const source of parser.sources) {
-        if (!source.isLibrary)
-          new Rewriter(strings, importedConstants(source.statements, constants)).rewrite(source);
+        if (source.isLibrary) continue;
+        const leave = capture && isProductionOnly(source.text);
+        if (leave) this.left.push(`${source.internalPath}/`);
+        const table = leave ? dropped : strings;
+        new Rewriter(table, importedConstants(source.statements, constants)).rewrite(source);
       }
     }
 
@@ -87,6 +106,12 @@ export function kernelTransform({ strings, constants, keep, kept }: TransformOpt
       const compiled = new Set(
         [...program.instancesByName.keys()].map((name) => name.slice(name.lastIndexOf("/") + 1)),
       );
+      for (const [name, element] of program.instancesByName) {
+        // Each file has a start function, which stays empty.
+        if (name.includes("/start:")) continue;
+        const used = element instanceof asc.Function && this.left.some((file) => name.startsWith(file));
+        if (used) throw new Error(`${name} is production only, and the capture kernel calls it`);
+      }
       for (const name of keep) {
         if (compiled.has(name)) kept.add(name);
         binaryen.setPassArgument("no-inline", `*/${name}`);
@@ -94,6 +119,13 @@ export function kernelTransform({ strings, constants, keep, kept }: TransformOpt
       }
     }
   };
+}
+
+interface ParsedSource extends Node {
+  isLibrary: boolean;
+  statements: Node[];
+  text: string;
+  internalPath: string;
 }
 
 /** What a file imports from generated/constants, by its local name. */

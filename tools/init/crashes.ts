@@ -2,22 +2,98 @@
  * The ways to crash: what `boot --crash TYPE` takes, and what init writes to which file for it. The initrd
  * carries the table as /etc/crash.conf, so that the machine needs nothing from outside to do it.
  */
+import { exitCode, O_WRONLY, type Proc, type Program } from "../../runtime/user/proc.ts";
+
+/** The file that sets a crash off, and what is written there. */
+export interface Trigger {
+  path: string;
+  text: string;
+}
 
 export interface CrashType {
   name: string;
-  /** The file that sets it off, and what is written there; none: the machine powers off cleanly. */
-  trigger?: { path: string; text: string };
+  /** None: the machine powers off cleanly. */
+  trigger?: Trigger;
+  ends: Ends;
   summary: string;
 }
+
+/**
+ * What comes of it: `panic` by itself; an `oops` of whoever asked for it, which is a panic when that is init
+ * or with oops=panic; a `warning`, a panic with panic_on_warn=1 only; `nothing` that anybody notices.
+ */
+export type Ends = "panic" | "oops" | "warning" | "nothing";
+
+const DIRECT = "/sys/kernel/debug/provoke-crash/DIRECT";
+
+/** What Linux's test module can do and this kernel too, and what comes of it. */
+const LKDTM: readonly (readonly [type: string, ends: Ends, summary: string])[] = [
+  ["PANIC", "panic", "panic()"],
+  ["BUG", "oops", "BUG()"],
+  ["WARNING", "warning", "WARN_ON(): a crash with panic_on_warn=1 only"],
+  ["WARNING_MESSAGE", "warning", "WARN(): a crash with panic_on_warn=1 only"],
+  ["EXCEPTION", "oops", "a store through a NULL pointer"],
+  ["EXHAUST_STACK", "panic", "a recursion without end"],
+  ["CORRUPT_STACK", "panic", "an array on the stack overrun, which the stack protector finds"],
+  ["CORRUPT_STACK_STRONG", "panic", "the same with a union"],
+  ["UNALIGNED_LOAD_STORE_WRITE", "nothing", "an unaligned access, which is none of this machine's faults"],
+  ["OVERFLOW_SIGNED", "nothing", "an addition that overflows: no crash"],
+  ["OVERFLOW_UNSIGNED", "nothing", "an addition that overflows: no crash"],
+  ["ARRAY_BOUNDS", "nothing", "a store behind an array's end, which nobody notices"],
+  ["CORRUPT_LIST_ADD", "oops", "list_add() to a damaged list"],
+  ["CORRUPT_LIST_DEL", "oops", "list_del() from a damaged list"],
+  ["READ_AFTER_FREE", "nothing", "a read of a freed object, which nobody notices"],
+  ["WRITE_BUDDY_AFTER_FREE", "nothing", "a write to a freed page, which nobody notices"],
+  ["READ_BUDDY_AFTER_FREE", "nothing", "a read of a freed page, which nobody notices"],
+  ["SLAB_FREE_DOUBLE", "oops", "an object freed twice"],
+  ["SLAB_FREE_CROSS", "warning", "an object freed to another cache: a warning"],
+  ["SLAB_FREE_PAGE", "warning", "a page freed to a cache: a warning"],
+  ["WRITE_RO", "oops", "a store to .rodata"],
+  ["WRITE_KERN", "oops", "a store to the kernel's text"],
+  ["EXEC_DATA", "oops", "a call of code in .data"],
+  ["EXEC_STACK", "oops", "a call of code on the stack"],
+  ["EXEC_KMALLOC", "oops", "a call of code in a slab object"],
+  ["EXEC_RODATA", "oops", "a call of code in .rodata"],
+  ["EXEC_NULL", "oops", "a call through a NULL pointer"],
+  ["ACCESS_NULL", "oops", "a load through a NULL pointer"],
+  ["REFCOUNT_INC_OVERFLOW", "warning", "refcount_inc() beyond the maximum: a warning"],
+  ["REFCOUNT_INC_NOT_ZERO_OVERFLOW", "warning", "refcount_inc_not_zero() beyond the maximum: a warning"],
+  ["REFCOUNT_DEC_ZERO", "warning", "refcount_dec() to zero: a warning"],
+  ["REFCOUNT_DEC_AND_TEST_NEGATIVE", "warning", "refcount_dec_and_test() below zero: a warning"],
+  ["REFCOUNT_INC_ZERO", "warning", "refcount_inc() from zero: a warning"],
+];
 
 export const CRASH_TYPES: readonly CrashType[] = [
   {
     name: "sysrq-c",
     trigger: { path: "/proc/sysrq-trigger", text: "c" },
+    ends: "panic",
     summary: "echo c > /proc/sysrq-trigger",
   },
-  { name: "none", summary: "no crash: power off cleanly" },
+  { name: "none", ends: "nothing", summary: "no crash: power off cleanly" },
+  ...LKDTM.map(([type, ends, summary]) => ({
+    name: type.toLowerCase().replaceAll("_", "-"),
+    trigger: { path: DIRECT, text: type },
+    ends,
+    summary,
+  })),
 ];
+
+/**
+ * echo TEXT > PATH. What may end in an oops is written by a process of its own, as a shell's child, since an
+ * oops kills who is running; its exit status, 139 when it was killed so.
+ */
+export async function setOff(proc: Proc, { path, text }: Trigger): Promise<number> {
+  const write: Program = async (writer) => {
+    const fd = await writer.open(path, O_WRONLY);
+    await writer.write(fd, text);
+    await writer.close(fd);
+    return 0;
+  };
+  if (path !== DIRECT) return write(proc);
+  const child = await proc.fork(write);
+  return exitCode((await proc.wait(child)).status);
+}
 
 export const CRASH_DEFAULT = "sysrq-c";
 /**

@@ -1,10 +1,12 @@
 /**
  * Running a program from a program, and small things that scripts do. A program file of the machine is a
- * line, `#!program NAME`; NAME is looked up in the table that the command line handed to the machine. There
- * is one user task, so a program that runs another calls it and waits, as a multi-call binary calls its
- * applets.
+ * line, `#!program NAME`; NAME is looked up in the table that the command line handed to the machine.
+ *
+ * A program that runs another spawns it as a task of its own and waits. The capture kernel, which has no
+ * pages to spare for more tasks and their stacks, answers ENOSYS to that; there a program calls the other
+ * one, as a multi-call binary calls its applets.
  */
-import { O_RDONLY, type Proc, type Program, SyscallError } from "../../runtime/user/proc.ts";
+import { exitCode, O_RDONLY, type Proc, type Program, SyscallError } from "../../runtime/user/proc.ts";
 
 /**
  * Runs argv[0], a path or a name in PATH, to its end; its descriptor 1 is `stdout`. The exit status, 127: not
@@ -38,6 +40,8 @@ export function runner(programs: Readonly<Record<string, Program>>): Run {
     const paths = command.includes("/") ? [command] : PATH.map((directory) => `${directory}/${command}`);
     for (const path of paths) {
       if (!(await exists(proc, path))) continue;
+      const status = await spawnAndWait(proc, path, argv, stdout);
+      if (status !== undefined) return status;
       const line = PROGRAM_LINE.exec(await readText(proc, path, PROGRAM_LINE_MAX));
       const program = line === null ? undefined : programs[line[1]!];
       if (program === undefined) {
@@ -49,6 +53,31 @@ export function runner(programs: Readonly<Record<string, Program>>): Run {
     await proc.write(2, `${command}: command not found\n`);
     return 127;
   };
+}
+
+/** The exit status of a task that runs the program at `path`; undefined where there are no tasks. */
+async function spawnAndWait(
+  proc: Proc,
+  path: string,
+  argv: readonly string[],
+  stdout: number,
+): Promise<number | undefined> {
+  let pid: number;
+  try {
+    pid = await proc.spawn(path, argv, { dup: stdout === 1 ? [] : [[stdout, 1]] });
+  } catch (error) {
+    if (error instanceof SyscallError && error.code === "ENOSYS") return undefined;
+    throw error;
+  }
+  return waitFor(proc, pid);
+}
+
+/** Waits for a child, and reaps what else dies meanwhile: orphans are init's. Its exit status. */
+export async function waitFor(proc: Proc, pid: number): Promise<number> {
+  for (;;) {
+    const found = await proc.wait();
+    if (found.pid === pid) return exitCode(found.status);
+  }
 }
 
 export async function exists(proc: Proc, path: string): Promise<boolean> {

@@ -3,10 +3,12 @@
  * crashes the machine as the kernel parameter wkdump.crash= and /etc/crash.conf say; in the capture kernel,
  * whose initrd carries the kdump script, it runs that.
  */
-import { O_WRONLY, type Proc, type Program, SyscallError } from "../../runtime/user/proc.ts";
+import { type Proc, type Program, SyscallError } from "../../runtime/user/proc.ts";
 import { strerror } from "../strerror.ts";
-import { CRASH_DEFAULT, CRASH_PARAMETER, parseCrashConf } from "./crashes.ts";
+import { WORKLOAD_PARAMETER } from "../workload/main.ts";
+import { CRASH_DEFAULT, CRASH_PARAMETER, parseCrashConf, setOff } from "./crashes.ts";
 import { echo, exists, type Run, readText, words } from "./exec.ts";
+import { prepareMemory } from "./memory.ts";
 import { REBOOT_CMD_POWER_OFF } from "./reboot.ts";
 
 const KDUMP_SCRIPT = "/usr/bin/kdump";
@@ -32,6 +34,11 @@ async function firstKernel(proc: Proc, run: Run): Promise<void> {
   // kdump.service has ConditionKernelCommandLine=crashkernel. What comes of it is told by kdumpctl itself.
   if (parameters.some((word) => word.startsWith("crashkernel="))) await run(proc, ["kdumpctl", "start"]);
   else await echo(proc, "init: no crashkernel= on the command line: kdump is not started");
+  await prepareMemory(proc, parameters);
+  const operations = parameters.filter((word) => word.startsWith(`${WORKLOAD_PARAMETER}=`)).at(-1);
+  if (operations !== undefined) {
+    await run(proc, ["workload", operations.slice(WORKLOAD_PARAMETER.length + 1)]);
+  }
   const asked = parameters.filter((word) => word.startsWith(`${CRASH_PARAMETER}=`)).at(-1);
   const type = asked?.slice(CRASH_PARAMETER.length + 1) ?? CRASH_DEFAULT;
   const types = parseCrashConf(await readText(proc, CRASH_CONF));
@@ -44,8 +51,7 @@ async function firstKernel(proc: Proc, run: Run): Promise<void> {
     return;
   }
   await echo(proc, `init: echo ${trigger.text} > ${trigger.path}`);
-  const fd = await proc.open(trigger.path, O_WRONLY);
-  await proc.write(fd, trigger.text);
-  await proc.close(fd);
+  const status = await setOff(proc, trigger);
+  if (status !== 0) await echo(proc, `init: the process that wrote it ended with status ${status}`);
   await echo(proc, `init: ${type} did not crash the machine`);
 }

@@ -4,12 +4,13 @@ import { kdump } from "../kdumpctl/kdump.ts";
 import { kdumpctl } from "../kdumpctl/kdumpctl.ts";
 import { main as kexec } from "../kexec/main.ts";
 import { main as vmcoreDmesg } from "../vmcore-dmesg/main.ts";
+import { main as workload } from "../workload/main.ts";
 import { cp } from "./cp.ts";
 import { runner } from "./exec.ts";
 import { init } from "./main.ts";
 
 export function machinePrograms(): Record<string, Program> {
-  const programs: Record<string, Program> = { cp, kexec, "vmcore-dmesg": vmcoreDmesg };
+  const programs: Record<string, Program> = { cp, kexec, "vmcore-dmesg": vmcoreDmesg, workload };
   const run = runner(programs);
   programs.init = init(run);
   programs.kdump = kdump(run);

@@ -17,6 +17,9 @@ const RESERVED = new Set(
   ).split(" "),
 );
 
+/** `struct module` is class module_: the word cannot name a type. */
+const typeName = (name: string): string => (name === "module" ? "module_" : name);
+
 /** How code sees a value of a C type. */
 export type View =
   | { kind: "scalar"; as: string; bool?: boolean }
@@ -34,10 +37,11 @@ export class StructEmitter {
   className(def: StructDef, fallback: string): string {
     let name = this.names.get(def);
     if (!name) {
-      name = def.name || fallback;
+      const own = def.name || fallback;
+      name = typeName(own);
       this.names.set(def, name);
       // Named ones of the table are printed by emit(), all others where they are first seen.
-      if (this.layout.decls.structs.get(name) !== def) this.emitClass(def, name);
+      if (this.layout.decls.structs.get(own) !== def) this.emitClass(def, name);
     }
     return name;
   }
@@ -128,7 +132,7 @@ export class StructEmitter {
   /** Names and prints every struct; array classes follow as symbols need them. */
   emit(): void {
     for (const def of this.layout.decls.structs.values()) this.className(def, def.name);
-    for (const def of this.layout.decls.structs.values()) this.emitClass(def, def.name);
+    for (const def of this.layout.decls.structs.values()) this.emitClass(def, typeName(def.name));
     for (const [name, type] of this.layout.decls.typedefs) {
       const t = this.layout.resolve(type);
       if (t.kind === "struct" && t.def.name !== name)

@@ -1,0 +1,194 @@
+/**
+ * Fills memory to a share of it, as a machine that has worked for a while: text, zeros and random data in
+ * files of the page cache, on a block device (pages with buffers) and in anonymous memory. Some of the files
+ * are deleted again, so that free memory is in pieces. What it writes comes from /dev/urandom's first word,
+ * so from the machine's seed.
+ */
+import { O_CREAT, O_RDONLY, O_RDWR, O_WRONLY, type Proc, SyscallError } from "../../runtime/user/proc.ts";
+import { echo, readText } from "./exec.ts";
+
+/** The kernel parameter: percent of memory that is to be in use; words with a dot are for programs. */
+export const FILL_PARAMETER = "wkdump.fill";
+
+/** Without --fill: as many pages of each kind, at most this share of what is free. */
+const DEFAULT_PAGES = 96;
+const DEFAULT_SHARE = 64;
+
+const PAGE = 4096;
+/** Pages that one step writes. */
+const STEP_MIN = 4;
+const STEP_MAX = 128;
+/** One file in so many is deleted again. */
+const DELETED = 4;
+/** Pages that stay free whatever is asked for: programs and the crash need a little. */
+const KEEP_FREE = 128;
+const DIRECTORY = "/tmp";
+const DEVICE = "/dev/ram0";
+
+const WORDS =
+  "kernel memory page cache buffer anonymous inode dentry mount crash dump capture reserve region panic " +
+  "notes elf header segment purgatory digest backup vmcore task stack thread signal timer queue lock";
+
+/** xorshift32: fast, and the same on every engine. */
+export class Random {
+  #state: number;
+
+  constructor(seed: number) {
+    this.#state = seed === 0 ? 1 : seed;
+  }
+
+  next(): number {
+    let x = this.#state;
+    x ^= x << 13;
+    x ^= x >>> 17;
+    x ^= x << 5;
+    this.#state = x;
+    return x >>> 0;
+  }
+
+  below(limit: number): number {
+    return this.next() % limit;
+  }
+
+  fill(words: Uint32Array): void {
+    for (let i = 0; i < words.length; i++) words[i] = this.next();
+  }
+}
+
+/** Makes the data, page by page: half text, a quarter zeros, a quarter random. */
+class Contents {
+  readonly #random: Random;
+  readonly #text: Uint8Array;
+  readonly #bytes = new Uint8Array(STEP_MAX * PAGE);
+
+  constructor(random: Random) {
+    this.#random = random;
+    const words = WORDS.split(" ");
+    let text = "";
+    while (text.length < 16 * PAGE) text += `${words[random.below(words.length)]} `;
+    this.#text = new TextEncoder().encode(text);
+  }
+
+  /** Valid until the next call. */
+  pages(count: number): Uint8Array {
+    for (let page = 0; page < count; page++) this.#page(page * PAGE);
+    return this.#bytes.subarray(0, count * PAGE);
+  }
+
+  #page(at: number): void {
+    const kind = this.#random.below(4);
+    if (kind === 0) this.#bytes.fill(0, at, at + PAGE);
+    else if (kind === 1) this.#random.fill(new Uint32Array(this.#bytes.buffer, at, PAGE / 4));
+    else {
+      const from = this.#random.below(this.#text.length - PAGE);
+      this.#bytes.set(this.#text.subarray(from, from + PAGE), at);
+    }
+  }
+}
+
+/** Where data goes; each takes whole pages. */
+class Places {
+  readonly #proc: Proc;
+  readonly #random: Random;
+  readonly #deleting: boolean;
+  #files = 0;
+  #device = -1;
+
+  /** `deleting`: some of the files go again. */
+  constructor(proc: Proc, random: Random, deleting: boolean) {
+    this.#proc = proc;
+    this.#random = random;
+    this.#deleting = deleting;
+  }
+
+  async put(kind: number, data: Uint8Array): Promise<void> {
+    if (kind === 0) await this.#file(data);
+    else if (kind === 1) await this.#block(data);
+    else await this.#proc.sbrk(data);
+  }
+
+  async #file(data: Uint8Array): Promise<void> {
+    const path = `${DIRECTORY}/fill-${this.#files++}`;
+    const fd = await this.#proc.open(path, O_WRONLY | O_CREAT, 0o600);
+    try {
+      await this.#proc.write(fd, data);
+    } finally {
+      await this.#proc.close(fd);
+      if (this.#deleting && this.#random.below(DELETED) === 0) await this.#proc.unlink(path);
+    }
+  }
+
+  async #block(data: Uint8Array): Promise<void> {
+    if (this.#device < 0) this.#device = await this.#proc.open(DEVICE, O_RDWR);
+    await this.#proc.write(this.#device, data);
+  }
+}
+
+/** MemTotal and MemFree, in pages. */
+async function memory(proc: Proc): Promise<{ total: number; free: number }> {
+  const text = await readText(proc, "/proc/meminfo");
+  const pages = (name: string): number => {
+    const kilobytes = new RegExp(`^${name}:\\s+(\\d+) kB$`, "m").exec(text)?.[1];
+    return Number(kilobytes) / 4;
+  };
+  return { total: pages("MemTotal"), free: pages("MemFree") };
+}
+
+/** A word from the kernel's generator. */
+export async function randomSeed(proc: Proc): Promise<number> {
+  const fd = await proc.open("/dev/urandom", O_RDONLY);
+  const word = new Uint8Array(4);
+  await proc.read(fd, word);
+  await proc.close(fd);
+  return new DataView(word.buffer).getUint32(0, true);
+}
+
+/**
+ * Fills until `percent` of memory is in use; without it a little of each kind. Ends early, and says so, when
+ * the machine has no more to give.
+ */
+export async function fillMemory(proc: Proc, percent: number | undefined): Promise<void> {
+  try {
+    await fill(proc, percent);
+  } catch (error) {
+    if (!(error instanceof SyscallError)) throw error;
+    await echo(proc, `init: filling memory: ${error.syscall}: ${error.code}`);
+  }
+}
+
+async function fill(proc: Proc, percent: number | undefined): Promise<void> {
+  const { total, free } = await memory(proc);
+  const random = new Random(await randomSeed(proc));
+  const places = new Places(proc, random, percent !== undefined);
+  const contents = new Contents(random);
+  await makeDirectory(proc);
+  if (percent === undefined) {
+    const pages = Math.max(1, Math.min(DEFAULT_PAGES, Math.floor(free / DEFAULT_SHARE)));
+    for (const kind of [0, 1, 2]) await places.put(kind, contents.pages(pages));
+    return;
+  }
+  const goal = Math.max(Math.floor(total * (1 - percent / 100)), KEEP_FREE);
+  for (let left = free, before = Number.POSITIVE_INFINITY; left > goal && left < before; ) {
+    await fillSteps(places, contents, random, left - goal);
+    before = left;
+    left = (await memory(proc)).free;
+  }
+}
+
+async function makeDirectory(proc: Proc): Promise<void> {
+  try {
+    await proc.mkdir(DIRECTORY, 0o777);
+  } catch (error) {
+    if (!(error instanceof SyscallError) || error.code !== "EEXIST") throw error;
+  }
+}
+
+/** Writes about `pages`, less what page tables and buffers will take and deleted files give back. */
+async function fillSteps(places: Places, contents: Contents, random: Random, pages: number): Promise<void> {
+  const some = Math.max(1, Math.floor((pages * 15) / 16));
+  for (let done = 0; done < some; ) {
+    const step = Math.min(some - done, STEP_MIN + random.below(STEP_MAX - STEP_MIN + 1));
+    await places.put(random.below(3), contents.pages(step));
+    done += step;
+  }
+}
