@@ -3,12 +3,27 @@
  * and freed blocks of that size at a random end. Two seeds of the machine then allocate differently from the
  * first page on.
  */
-import { CONFIG_SHUFFLE_PAGE_ALLOCATOR, MAX_NR_ZONES, SHUFFLE_ORDER } from "../include/generated/constants";
+import {
+  CONFIG_SHUFFLE_PAGE_ALLOCATOR,
+  MAX_NR_ZONES,
+  MAX_ORDER,
+  MIGRATE_TYPES,
+  SHUFFLE_ORDER,
+} from "../include/generated/constants";
 import { page, zone } from "../include/generated/structs";
 import { sym } from "../include/generated/symbols";
-import { list_swap } from "../lib/list";
+import { pr_info } from "../kernel/printk/printk";
+import { list_empty, list_swap } from "../lib/list";
 import { get_random_u32 } from "../lib/random";
-import { NODE_DATA, PageBuddy, buddy_order, page_zone, pfn_to_page, pfn_valid } from "./page";
+import {
+  NODE_DATA,
+  PageBuddy,
+  buddy_order,
+  page_to_phys,
+  page_zone,
+  pfn_to_page,
+  pfn_valid,
+} from "./page";
 import { get_pageblock_migratetype } from "./pageblock";
 
 /** Tries to find a partner before a block stays where it is. */
@@ -57,10 +72,25 @@ function shuffle_zone(z: zone): void {
   }
 }
 
+/** The block of the largest size that the zone allocates from first: where boots differ, their logs do. */
+function show_first_block(z: zone): void {
+  for (let order: i32 = MAX_ORDER - 1; order >= 0; order--) {
+    for (let type: usize = 0; type < MIGRATE_TYPES; type++) {
+      const list = z.free_area[order].free_list[type];
+      if (list_empty(list)) continue;
+      const at = page_to_phys(page.from_lru(list.next));
+      pr_info(c`page_alloc: zone %s shuffled, order-%d blocks begin at 0x%08lx\n`, z.name, order, at);
+      return;
+    }
+  }
+}
+
 export function shuffle_free_memory(): void {
   if (!CONFIG_SHUFFLE_PAGE_ALLOCATOR) return;
   for (let i: usize = 0; i < MAX_NR_ZONES; i++) {
     const z = NODE_DATA(0).node_zones[i];
-    if (z.managed_pages.counter) shuffle_zone(z);
+    if (!z.managed_pages.counter) continue;
+    shuffle_zone(z);
+    show_first_block(z);
   }
 }

@@ -1,4 +1,4 @@
-import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -21,6 +21,7 @@ interface Report {
   outcome: string;
   sha256: string;
   vmcore: string;
+  dmesg: string;
 }
 
 /** The command on an engine, as `npm run boot`, `boot:node` and `boot:deno` start it. */
@@ -69,11 +70,21 @@ describe("the same seed gives the same vmcore", () => {
     }
   });
 
-  it("and another seed another", () => {
-    const [one, two] = ["1", "2"].map((seed) =>
-      wkdump("bun", "boot", "--memory", "16M", "--seed", seed, "--out", seed),
-    );
-    expect(one?.sha256).not.toBe(two?.sha256);
+  it("and another seed another, whose log shows other allocations and another order of tasks", () => {
+    const machines = ["1", "2", "3", "4", "5"].map((seed) => {
+      const { sha256, dmesg } = wkdump("bun", "boot", "--seed", seed, "--out", seed);
+      const lines = readFileSync(dmesg, "utf8")
+        .replaceAll(/^\[ *[\d.]+\] /gm, "")
+        .split("\n");
+      const saying = (what: RegExp): string[] => lines.filter((line) => what.test(line));
+      return { sha256, blocks: saying(/blocks begin at/), probes: saying(/16550A|crng init done|as rtc0/) };
+    });
+    const distinct = (values: unknown[]): number =>
+      new Set(values.map((value) => JSON.stringify(value))).size;
+    expect(distinct(machines.map(({ sha256 }) => sha256))).toBe(5);
+    expect(distinct(machines.map(({ blocks }) => blocks))).toBeGreaterThan(2);
+    expect(distinct(machines.map(({ probes }) => probes))).toBeGreaterThan(1);
+    expect(distinct(machines.map(({ probes }) => probes.toSorted()))).toBe(1);
   });
 
   it("never writes over an older dump", () => {
