@@ -2,18 +2,12 @@
  * Interrupts, time and NMIs in the whole machine: production's kernel, in which sysrq c does what the command
  * line's do= says.
  */
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
 import { currentHost, MemoryFs } from "../../runtime/adapter/index.ts";
 import { type BootResult, boot, type Machine } from "../../runtime/index.ts";
-import { runAsc } from "../../tools/build/compile.ts";
 import { makeCpio } from "../../tools/build/initrd.ts";
-import { linkTarget } from "../../tools/build/pipeline.ts";
-import { loadLayout, ROOT } from "../../tools/build/specs.ts";
+import { sysrqKernel } from "../support/sysrq-kernel.ts";
 
-const SYSRQ = "kernel-wasm/drivers/tty/sysrq.ts";
-const ENTRIES = ["kernel-wasm/include/link.ts", "kernel-wasm/include/addr.ts", "kernel-wasm/entry.ts"];
 const TIMERS = 300;
 const SOURCE = `
 import { apic_send_nmi } from "../../arch/kernel/apic";
@@ -125,16 +119,8 @@ describe("interrupts", () => {
   let image: Uint8Array;
 
   beforeAll(async () => {
-    const source = readFileSync(join(ROOT, SYSRQ), "utf8");
-    const crash = "panic(c`sysrq triggered crash\\n`);";
-    expect(source).toContain(crash);
     const call = "act(simple_strtoul(strstr(sym.saved_command_line, c`do=`) + 3, 0, 10) as u32);";
-    const files = { [SYSRQ]: source.replace(crash, call) + SOURCE };
-    const compiled = await runAsc("production", await loadLayout("production"), ENTRIES, files);
-    image = linkTarget("production", compiled, {
-      kexec_purgatory: new Uint8Array(16),
-      kernel_config_data: new Uint8Array(16),
-    }).image;
+    image = await sysrqKernel(call, SOURCE);
   });
 
   const run = async (cmdline: string, limit = 60_000, seed: number | null = 1, key = "c"): Promise<Ran> => {

@@ -2,18 +2,12 @@
  * Exceptions in kernel mode, each through the whole machine: production's kernel, in which sysrq c does what
  * the command line's trap= says instead of panic(). The task is init, so every oops ends in a panic.
  */
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
 import { currentHost, MemoryFs } from "../../runtime/adapter/index.ts";
 import { boot } from "../../runtime/index.ts";
-import { runAsc } from "../../tools/build/compile.ts";
 import { makeCpio } from "../../tools/build/initrd.ts";
-import { linkTarget } from "../../tools/build/pipeline.ts";
-import { loadLayout, ROOT } from "../../tools/build/specs.ts";
+import { sysrqKernel } from "../support/sysrq-kernel.ts";
 
-const SYSRQ = "kernel-wasm/drivers/tty/sysrq.ts";
-const ENTRIES = ["kernel-wasm/include/link.ts", "kernel-wasm/include/addr.ts", "kernel-wasm/entry.ts"];
 const TRAPS = `
 import { BUG, WARN } from "../../lib/bug";
 import { simple_strtoul, strstr } from "../../lib/string";
@@ -41,16 +35,8 @@ describe("the kernel at its end", () => {
   let image: Uint8Array;
 
   beforeAll(async () => {
-    const source = readFileSync(join(ROOT, SYSRQ), "utf8");
-    const crash = "panic(c`sysrq triggered crash\\n`);";
-    expect(source).toContain(crash);
     const call = "trap(simple_strtoul(strstr(sym.saved_command_line, c`trap=`) + 5, 0, 10) as u32);";
-    const files = { [SYSRQ]: source.replace(crash, call) + TRAPS };
-    const compiled = await runAsc("production", await loadLayout("production"), ENTRIES, files);
-    image = linkTarget("production", compiled, {
-      kexec_purgatory: new Uint8Array(16),
-      kernel_config_data: new Uint8Array(16),
-    }).image;
+    image = await sysrqKernel(call, TRAPS);
   });
 
   const run = async (cmdline: string): Promise<{ text: string; outcome: string }> => {
