@@ -52,6 +52,7 @@ const capture: Record<string, ConfigValue> = {
   CONFIG_BUG_ON_DATA_CORRUPTION: false,
   CONFIG_STRICT_KERNEL_RWX: false,
   CONFIG_NR_CPUS: 1,
+  CONFIG_SMP: false,
   CONFIG_CRASH_DUMP: true,
   CONFIG_PROC_VMCORE: true,
   CONFIG_KEXEC_CORE: false,

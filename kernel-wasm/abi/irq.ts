@@ -46,6 +46,8 @@ export default abi({
     int nmi_state;
   `,
   defines: {
+    PREEMPT_OFFSET: 1,
+    PREEMPT_MASK: 0xff,
     SOFTIRQ_OFFSET: 0x100,
     HARDIRQ_OFFSET: 0x10000,
     NMI_OFFSET: 0x100000,

@@ -26,9 +26,11 @@ import { list_add_tail, list_del_init, list_empty } from "../lib/list";
 import { kfree } from "../mm/slub";
 import { exit_creds } from "./cred";
 import { __cleanup_sighand, free_signal_struct, mmput, put_task_struct } from "./fork";
+import { preempt_count } from "./locking/preempt";
 import { exit_task_namespaces } from "./nsproxy";
 import { panic } from "./panic";
 import { detach_pid, init_task_pid } from "./pid";
+import { pr_info } from "./printk/printk";
 import { schedule } from "./sched/core";
 import { complete } from "./sched/wait";
 import { do_notify_parent, flush_signals } from "./signal";
@@ -141,5 +143,9 @@ export function make_task_dead(signr: i32): void {
   if (t.pid == 0) panic(c`Attempted to kill the idle task!`);
   const limit = sym.sysctl_oops_limit;
   if (limit && sym.oops_count.counter >= limit) panic(c`Oopsed too often (kernel.oops_limit is %d)`, limit);
+  if (preempt_count()) {
+    pr_info(c`note: %s[%d] exited with preempt_count %d\n`, t.comm, t.pid, preempt_count());
+    this_cpu.__preempt_count = 0;
+  }
   do_exit(signr);
 }

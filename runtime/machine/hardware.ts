@@ -59,6 +59,8 @@ export function hardware(machine: Machine, cpu: Cpu): WebAssembly.ModuleImports 
     tpause(lo: number, hi: number, enabled: number): void {
       apic.pause((hi >>> 0) * 2 ** 32 + (lo >>> 0), enabled !== 0);
     },
+    /** What a loop does that waits for another CPU. */
+    pause(): void {},
     wrmsr(msr: number, lo: number, hi: number): void {
       apic.wrmsr(msr >>> 0, lo, hi);
     },

@@ -6,10 +6,12 @@
  */
 import {
   CONFIG_NR_CPUS,
+  CONFIG_SMP,
   DEFAULT_PRIO,
   MAX_RT_PRIO,
   PF_IDLE,
   PF_KTHREAD,
+  TAINT_WARN,
   TASK_DEAD,
   TASK_NEW,
   TASK_ON_RQ_QUEUED,
@@ -26,8 +28,12 @@ import { get_current } from "../../arch/kernel/current";
 import { __switch_to_asm } from "../../arch/kernel/process";
 import { INIT_LIST_HEAD } from "../../lib/list";
 import { snprintf } from "../../lib/vsprintf";
+import { dump_stack } from "../../lib/dump_stack";
 import { mmdrop, put_task_stack, put_task_struct } from "../fork";
 import { local_irq_disable, local_irq_enable, local_irq_restore, local_irq_save } from "../irqflags";
+import { preempt_count } from "../locking/preempt";
+import { add_taint } from "../panic";
+import { pr_err } from "../printk/printk";
 import { local_clock as sched_clock } from "../time";
 import { calc_global_load_tick } from "./loadavg";
 import {
@@ -231,8 +237,23 @@ function context_switch(q: rq, prev: task_struct, next: task_struct): void {
   __switch_to_asm(prev, next);
 }
 
+export function __schedule_bug(prev: task_struct): void {
+  pr_err(c`BUG: scheduling while atomic: %s/%d/0x%08x\n`, prev.comm, prev.pid, preempt_count());
+  dump_stack();
+  add_taint(TAINT_WARN);
+}
+
+/** Who sleeps with a lock would leave it locked: the sleep does not come back to where the lock is let go. */
+@inline
+function schedule_debug(prev: task_struct): void {
+  if (!CONFIG_SMP || preempt_count() == 0) return;
+  __schedule_bug(prev);
+  this_cpu.__preempt_count = 0;
+}
+
 /** Returns only when the running task may go on. */
 export function __schedule(): void {
+  schedule_debug(get_current());
   local_irq_disable();
   const q = this_cpu.runqueues;
   const prev = q.curr;
