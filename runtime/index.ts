@@ -10,6 +10,7 @@ import { checkImage, checkMemorySize, loadKernel, placeInitrd } from "./boot/loa
 import { checkInjections, type Injection } from "./kexec/inject.ts";
 import { type Ending, Life, type LifeOptions } from "./kexec/life.ts";
 import { type Phase, Timeline, type Timings } from "./kexec/timeline.ts";
+import { CPUS_MAX } from "./machine/board.ts";
 import { Machine, type MachineOptions } from "./machine/machine.ts";
 import type { PhysicalMemory } from "./machine/memory.ts";
 import { SnapshotReader, type SnapshotSource } from "./machine/snapshot.ts";
@@ -56,6 +57,10 @@ export interface BootOptions extends RunOptions {
    */
   seed?: number;
   powerOnFill?: "zero" | "random";
+  /** 1 to 8 (1). Several run on threads of their own, one at a time, in an order that the seed decides. */
+  cpus?: number;
+  /** The program of those threads: where build/cpu.js lies. */
+  cpuProgram?: URL;
   /** Ends the run on the jump into purgatory; saveMemory then gets the pieces of a snapshot. */
   stopAt?: "purgatory";
   saveMemory?(pieces: Iterable<Uint8Array>): void | Promise<void>;
@@ -86,10 +91,13 @@ export async function boot(options: BootOptions): Promise<BootResult> {
   placeInitrd(header, options, size);
   checkInjections(options.inject ?? [], size);
   checkLimit(options.limit);
+  checkCpus(options);
   const machine = powerOn(options);
   const life = new Life(machine, options, timeline);
   life.phase("power-on");
-  return finish(machine, life, timeline, () => life.run(loadKernel(machine.memory, header, options)));
+  return finish(machine, life, timeline, () =>
+    life.run(loadKernel(machine.memory, header, options, options.cpus)),
+  );
 }
 
 /** Goes on from a snapshot. SnapshotError when it is damaged, BootError when the options cannot work. */
@@ -109,6 +117,15 @@ export async function resume(snapshot: SnapshotSource, options: ResumeOptions): 
 function checkLimit(limit: number | undefined): void {
   if (limit === undefined || (Number.isFinite(limit) && limit > 0)) return;
   throw new BootError(`the run limit of ${limit} ms is no time`);
+}
+
+function checkCpus({ cpus = 1, cpuProgram }: BootOptions): void {
+  if (!Number.isInteger(cpus) || cpus < 1 || cpus > CPUS_MAX) {
+    throw new BootError(`a machine of ${cpus} CPUs: it can have 1 to ${CPUS_MAX}`);
+  }
+  if (cpus > 1 && cpuProgram === undefined) {
+    throw new BootError("several CPUs need the program of their threads (cpuProgram)");
+  }
 }
 
 function powerOn(options: MachineOptions): Machine {

@@ -5,7 +5,7 @@ import { CommandError } from "./flags.ts";
 import { strerror } from "./strerror.ts";
 
 /** Their names in build/. */
-export const ASSETS = ["vmlinuz", "initrd.img", "System.map", "vmlinux"] as const;
+export const ASSETS = ["vmlinuz", "initrd.img", "System.map", "vmlinux", "cpu.js"] as const;
 export type AssetName = (typeof ASSETS)[number];
 export type BuiltAssets = Record<AssetName, { size: number; sha256: string }>;
 

@@ -258,6 +258,7 @@ export default abi({
       sigset_t real_blocked;
       sigset_t saved_sigmask;
       struct sigpending pending;
+      raw_spinlock_t pi_lock;
       void *journal_info;
       struct thread_struct thread;
     } __aligned(64);

@@ -66,7 +66,8 @@ import { copy_creds } from "./cred";
 import { init_signal_struct, init_sighand_struct, init_task_lists } from "./init_task";
 import { copy_namespaces } from "./nsproxy";
 import { alloc_pid, attach_pid, find_task_by_vpid, init_task_pid, pid_nr } from "./pid";
-import { sched_fork, wake_up_new_task } from "./sched/core";
+import { init_idle, sched_fork, wake_up_new_task } from "./sched/core";
+import { cpu_startup_entry } from "./sched/idle";
 import { init_completion, wait_event_sleep } from "./sched/wait";
 import { fatal_signal_pending, init_sigpending, signals_init } from "./signal";
 import { ktime_get } from "./time";
@@ -289,6 +290,18 @@ export function copy_process(flags: u32, fn: u64, arg: u64, parent: task_struct)
   p.start_time = ktime_get();
   p.start_boottime = p.start_time;
   attach_task(p, number);
+  return p;
+}
+
+/** The idle task of a CPU that is about to start: pid 0, in no list of tasks. ERR_PTR when memory is short. */
+export function fork_idle(cpu: u32): task_struct {
+  const p = dup_task_struct(sym.init_task);
+  if (isnull(p)) return ERR_PTR<task_struct>(-ENOMEM);
+  init_task_lists(p);
+  init_sigpending(p.pending);
+  p.group_leader = p;
+  copy_thread(p, fnptr(cpu_startup_entry), 0);
+  init_idle(p, cpu);
   return p;
 }
 

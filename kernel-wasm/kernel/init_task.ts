@@ -17,7 +17,7 @@ import {
 import { sighand_struct, signal_struct, task_struct } from "../include/generated/structs";
 import { sym, this_cpu } from "../include/generated/symbols";
 import { set_task_stack_end_magic } from "../arch/kernel/current";
-import { load_TR_desc } from "../arch/kernel/tss";
+import { load_TR_desc, setup_cpu_tss } from "../arch/kernel/tss";
 import { INIT_HLIST_NODE, INIT_LIST_HEAD, list_add } from "../lib/list";
 import { strscpy } from "../lib/string";
 import { init_waitqueue_head } from "./sched/wait";
@@ -162,7 +162,6 @@ export function boot_cpu_init(): void {
 
 /** cpu_init(): the per-CPU areas stand. */
 export function cpu_init(): void {
-  const cpu = get_cpu();
-  this_cpu.cpu_number = cpu;
-  load_TR_desc(cpu, this_cpu.current_task);
+  for (let cpu: u32 = 0; cpu < <u32>sym.nr_cpu_ids; cpu++) setup_cpu_tss(cpu);
+  load_TR_desc();
 }

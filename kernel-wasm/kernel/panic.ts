@@ -13,9 +13,12 @@
  *     bug_record          per CPU: file and line of the last BUG()
  *     crash_notes         per CPU: NT_PRSTATUS of the crash, once __crash_kexec has run
  */
+import { crash_smp_send_stop } from "../arch/kernel/crash";
 import { show_trace_log_lvl } from "../arch/kernel/dumpstack";
+import { native_stop_other_cpus } from "../arch/kernel/smp";
 import {
   CONFIG_KEXEC_CORE,
+  CONFIG_SMP,
   CONSOLE_LOGLEVEL_MOTORMOUTH,
   LOGLEVEL_WARNING,
   PANIC_BLINK_SPD,
@@ -32,6 +35,7 @@ import { dump_stack, dump_stack_print_info } from "../lib/dump_stack";
 import { show_mem } from "../lib/show_mem";
 import { vscnprintf } from "../lib/vsprintf";
 import { local_irq_disable } from "./irqflags";
+import { cpu_relax } from "./locking/spinlock";
 import { __crash_kexec } from "./kexec_core";
 import { atomic_notifier_call_chain } from "./notifier";
 import { print_oops_end_marker } from "./oops";
@@ -60,6 +64,14 @@ function panic_print_sys_info(): void {
   if (sym.panic_print & PANIC_PRINT_MEM_INFO) show_mem();
 }
 
+/** Another CPU panics already: this one waits until it is stopped. */
+export function panic_smp_self_stop(): void {
+  for (;;) {
+    if (CONFIG_SMP) cpu_relax();
+    else hw_hlt();
+  }
+}
+
 /** Takes the panic for this CPU; false when another one has it. */
 function panic_try_start(): bool {
   const cpu = get_cpu() as i32;
@@ -78,7 +90,7 @@ export function panic(fmt: usize, a0: u64 = 0, a1: u64 = 0, a2: u64 = 0, a3: u64
   // A panic is not to be interrupted.
   local_irq_disable();
 
-  if (!panic_try_start()) for (;;) hw_hlt();
+  if (!panic_try_start()) panic_smp_self_stop();
 
   console_verbose();
   bust_spinlocks(true);
@@ -91,6 +103,11 @@ export function panic(fmt: usize, a0: u64 = 0, a1: u64 = 0, a2: u64 = 0, a3: u64
 
   if (CONFIG_KEXEC_CORE) {
     if (!post_notifiers) __crash_kexec(0);
+  }
+  // The console and the notifiers want the machine for themselves.
+  if (CONFIG_SMP) {
+    if (post_notifiers) crash_smp_send_stop();
+    else native_stop_other_cpus();
   }
 
   atomic_notifier_call_chain(sym.panic_notifier_list, 0, buf);

@@ -3,12 +3,14 @@
  * reboot(2). None of the machine_ functions returns.
  */
 import {
+  CONFIG_SMP,
   EINVAL,
   SYSTEM_HALT,
   SYSTEM_POWER_OFF,
   SYSTEM_RESTART,
 } from "../include/generated/constants";
 import { sym } from "../include/generated/symbols";
+import { native_stop_other_cpus } from "../arch/kernel/smp";
 import { pr_emerg } from "./printk/printk";
 
 @external("hw", "out8") declare function hw_out8(port: u32, value: u32): void;
@@ -31,6 +33,11 @@ const RESET_FULL: u32 = 6;
 /** ACPI's PM1a control: sleep type S5, enable. */
 const PM1A_CONTROL: u32 = 0x604;
 const PM1A_S5: u32 = 0x34;
+
+/** The other CPUs must not go on while the machine ends. */
+function native_machine_shutdown(): void {
+  if (CONFIG_SMP) native_stop_other_cpus();
+}
 
 export function machine_restart(): void {
   hw_out8(RESET_CONTROL, RESET_FULL);
@@ -55,18 +62,21 @@ export function emergency_restart(): void {
 export function kernel_restart(): void {
   sym.system_state = SYSTEM_RESTART;
   pr_emerg(c`reboot: Restarting system\n`);
+  native_machine_shutdown();
   machine_restart();
 }
 
 export function kernel_halt(): void {
   sym.system_state = SYSTEM_HALT;
   pr_emerg(c`reboot: System halted\n`);
+  native_machine_shutdown();
   machine_halt();
 }
 
 export function kernel_power_off(): void {
   sym.system_state = SYSTEM_POWER_OFF;
   pr_emerg(c`reboot: Power down\n`);
+  native_machine_shutdown();
   machine_power_off();
 }
 

@@ -10,10 +10,22 @@ export interface Hasher {
   digest(): Uint8Array;
 }
 
+/** A thread that runs a program of ours over shared memory. */
+export interface HostThread {
+  /** Resolves when it has ended. */
+  readonly ended: Promise<void>;
+}
+
+export interface ThreadListener {
+  onMessage(message: unknown): void;
+  /** It ended by an exception, or could not begin. */
+  onError(error: unknown): void;
+}
+
 export interface Host {
   /** "bun 1.4.5", "node 20.20.2", "deno 2.9.6". */
   readonly engine: string;
-  /** Milliseconds with fractions, from an arbitrary start. */
+  /** Milliseconds with fractions, from an arbitrary start that all threads have in common. */
   monotonic_ms(): number;
   /** Whole seconds since 1970. */
   wallClock_s(): number;
@@ -22,6 +34,8 @@ export interface Host {
   hasher(): Hasher;
   /** SHA-256 of the pieces, one after another. */
   sha256(...pieces: Uint8Array[]): Uint8Array;
+  /** Runs `program`, a bundle of adapter/thread.ts, on a thread of its own with a copy of `data`. */
+  startThread(program: URL, data: unknown, listener: ThreadListener): HostThread;
 }
 
 /** An operation of the host failed. `errno` is Linux's positive number, `code` its name. */

@@ -6,8 +6,18 @@
 import { createHash, randomFillSync } from "node:crypto";
 import * as fs from "node:fs";
 import * as path from "node:path";
+import { Worker } from "node:worker_threads";
 import { errno, errnoNumber } from "../machine/errno.ts";
-import { type FileStat, type Hasher, type Host, HostError, type HostFs, type OpenOptions } from "./host.ts";
+import {
+  type FileStat,
+  type Hasher,
+  type Host,
+  HostError,
+  type HostFs,
+  type HostThread,
+  type OpenOptions,
+  type ThreadListener,
+} from "./host.ts";
 import { components } from "./path.ts";
 
 /**
@@ -22,7 +32,7 @@ export class NodeHost implements Host {
   constructor(readonly engine: string = `node ${process.versions.node}`) {}
 
   monotonic_ms(): number {
-    return performance.now();
+    return performance.timeOrigin + performance.now();
   }
 
   wallClock_s(): number {
@@ -41,6 +51,13 @@ export class NodeHost implements Host {
     const hasher = new NodeHasher();
     for (const piece of pieces) hasher.update(piece);
     return hasher.digest();
+  }
+
+  startThread(program: URL, data: unknown, { onMessage, onError }: ThreadListener): HostThread {
+    const worker = new Worker(program, { workerData: data });
+    worker.on("message", onMessage);
+    worker.on("error", onError);
+    return { ended: new Promise((resolve) => worker.once("exit", () => resolve())) };
   }
 }
 

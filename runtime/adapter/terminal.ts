@@ -7,7 +7,7 @@
 import * as fs from "node:fs";
 import * as path from "node:path";
 import process from "node:process";
-import { fileURLToPath } from "node:url";
+import { fileURLToPath, pathToFileURL } from "node:url";
 import { hostError, writeAll } from "./node.ts";
 
 export interface Terminal {
@@ -21,6 +21,8 @@ export interface Terminal {
   err(data: string): void;
   /** A file that lies beside the program. HostError when it cannot be read. */
   asset(name: string): Uint8Array;
+  /** Where such a file lies, for a thread to run. */
+  assetUrl(name: string): URL;
   /** A file's bytes in pieces, each overwritten by the next. HostError when it cannot be read. */
   readChunks(name: string): Iterable<Uint8Array>;
   /** A new file in the place of `name`, once it is complete. HostError when it cannot be written. */
@@ -123,6 +125,7 @@ export function terminal(): Terminal {
       const file = path.join(HOME, name);
       return attempt("read", file, () => fs.readFileSync(file));
     },
+    assetUrl: (name) => pathToFileURL(path.join(HOME, name)),
     readChunks,
     createFile,
     display: (name) => {

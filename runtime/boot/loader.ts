@@ -4,6 +4,7 @@
  *
  *     0x00010000  boot_params        0x00100000  image, bss zeroed, boot stack
  *     0x00020000  command line       top         initrd, as high as it fits; reserved range above it
+ *     0x000f5a40  the BIOS's MP table
  */
 
 import type { Host } from "../adapter/host.ts";
@@ -11,6 +12,7 @@ import { MEMORY_MAX, MEMORY_MIN, MEMORY_UNIT, PAGE_SIZE, type PhysicalMemory } f
 import { LOAD_ADDRESS } from "../machine/x86.ts";
 import { COMMAND_LINE_SIZE, e820Table, reservedTop, writeBootParams } from "./boot_params.ts";
 import { BootError } from "./error.ts";
+import { writeMpTable } from "./mp_table.ts";
 import { IMAGE_TYPE_KERNEL, ImageError, type ImageHeader, imageDigest, readImageHeader } from "./image.ts";
 
 const BOOT_PARAMS = 0x10000;
@@ -72,7 +74,13 @@ export function placeInitrd(header: ImageHeader, files: KernelFiles, size: numbe
 }
 
 /** Loads the kernel. Memory may hold anything before. */
-export function loadKernel(memory: PhysicalMemory, header: ImageHeader, files: KernelFiles): EntryPoint {
+export function loadKernel(
+  memory: PhysicalMemory,
+  header: ImageHeader,
+  files: KernelFiles,
+  cpus = 1,
+): EntryPoint {
+  writeMpTable(memory, cpus);
   const initrd = placeInitrd(header, files, memory.size);
   memory.write(LOAD_ADDRESS, files.image);
   memory.zero(LOAD_ADDRESS + header.fileSize, header.memSize - header.fileSize);

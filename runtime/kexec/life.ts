@@ -17,14 +17,15 @@
  */
 
 import type { EntryPoint } from "../boot/loader.ts";
-import type { Cpu, Exit } from "../machine/cpu.ts";
+import type { Exit } from "../machine/cpu.ts";
 import type { Machine } from "../machine/machine.ts";
 import { Random } from "../machine/random.ts";
 import { snapshotChunks } from "../machine/snapshot.ts";
 import { armsKdump, type SystemCall, UserMode } from "../user/context.ts";
+import { type CpuExit, OneProcessor, type Processors, ThreadedProcessors } from "../smp/processors.ts";
 import type { Program } from "../user/proc.ts";
 import { type Injection, inject } from "./inject.ts";
-import { instantiate, UnusableImage } from "./instance.ts";
+import { UnusableImage } from "./instance.ts";
 import type { Phase, Timeline } from "./timeline.ts";
 
 type State = "RUNNING" | "PURGATORY" | "CAPTURE";
@@ -37,6 +38,8 @@ export interface LifeOptions {
   /** With stopAt: takes the snapshot. Each piece may be a view of memory: use it before the next. */
   saveMemory?(pieces: Iterable<Uint8Array>): void | Promise<void>;
   onPhase?(phase: Phase, machine: Machine): void;
+  /** The program of a CPU's thread, build/cpu.js: needed for several CPUs. */
+  cpuProgram?: URL;
 }
 
 export interface Ending {
@@ -57,6 +60,9 @@ export class Life {
   readonly #injections: readonly Injection[];
   #state: State = "RUNNING";
   #users: UserMode;
+  /** What runs now, and the threads of the first kernel if it has several CPUs. */
+  #processors: Processors | undefined;
+  #threads: ThreadedProcessors | undefined;
   /** Final path of each vmcore that the capture kernel named. */
   readonly vmcores: string[] = [];
 
@@ -78,44 +84,51 @@ export class Life {
     this.#options.onPhase?.(phase, this.#machine);
   }
 
-  /** Runs the production kernel at `entry`, and what follows, to the end. */
+  /** Runs the production kernel at `entry`, on all CPUs, and what follows, to the end. */
   async run({ entry, arg }: EntryPoint): Promise<Ending> {
-    return this.#live(this.#start(entry, "kernel", arg));
+    return this.#live(await this.#boot(entry, arg));
   }
 
   /** Goes on from the jump into purgatory that a snapshot was taken at. */
   async resume({ entry }: EntryPoint): Promise<Ending> {
     this.#state = "PURGATORY";
-    return this.#live(this.#start(entry, "purgatory"));
+    return this.#live(this.#start(0, entry, "purgatory"));
   }
 
-  async #live(first: Exit): Promise<Ending> {
-    for (let exit = first; ; ) {
-      this.#machine.serial.flush();
-      if (exit.kind === "user") exit = await this.#user();
-      else if (exit.kind !== "jump") return this.#end(exit);
-      else if (this.#state === "RUNNING") {
-        this.phase("panic");
-        inject(this.#machine.memory, this.#injections, "panic");
-        if (this.#options.stopAt === "purgatory") return this.#stop(exit);
-        exit = this.#intoPurgatory(exit);
-      } else if (this.#state === "PURGATORY") exit = this.#intoCapture(exit);
-      else return this.#end({ kind: "dead", reason: "it crashed too, and left for another kernel" });
+  async #live(first: CpuExit): Promise<Ending> {
+    try {
+      for (let { exit, cpu } = first; ; ) {
+        this.#machine.serial.flush();
+        if (exit.kind === "user") ({ exit, cpu } = await this.#user(cpu));
+        else if (exit.kind !== "jump") return this.#end(exit);
+        else if (this.#state === "RUNNING") {
+          // What the crashed kernel did not stop ends here, as a CPU without memory of its own would.
+          this.#processors?.stop();
+          this.phase("panic");
+          inject(this.#machine.memory, this.#injections, "panic");
+          if (this.#options.stopAt === "purgatory") return this.#stop(exit);
+          ({ exit, cpu } = this.#intoPurgatory(cpu, exit));
+        } else if (this.#state === "PURGATORY") ({ exit, cpu } = this.#intoCapture(cpu, exit));
+        else return this.#end({ kind: "dead", reason: "it crashed too, and left for another kernel" });
+      }
+    } finally {
+      this.#processors?.stop();
+      await this.#threads?.ended;
     }
   }
 
-  #intoPurgatory({ entry }: EntryPoint): Exit {
+  #intoPurgatory(cpu: number, { entry }: EntryPoint): CpuExit {
     this.#state = "PURGATORY";
-    return this.#start(entry, "purgatory");
+    return this.#start(cpu, entry, "purgatory");
   }
 
-  #intoCapture({ entry, arg }: EntryPoint): Exit {
+  #intoCapture(cpu: number, { entry, arg }: EntryPoint): CpuExit {
     const { memory, seed } = this.#machine;
     this.phase("purgatory-done");
     memory.scribble(new Random(seed, "low-memory"), LOW_MEMORY);
     inject(memory, this.#injections, "purgatory");
     this.#state = "CAPTURE";
-    return this.#start(entry, "kernel", arg);
+    return this.#start(cpu, entry, "kernel", arg);
   }
 
   async #stop(jump: EntryPoint): Promise<Ending> {
@@ -124,33 +137,55 @@ export class Life {
     return { outcome: "stopped", reason: "stopped at purgatory" };
   }
 
-  /** The image at `entry` runs from its first instruction. A reason instead when it cannot. */
-  #start(entry: number, type: "kernel" | "purgatory", ...args: number[]): Exit {
+  /** The first kernel. */
+  async #boot(entry: number, arg: number): Promise<CpuExit> {
+    const { cpuProgram } = this.#options;
+    if (this.#machine.board.cpus.length === 1) return this.#start(0, entry, "kernel", arg);
+    if (cpuProgram === undefined) throw new TypeError("several CPUs need the program of their threads");
+    return this.#attempt(entry, "kernel", () => {
+      this.#threads = new ThreadedProcessors(this.#machine, cpuProgram, entry);
+      this.#processors = this.#threads;
+      return this.#threads.start(entry, arg);
+    });
+  }
+
+  /** The image at `entry` runs from its first instruction, on one CPU. */
+  #start(cpu: number, entry: number, type: "kernel" | "purgatory", ...args: number[]): CpuExit {
     // A new image, new tasks: programs of the former kernel never hear of their calls again.
     this.#users = new UserMode(this.#machine, this.#options.programs);
     this.#machine.cpu = undefined;
-    let cpu: Cpu;
-    try {
-      cpu = instantiate(this.#machine, entry, type);
-    } catch (error) {
-      if (!(error instanceof UnusableImage)) throw error;
-      return { kind: "dead", reason: `no ${type} can run at 0x${entry.toString(16)}: ${error.message}` };
-    }
-    if (this.#state === "CAPTURE") this.phase("capture-boot");
-    return type === "kernel" ? cpu.start("startup_64", ...args) : cpu.start("purgatory", ...args);
+    return this.#attempt(entry, type, () => {
+      const processor = new OneProcessor(this.#machine, cpu, entry, type, ...args);
+      this.#processors = processor;
+      if (this.#state === "CAPTURE") this.phase("capture-boot");
+      return processor.start();
+    });
   }
 
-  /** The current task in user mode, up to its next system call and through the kernel. */
-  async #user(): Promise<Exit> {
-    const { cpu } = this.#machine;
-    if (cpu === undefined) throw new Error("user mode without a CPU");
+  /** A reason instead when the image cannot run. */
+  #attempt<T>(entry: number, type: string, run: () => T): T | CpuExit {
+    try {
+      return run();
+    } catch (error) {
+      if (!(error instanceof UnusableImage)) throw error;
+      const reason = `no ${type} can run at 0x${entry.toString(16)}: ${error.message}`;
+      return { exit: { kind: "dead", reason }, cpu: 0 };
+    }
+  }
+
+  /** The current task of a CPU in user mode, up to its next system call and through the kernel. */
+  async #user(cpu: number): Promise<CpuExit> {
+    const { cpu: registers } = this.#machine;
+    if (registers === undefined || this.#processors === undefined) throw new Error("user mode without a CPU");
     this.#firstUser();
     const onResult = (call: SystemCall, result: number): void => {
       if (this.#state === "RUNNING" && armsKdump(call, result)) this.phase("loaded");
     };
-    const call = await this.#users.next(cpu, onResult);
-    if (call === undefined) return { kind: "dead", reason: "triple fault: user mode without a kernel stack" };
-    return cpu.syscall(call.nr, call.args, call.rbx);
+    const call = await this.#users.next(registers, onResult);
+    if (call === undefined) {
+      return { exit: { kind: "dead", reason: "triple fault: user mode without a kernel stack" }, cpu };
+    }
+    return this.#processors.syscall(cpu, call);
   }
 
   #firstUser(): void {
@@ -188,6 +223,8 @@ export class Life {
         return "powered off";
       case "expired":
         return `was stopped: it had run up to its limit${said}`;
+      case "quit":
+        return "was switched off";
       case "dead":
         return `died: ${exit.reason}${said}`;
     }

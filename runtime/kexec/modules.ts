@@ -10,18 +10,31 @@ import type { PhysicalMemory, Range } from "../machine/memory.ts";
 const MODULES_MAX = 8;
 const modules = new Map<string, WebAssembly.Module>();
 
+/** A module and the digest of its bytes: what another thread's cache can begin with. */
+export interface CachedModule {
+  key: string;
+  module: WebAssembly.Module;
+}
+
 /** The module at `range` of memory. Throws WebAssembly.CompileError. */
-export function compileCached(memory: PhysicalMemory, range: Range, host: Host): WebAssembly.Module {
+export function cachedModule(memory: PhysicalMemory, range: Range, host: Host): CachedModule {
   const digest = host.sha256(memory.slice(range.start, range.length));
   const key = Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");
-  let module = modules.get(key);
-  if (module === undefined) {
-    module = compile(memory, range);
-    const oldest = modules.keys().next();
-    if (modules.size === MODULES_MAX && !oldest.done) modules.delete(oldest.value);
-    modules.set(key, module);
-  }
-  return module;
+  const known = modules.get(key);
+  if (known !== undefined) return { key, module: known };
+  const made = { key, module: compile(memory, range) };
+  remember(made);
+  return made;
+}
+
+export function compileCached(memory: PhysicalMemory, range: Range, host: Host): WebAssembly.Module {
+  return cachedModule(memory, range, host).module;
+}
+
+export function remember({ key, module }: CachedModule): void {
+  const oldest = modules.keys().next();
+  if (modules.size === MODULES_MAX && !oldest.done) modules.delete(oldest.value);
+  modules.set(key, module);
 }
 
 export function compile(memory: PhysicalMemory, { start, length }: Range): WebAssembly.Module {

@@ -1,25 +1,31 @@
 /**
- * The local APIC of a CPU: its timer (TSC-deadline mode), interrupts and NMIs that wait, and the fuel by
- * which code that runs comes to ask for them. In wasm nothing can break in from outside, so the kernel's
- * code counts fuel down at its polls (link/rewrite.ts) and calls acknowledge() when there is none left:
+ * The local APIC of a CPU: its timer (TSC-deadline mode), interrupts and NMIs that wait, orders to other
+ * CPUs, and the fuel by which code that runs comes to ask for them. In wasm nothing can break in from
+ * outside, so the kernel's code counts fuel down at its polls (link/rewrite.ts) and calls acknowledge() when
+ * there is none left:
  *
- *     seeded     each poll is POLL_NS of virtual time, and the fuel lasts until the timer's deadline: it
- *                fires at the same instruction on every engine
+ *     seeded     each poll is POLL_NS of virtual time, and the fuel lasts until the timer's deadline, or
+ *                until another CPU may want the turn: both come at the same instruction on every engine
  *     real time  after FUEL_REAL polls the host's clock is looked at
  *
  * What waits while the kernel has interrupts off is asked for again every FUEL_MASKED polls.
  */
 
+import type { Board, CpuCells } from "./board.ts";
 import { type Clock, type Fuel, POLL_NS } from "./clock.ts";
 import { Expired } from "./control.ts";
+import { LVT_MASKED, type Turns, timerArmed } from "./turns.ts";
 
 /** Model-specific registers (Intel SDM vol. 4; x2APIC: vol. 3, 10.12). */
 const MSR_TSC_DEADLINE = 0x6e0;
 const MSR_X2APIC_ICR = 0x830;
 const MSR_X2APIC_LVT_TIMER = 0x832;
-const ICR_NMI = 0x400;
 const ICR_DELIVERY_MODE = 0x700;
-const LVT_MASKED = 0x10000;
+const ICR_FIXED = 0;
+const ICR_NMI = 0x400;
+const ICR_STARTUP = 0x600;
+/** To all but the sender. */
+const ICR_ALL_BUT_SELF = 0xc0000;
 const VECTOR_MASK = 0xff;
 
 /** Vectors of exceptions, which no interrupt has. */
@@ -41,19 +47,23 @@ export interface ApicState {
 }
 
 export class LocalApic {
+  readonly #board: Board;
   readonly #clock: Clock;
-  /** When the machine is stopped, in nanoseconds since power-on. */
-  readonly #limit_ns: number;
-  readonly #pending = new Set<number>();
-  #nmi = false;
-  /** Whether the last poll found interrupts off. */
-  #masked = false;
-  #deadline_ns = 0;
-  #timer = LVT_MASKED;
+  readonly #turns: Turns;
+  readonly #cells: CpuCells;
 
-  constructor(clock: Clock, limit_ns = Number.POSITIVE_INFINITY) {
+  /** Of the CPU with this number, its APIC id. */
+  constructor(
+    readonly id: number,
+    board: Board,
+    clock: Clock,
+    turns: Turns,
+  ) {
+    this.#board = board;
     this.#clock = clock;
-    this.#limit_ns = limit_ns;
+    this.#turns = turns;
+    this.#cells = board.cpus[id] as CpuCells;
+    if (this.#cells.timer === 0) this.#cells.timer = LVT_MASKED;
   }
 
   /** A new image runs, whose fuel is this register; undefined for one without polls. */
@@ -63,24 +73,21 @@ export class LocalApic {
   }
 
   wrmsr(msr: number, lo: number, hi: number): void {
-    if (msr === MSR_TSC_DEADLINE) this.#deadline_ns = (hi >>> 0) * 2 ** 32 + (lo >>> 0);
-    else if (msr === MSR_X2APIC_LVT_TIMER) this.#timer = lo >>> 0;
-    else if (msr === MSR_X2APIC_ICR) {
-      if ((lo & ICR_DELIVERY_MODE) === ICR_NMI) this.#nmi = true;
-      else this.raise(lo & VECTOR_MASK);
-    }
+    if (msr === MSR_TSC_DEADLINE) this.#cells.deadline_ns = (hi >>> 0) * 2 ** 32 + (lo >>> 0);
+    else if (msr === MSR_X2APIC_LVT_TIMER) this.#cells.timer = lo >>> 0;
+    else if (msr === MSR_X2APIC_ICR) this.#command(lo, hi);
     this.#refuel();
   }
 
   /** An interrupt by its vector; those below 32 are exceptions and ignored. */
   raise(vector: number): void {
-    if (vector >= VECTOR_MIN) this.#pending.add(vector);
+    if (vector >= VECTOR_MIN) this.#cells.raise(vector);
     this.#refuel();
   }
 
   /** A non-maskable interrupt: taken at the next poll. */
   raiseNmi(): void {
-    this.#nmi = true;
+    this.#cells.nmi = true;
     this.#refuel();
   }
 
@@ -94,82 +101,99 @@ export class LocalApic {
 
   /**
    * The poll's question, with the interrupt flag: the vector of what comes now, and is pending no longer; 0
-   * for nothing. An NMI comes whatever the flag, of interrupts the highest first.
+   * for nothing. An NMI comes whatever the flag, of interrupts the highest first. Other CPUs may have had
+   * their turn in between.
    */
   acknowledge(enabled: boolean): number {
+    const cells = this.#cells;
+    this.#elapsed();
+    cells.masked = !enabled;
+    this.#turns.poll(this.id);
     this.#elapsed();
     let vector = 0;
-    this.#masked = !enabled;
-    if (this.#nmi) {
-      this.#nmi = false;
+    if (cells.nmi) {
+      cells.nmi = false;
       vector = NMI_VECTOR;
-    } else if (enabled && this.#pending.size > 0) {
-      vector = Math.max(...this.#pending);
-      this.#pending.delete(vector);
+    } else if (enabled) {
+      vector = cells.pending;
+      if (vector !== 0) cells.lower(vector);
     }
     this.#refuel();
     return vector;
   }
 
-  /** sti; hlt: time passes until something is pending. False when nothing ever will be. */
-  wait(): boolean {
-    // Interrupts are on: what is pending comes at the very next poll.
-    this.#masked = false;
+  /** hlt: time passes until an NMI, or something pending if interrupts are on. False: nothing ever will. */
+  halt(enabled: boolean): boolean {
+    if (enabled) this.#cells.masked = false;
     this.#elapsed();
-    if (this.#pending.size === 0 && !this.#nmi) {
-      if (!this.#armed) return false;
-      this.#clock.sleepUntil(Math.min(this.#deadline_ns, this.#limit_ns));
-      this.#elapsed();
-    }
+    const woken = this.#turns.wait(this.id, enabled);
+    this.#elapsed();
     this.#refuel();
-    return true;
+    return woken;
   }
 
   /** tpause: time passes until the deadline, or an earlier interrupt if they are enabled. */
   pause(until_ns: number, enabled: boolean): void {
     this.#elapsed();
-    const idle = !this.#nmi && !(enabled && this.#pending.size > 0);
-    const timer = enabled && this.#armed ? this.#deadline_ns : Number.POSITIVE_INFINITY;
-    if (idle) this.#clock.sleepUntil(Math.min(until_ns, timer, this.#limit_ns));
+    this.#turns.wait(this.id, enabled, until_ns);
+    this.#elapsed();
+    this.#refuel();
+  }
+
+  /** pause: what a loop does that waits for another CPU. */
+  relax(): void {
+    this.#turns.relax(this.id);
     this.#elapsed();
     this.#refuel();
   }
 
   get state(): ApicState {
-    const pending = [...this.#pending].sort((a, b) => a - b);
-    return { deadline_ns: this.#deadline_ns, timer: this.#timer, pending, nmi: this.#nmi };
+    const { deadline_ns, timer, vectors: pending, nmi } = this.#cells;
+    return { deadline_ns, timer, pending, nmi };
   }
 
   restore(state: ApicState): void {
-    this.#deadline_ns = state.deadline_ns;
-    this.#timer = state.timer;
-    this.#nmi = state.nmi;
-    this.#pending.clear();
-    for (const vector of state.pending) this.#pending.add(vector);
+    this.#cells.deadline_ns = state.deadline_ns;
+    this.#cells.timer = state.timer;
+    this.#cells.nmi = state.nmi;
+    this.#cells.vectors = state.pending;
   }
 
-  get #armed(): boolean {
-    return this.#deadline_ns > 0 && (this.#timer & LVT_MASKED) === 0;
+  /** An interrupt command: to the CPU with the id in `hi`, or to all others. */
+  #command(lo: number, hi: number): void {
+    const { cpus } = this.#board;
+    const all = (lo & ICR_ALL_BUT_SELF) === ICR_ALL_BUT_SELF;
+    for (const [id, cpu] of cpus.entries()) {
+      if (all ? id === this.id : id !== hi) continue;
+      const mode = lo & ICR_DELIVERY_MODE;
+      const vector = lo & VECTOR_MASK;
+      if (mode === ICR_NMI) cpu.nmi = true;
+      else if (mode === ICR_STARTUP) this.#turns.start(cpu, vector);
+      else if (mode === ICR_FIXED && vector >= VECTOR_MIN) cpu.raise(vector);
+    }
   }
 
   /** What time has brought. Throws Expired at the run limit. */
   #elapsed(): void {
+    const cells = this.#cells;
     const now = this.#clock.now_ns;
-    if (now >= this.#limit_ns) throw new Expired();
-    if (!this.#armed || now < this.#deadline_ns) return;
-    this.#deadline_ns = 0;
-    this.#pending.add(this.#timer & VECTOR_MASK);
+    if (now >= this.#turns.limit_ns) throw new Expired();
+    if (!timerArmed(cells) || now < cells.deadline_ns) return;
+    cells.deadline_ns = 0;
+    cells.raise(cells.timer & VECTOR_MASK);
   }
 
   /** As much fuel as the next event is away. */
   #refuel(): void {
     const clock = this.#clock;
-    if (this.#nmi) clock.refuel(1);
-    else if (this.#pending.size > 0)
-      clock.refuel(this.#masked ? Math.min(clock.polls || FUEL_MASKED, FUEL_MASKED) : 1);
+    const cells = this.#cells;
+    if (cells.nmi) clock.refuel(1);
+    else if (cells.pending !== 0)
+      clock.refuel(cells.masked ? Math.min(clock.polls || FUEL_MASKED, FUEL_MASKED) : 1);
     else if (!clock.virtual) clock.refuel(FUEL_REAL);
     else {
-      const next = this.#armed ? Math.min(this.#deadline_ns, this.#limit_ns) : this.#limit_ns;
+      const horizon = this.#turns.horizon_ns(this.id);
+      const next = timerArmed(cells) ? Math.min(cells.deadline_ns, horizon) : horizon;
       const polls = Math.ceil((next - clock.now_ns) / POLL_NS);
       clock.refuel(Math.max(1, Math.min(polls, FUEL_MAX)));
     }

@@ -6,6 +6,7 @@
  */
 
 import type { Host } from "../adapter/host.ts";
+import type { Board } from "./board.ts";
 import { Random, type RandomState } from "./random.ts";
 
 /** Virtual time of one poll, the code between two of them included. */
@@ -35,22 +36,21 @@ export class Clock {
   readonly virtual: boolean;
   readonly #host: Host;
   readonly #jitter: Random;
-  /** Virtual: as of the last settling. Real: the last reading. */
-  #now_ns = 0;
+  /** Where the time is: virtual as of the last settling, real as of the last reading. */
+  readonly #board: Board;
   #start_s: number;
-  /** The host's clock at power-on (real time only). */
-  #origin_ms: number;
   /** The fuel of the code that runs, and how much of it has not been turned into time yet. */
   #fuel: Fuel | undefined;
   #granted = 0;
   /** For waiting in real time; nobody notifies. */
   readonly #never = new Int32Array(new SharedArrayBuffer(4));
 
-  constructor(host: Host, seed: number, virtual: boolean) {
+  /** A clock that goes on with the board's time and jitter; it starts at power-on. */
+  constructor(host: Host, board: Board, seed: number, virtual: boolean) {
     this.#host = host;
+    this.#board = board;
     this.virtual = virtual;
-    this.#jitter = new Random(seed, "clock");
-    this.#origin_ms = host.monotonic_ms();
+    this.#jitter = Random.over(board.stream("clock"));
     this.#start_s = virtual ? EPOCH_S + (new Random(seed, "rtc").u32() % YEAR_S) : host.wallClock_s();
   }
 
@@ -70,6 +70,16 @@ export class Clock {
     this.#granted = polls;
   }
 
+  /** Another CPU runs now: time up to here is settled. */
+  release(): void {
+    this.#settle();
+  }
+
+  /** The CPU has its turn again, with the fuel that it had left. */
+  acquire(): void {
+    if (this.#fuel !== undefined) this.#granted = this.#fuel.value;
+  }
+
   /** Polls to the next question; 0 in the middle of one. */
   get polls(): number {
     return this.#fuel === undefined ? 0 : this.#fuel.value;
@@ -79,24 +89,24 @@ export class Clock {
   get now_ns(): number {
     if (this.virtual) this.#settle();
     else {
-      const now = Math.floor((this.#host.monotonic_ms() - this.#origin_ms) * 1e6);
-      this.#now_ns = Math.max(now, this.#now_ns);
+      const now = Math.floor((this.#host.monotonic_ms() - this.#board.origin_ms) * 1e6);
+      this.#board.now_ns = Math.max(now, this.#board.now_ns);
     }
-    return this.#now_ns;
+    return this.#board.now_ns;
   }
 
   /** The same for who runs in the machine: later than any reading before. */
   read_ns(): number {
     const now = this.now_ns;
-    this.#now_ns = now + (this.virtual ? READ_NS + (this.#jitter.u32() % JITTER_NS) : 1);
-    return this.#now_ns;
+    this.#board.now_ns = now + (this.virtual ? READ_NS + (this.#jitter.u32() % JITTER_NS) : 1);
+    return this.#board.now_ns;
   }
 
   /** The machine does nothing until then. */
   sleepUntil(then_ns: number): void {
     const rest_ns = then_ns - this.now_ns;
     if (rest_ns <= 0) return;
-    if (this.virtual) this.#now_ns = then_ns;
+    if (this.virtual) this.#board.now_ns = then_ns;
     else Atomics.wait(this.#never, 0, 0, rest_ns / 1e6);
   }
 
@@ -112,9 +122,9 @@ export class Clock {
 
   /** Goes on from a snapshot's time. `virtual` is what the constructor was told. */
   restore(state: ClockState): void {
-    this.#now_ns = state.now_ns;
+    this.#board.now_ns = state.now_ns;
     this.#start_s = state.start_s;
-    this.#origin_ms = this.#host.monotonic_ms() - state.now_ns / 1e6;
+    this.#board.origin_ms = this.#host.monotonic_ms() - state.now_ns / 1e6;
     this.#jitter.state = state.jitter;
   }
 
@@ -122,7 +132,7 @@ export class Clock {
   #settle(): void {
     if (!this.virtual || this.#fuel === undefined) return;
     const left = this.#fuel.value;
-    this.#now_ns += (this.#granted - left) * POLL_NS;
+    this.#board.now_ns += (this.#granted - left) * POLL_NS;
     this.#granted = left;
   }
 }

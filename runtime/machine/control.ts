@@ -30,6 +30,9 @@ export class PageFault {
 /** The run limit is reached: the machine is stopped from outside. */
 export class Expired {}
 
+/** The machine has ended while the CPU waited for its turn. */
+export class Quit {}
+
 /** ACPI S5. */
 export class PowerOff {}
 

@@ -12,10 +12,11 @@
  * Interrupts come by no entry of their own: a poll in the running code asks for them (apic.ts).
  */
 
+import type { LocalApic } from "./apic.ts";
 import type { Fuel } from "./clock.ts";
-import { Expired, Halt, Jump, PageFault, PowerOff, Reset, SwitchTo } from "./control.ts";
-import { hardware } from "./hardware.ts";
-import type { Machine } from "./machine.ts";
+import { Expired, Halt, Jump, PageFault, PowerOff, Quit, Reset, SwitchTo } from "./control.ts";
+import { type Bus, hardware } from "./hardware.ts";
+import type { PhysicalMemory } from "./memory.ts";
 import { classifyTrap } from "./trap.ts";
 import {
   DIRECT_MAP_HI,
@@ -40,6 +41,8 @@ export type Exit =
   | { kind: "reset" }
   /** Stopped at the run limit. */
   | { kind: "expired" }
+  /** The machine ended while the CPU waited. */
+  | { kind: "quit" }
   /** Wasm code ended in a way that no hardware has an answer to. */
   | { kind: "dead"; reason: string };
 
@@ -61,38 +64,84 @@ type Entry = (...args: number[]) => void;
  */
 const NESTED_MAX = 1000;
 
-export class Cpu {
+/** The table registers, and what they lead to. */
+export class CpuRegisters {
   /** Physical addresses; 0 until the kernel loads them. */
   tss = 0;
   cr3 = 0;
-  readonly #machine: Machine;
+
+  /** `physBase`: of the image that runs, physical minus link address. */
+  constructor(
+    readonly memory: PhysicalMemory,
+    readonly physBase: number,
+  ) {}
+
+  /**
+   * Physical address of the current task's pt_regs, below TSS.sp0; undefined without a TSS, or a stack in
+   * memory.
+   */
+  get userRegs(): number | undefined {
+    const top = this.stackAt(TSS_SP0);
+    return top === undefined ? undefined : top - pt_regs.SIZE;
+  }
+
+  /**
+   * Physical address of the stack whose virtual one stands in the TSS at `offset`; undefined when there is
+   * none.
+   */
+  stackAt(offset: number): number | undefined {
+    return this.tss === 0 ? undefined : this.stackFrom(this.tss + offset);
+  }
+
+  /** The same for an address in memory at `at`. */
+  stackFrom(at: number): number | undefined {
+    const { memory } = this;
+    if (!memory.has(at, 8)) return undefined;
+    const lo = memory.u32(at);
+    const hi = memory.u32(at + 4);
+    let top: number;
+    if (hi === DIRECT_MAP_HI) top = lo;
+    else if (hi === IMAGE_MAP_HI) top = (lo - IMAGE_MAP_LO + this.physBase) >>> 0;
+    else return undefined;
+    return top >= THREAD_SIZE && top <= memory.size ? top : undefined;
+  }
+}
+
+export class Cpu extends CpuRegisters {
   readonly #exports: WebAssembly.Exports;
   readonly #sp: WebAssembly.Global;
-  readonly #physBase: number;
   /** Names of traps that were delivered, newest last: for a reason when the image dies. */
   #lastTrap = "";
 
-  /** Throws WebAssembly.LinkError, or TypeError, when the module is no image's. */
-  constructor(machine: Machine, module: WebAssembly.Module, { base, physBase, stack }: Placement) {
-    this.#machine = machine;
-    this.#physBase = physBase;
+  /**
+   * A CPU whose number the kernel sees as `number`. Throws WebAssembly.LinkError, or TypeError, when the
+   * module is no image's.
+   */
+  constructor(
+    bus: Bus,
+    apic: LocalApic,
+    module: WebAssembly.Module,
+    { base, physBase, stack }: Placement,
+    number = 0,
+  ) {
+    super(bus.memory, physBase);
     const instance = new WebAssembly.Instance(module, {
       env: {
-        memory: machine.memory.wasm,
+        memory: bus.memory.wasm,
         __base: new WebAssembly.Global({ value: "i32", mutable: false }, base | 0),
         __phys_base: new WebAssembly.Global({ value: "i32", mutable: false }, physBase | 0),
       },
-      hw: hardware(machine, this),
+      hw: hardware(bus, apic, this),
     });
     this.#exports = instance.exports;
     this.#sp = this.#register("sp");
     this.#sp.value = stack | 0;
-    this.#register("cpu").value = 0;
-    machine.apic.attach(fuelOf(this.#exports));
+    this.#register("cpu").value = number;
+    apic.attach(fuelOf(this.#exports));
   }
 
   /** Calls the image's first function, which does not return. */
-  start(name: "startup_64" | "purgatory", ...args: number[]): Exit {
+  start(name: "startup_64" | "secondary_startup_64" | "purgatory", ...args: number[]): Exit {
     const entry = this.#entry(name);
     if (entry === undefined) return { kind: "dead", reason: `the image has no ${name}` };
     return this.#run(entry, args, `${name} returned`);
@@ -110,15 +159,6 @@ export class Cpu {
     return this.#run(entry, registers);
   }
 
-  /**
-   * Physical address of the current task's pt_regs, below TSS.sp0; undefined without a TSS, or a stack in
-   * memory.
-   */
-  get userRegs(): number | undefined {
-    const top = this.#stackAt(TSS_SP0);
-    return top === undefined ? undefined : top - pt_regs.SIZE;
-  }
-
   /** `returned` says what it means that the entry returns; without it, the current task goes to user mode. */
   #run(first: Entry, firstArgs: readonly number[], returned?: string): Exit {
     let entry = first;
@@ -130,7 +170,7 @@ export class Cpu {
         return atReturn === undefined ? { kind: "user" } : { kind: "dead", reason: atReturn };
       } catch (thrown) {
         if (thrown instanceof SwitchTo) {
-          const top = this.#stackAt(TSS_SP0);
+          const top = this.stackAt(TSS_SP0);
           const resume = this.#entry("cpu_resume");
           if (top === undefined || resume === undefined)
             return this.#tripleFault("a task switch without a TSS");
@@ -174,7 +214,7 @@ export class Cpu {
     const guard = trap.vector === X86_TRAP_UD && depth > 0 && depth < STACK_GUARD;
     if (guard || trap.vector === X86_TRAP_DF) {
       this.#lastTrap = guard ? "kernel stack overflow" : trap.name;
-      const ist = this.#stackAt(TSS_IST1);
+      const ist = this.stackAt(TSS_IST1);
       // No stack for the handler, or it was that stack that overflowed.
       if (ist === undefined || (sp < ist && sp >= ist - THREAD_SIZE)) return this.#lastTrap;
       this.#sp.value = ist | 0;
@@ -183,7 +223,7 @@ export class Cpu {
     }
     if (trap.vector === X86_TRAP_PF) {
       // The engine does not say which address: the first that is not there is the nearest to the truth.
-      const end = this.#machine.memory.size;
+      const end = this.memory.size;
       return [X86_TRAP_PF, 0, end | 0, (end >= 2 ** 32 ? DIRECT_MAP_HI + 1 : DIRECT_MAP_HI) | 0];
     }
     return [trap.vector, 0, 0, 0];
@@ -191,22 +231,6 @@ export class Cpu {
 
   #tripleFault(cause: string): Exit {
     return { kind: "dead", reason: `triple fault: ${cause}` };
-  }
-
-  /**
-   * Physical address of the stack whose virtual one stands in the TSS at `offset`; undefined when there is
-   * none.
-   */
-  #stackAt(offset: number): number | undefined {
-    const { memory } = this.#machine;
-    if (this.tss === 0 || !memory.has(this.tss + offset, 8)) return undefined;
-    const lo = memory.u32(this.tss + offset);
-    const hi = memory.u32(this.tss + offset + 4);
-    let top: number;
-    if (hi === DIRECT_MAP_HI) top = lo;
-    else if (hi === IMAGE_MAP_HI) top = (lo - IMAGE_MAP_LO + this.#physBase) >>> 0;
-    else return undefined;
-    return top >= THREAD_SIZE && top <= memory.size ? top : undefined;
   }
 
   #entry(name: string): Entry | undefined {
@@ -240,6 +264,7 @@ function exitOf(thrown: unknown): Exit | undefined {
   if (thrown instanceof PowerOff) return { kind: "power-off" };
   if (thrown instanceof Reset) return { kind: "reset" };
   if (thrown instanceof Expired) return { kind: "expired" };
+  if (thrown instanceof Quit) return { kind: "quit" };
   return undefined;
 }
 

@@ -4,9 +4,11 @@
  * as a bus error would be.
  */
 
+import type { LocalApic } from "./apic.ts";
+import type { Clock } from "./clock.ts";
 import { Halt, Jump, PageFault, PowerOff, Reset, SwitchTo } from "./control.ts";
-import type { Cpu } from "./cpu.ts";
-import type { Machine } from "./machine.ts";
+import type { PhysicalMemory } from "./memory.ts";
+import type { Random } from "./random.ts";
 import { COM1 } from "./serial.ts";
 import { DIRECT_MAP_HI, X86_PF_WRITE } from "./x86.ts";
 
@@ -20,8 +22,29 @@ const PORTS_OF_A_UART = 8;
 
 const isUart = (port: number): boolean => port >= COM1 && port < COM1 + PORTS_OF_A_UART;
 
-export function hardware(machine: Machine, cpu: Cpu): WebAssembly.ModuleImports {
-  const { memory, serial, clock, apic, hostfs, random } = machine;
+/** What a CPU reaches: memory, and the devices, which may be on another thread. */
+export interface Bus {
+  readonly memory: PhysicalMemory;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly serial: {
+    put(byte: number): void;
+    /** Memory's bytes at [start, start + length), which lie in it. */
+    outs(start: number, length: number): void;
+    in8(port: number): number;
+    flush(): void;
+  };
+  readonly hostfs: { doorbell(request: number): number };
+}
+
+/** Registers that tell the hardware where its tables lie: physical addresses, 0 until the kernel loads them. */
+export interface TableRegisters {
+  tss: number;
+  cr3: number;
+}
+
+export function hardware(bus: Bus, apic: LocalApic, cpu: TableRegisters): WebAssembly.ModuleImports {
+  const { memory, serial, clock, hostfs, random } = bus;
 
   const check = (pa: number, length: number, errorCode: number): number => {
     const address = pa >>> 0;
@@ -39,7 +62,7 @@ export function hardware(machine: Machine, cpu: Cpu): WebAssembly.ModuleImports 
     outs8(port: number, pa: number, length: number): void {
       const bytes = length >>> 0;
       const start = check(pa, bytes, 0);
-      if (port === COM1) serial.puts(memory.slice(start, bytes));
+      if (port === COM1) serial.outs(start, bytes);
     },
     rdtsc(pa: number): void {
       memory.setU64(check(pa, 8, X86_PF_WRITE), apic.readTsc());
@@ -48,19 +71,20 @@ export function hardware(machine: Machine, cpu: Cpu): WebAssembly.ModuleImports 
       memory.setU64(check(pa, 8, X86_PF_WRITE), clock.wall_s());
     },
     rdrand: (): number => random.u32() | 0,
-    hlt(): never {
-      throw new Halt();
+    /** With interrupts off: only an NMI ends it. */
+    hlt(): void {
+      if (!apic.halt(false)) throw new Halt();
     },
     /** hlt right behind sti: an interrupt ends it. */
     sti_hlt(): void {
       serial.flush();
-      if (!apic.wait()) throw new Halt();
+      if (!apic.halt(true)) throw new Halt();
     },
     tpause(lo: number, hi: number, enabled: number): void {
       apic.pause((hi >>> 0) * 2 ** 32 + (lo >>> 0), enabled !== 0);
     },
     /** What a loop does that waits for another CPU. */
-    pause(): void {},
+    pause: (): void => apic.relax(),
     wrmsr(msr: number, lo: number, hi: number): void {
       apic.wrmsr(msr >>> 0, lo, hi);
     },

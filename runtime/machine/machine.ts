@@ -1,16 +1,18 @@
 /**
  * The machine: memory, clock, random source, serial console and hostfs device, which outlive every kernel
- * that runs on it, and the CPU, which each image gets anew. No kernel knowledge.
+ * that runs on it, and the CPUs, which each image gets anew. No kernel knowledge.
  */
 
 import type { Host, HostFs } from "../adapter/host.ts";
 import { LocalApic } from "./apic.ts";
+import { Board } from "./board.ts";
 import { Clock } from "./clock.ts";
-import type { Cpu } from "./cpu.ts";
+import type { CpuRegisters } from "./cpu.ts";
 import { HostFsDevice, type Renamed } from "./hostfs.ts";
 import { PhysicalMemory } from "./memory.ts";
 import { Random } from "./random.ts";
 import { Serial } from "./serial.ts";
+import { Turns } from "./turns.ts";
 
 export interface MachineOptions {
   /** Bytes of memory, or the memory of an earlier machine that has ended: it is cleared and used again. */
@@ -19,6 +21,8 @@ export interface MachineOptions {
   seed?: number;
   /** Time is the host's in spite of a seed: a snapshot of a machine that was started without one. */
   realTime?: boolean;
+  /** How many CPUs, 1 without it, at most CPUS_MAX. */
+  cpus?: number;
   /** What memory holds at power-on. Random bytes come from the seed. */
   powerOnFill?: "zero" | "random";
   /** Milliseconds of the machine's time after which it is stopped. */
@@ -34,16 +38,20 @@ export class Machine {
   readonly seed: number;
   /** Whether time and randomness come from a given seed. */
   readonly seeded: boolean;
+  /** What its CPUs share, also with other threads. */
+  readonly board: Board;
+  /** When it is stopped, in nanoseconds since power-on. */
+  readonly limit_ns: number;
   readonly clock: Clock;
-  /** Of the one CPU. */
-  readonly apic: LocalApic;
+  /** By the number of the CPU. */
+  readonly apics: readonly LocalApic[];
   /** What rdrand gives. */
   readonly random: Random;
   readonly serial: Serial;
   readonly hostfs: HostFsDevice;
   readonly host: Host;
-  /** The image that runs, once one does. */
-  cpu: Cpu | undefined;
+  /** The CPU that runs, or was the last to. */
+  cpu: CpuRegisters | undefined;
   /** Called after each rename that the hostfs device completed. */
   onRename: (renamed: Renamed) => void = () => {};
 
@@ -56,14 +64,26 @@ export class Machine {
       this.memory = options.memory;
       this.memory.zero(0, this.memory.size);
     }
-    this.clock = new Clock(options.host, this.seed, this.seeded);
-    this.apic = new LocalApic(this.clock, options.limit === undefined ? undefined : options.limit * 1e6);
-    this.random = new Random(this.seed, "rdrand");
-    this.serial = new Serial(options.console);
+    this.board = new Board(options.cpus ?? 1);
+    const { board } = this;
+    board.origin_ms = options.host.monotonic_ms();
+    new Random(this.seed, "clock", board.stream("clock"));
+    this.clock = new Clock(options.host, board, this.seed, this.seeded);
+    this.limit_ns = options.limit === undefined ? Number.POSITIVE_INFINITY : options.limit * 1e6;
+    const random = new Random(this.seed, "turns", board.stream("turns"));
+    const turns = new Turns(board, this.clock, random, this.limit_ns);
+    this.apics = board.cpus.map((_, id) => new LocalApic(id, board, this.clock, turns));
+    this.random = new Random(this.seed, "rdrand", board.stream("rdrand"));
+    this.serial = new Serial(this.memory, options.console);
     this.hostfs = new HostFsDevice(this.memory, options.hostfs, (renamed) => this.onRename(renamed));
     if (options.powerOnFill === "random") {
       this.memory.scribble(new Random(this.seed, "power-on"), { start: 0, length: this.memory.size });
     }
+  }
+
+  /** The boot CPU's. */
+  get apic(): LocalApic {
+    return this.apics[0] as LocalApic;
   }
 
   /** The end: what the console still holds is printed, files are closed. Memory stays readable. */

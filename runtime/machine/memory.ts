@@ -20,17 +20,21 @@ export interface Range {
 }
 
 export class PhysicalMemory {
+  readonly size: number;
   readonly wasm: WebAssembly.Memory;
   readonly bytes: Uint8Array<SharedArrayBuffer>;
   readonly view: DataView<SharedArrayBuffer>;
 
   /**
-   * `size` in bytes: MEMORY_MIN to MEMORY_MAX, a multiple of MEMORY_UNIT. Zeros that the host gives only
-   * when touched.
+   * A size in bytes: MEMORY_MIN to MEMORY_MAX, a multiple of MEMORY_UNIT. Zeros that the host gives only
+   * when touched. Or another thread's memory.
    */
-  constructor(readonly size: number) {
-    const pages = size / MEMORY_UNIT;
-    this.wasm = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
+  constructor(memory: number | WebAssembly.Memory) {
+    if (typeof memory === "number") {
+      const pages = memory / MEMORY_UNIT;
+      this.wasm = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
+    } else this.wasm = memory;
+    this.size = this.wasm.buffer.byteLength;
     const buffer = this.wasm.buffer as unknown as SharedArrayBuffer;
     this.bytes = new Uint8Array(buffer);
     this.view = new DataView(buffer);

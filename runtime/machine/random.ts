@@ -6,10 +6,11 @@
 export type RandomState = [number, number, number, number];
 
 export class Random {
-  readonly #state = new Uint32Array(4);
+  readonly #state: Uint32Array;
 
-  /** The stream `name` of the machine with this seed. */
-  constructor(seed: number, name: string) {
+  /** The stream `name` of the machine with this seed. Its state goes into `words`, when some are given. */
+  constructor(seed: number, name: string, words: Uint32Array = new Uint32Array(4)) {
+    this.#state = words;
     // splitmix32 over seed and name (FNV-1a) fills the state; four zero words, the one bad state, cannot
     // come out of four consecutive outputs of a bijection.
     let x = 0x811c9dc5;
@@ -23,6 +24,14 @@ export class Random {
       z = Math.imul(z, 0x735a2d97);
       this.#state[i] = z ^ (z >>> 15);
     }
+  }
+
+  /** Goes on with a stream whose state is in `words`. */
+  static over(words: Uint32Array): Random {
+    const state = words.slice();
+    const random = new Random(0, "", words);
+    words.set(state);
+    return random;
   }
 
   /** 32 bits, as an unsigned number. */

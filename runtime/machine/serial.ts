@@ -1,5 +1,7 @@
 /** The serial console, COM1 at 0x3f8: what the machine prints, handed on in whole lines or when it pauses. */
 
+import type { PhysicalMemory } from "./memory.ts";
+
 export const COM1 = 0x3f8;
 /** Interrupt identification: FIFOs enabled, as a 16550A says, and no interrupt pending. */
 const UART_IIR = 2;
@@ -9,14 +11,24 @@ const UART_LSR = 5;
 const UART_LSR_TEMT_THRE = 0x60;
 const BUFFER = 4096;
 
+/** What the registers say, whatever is sent. */
+export const UART = {
+  in8(port: number): number {
+    if (port === COM1 + UART_IIR) return UART_IIR_16550A;
+    return port === COM1 + UART_LSR ? UART_LSR_TEMT_THRE : 0;
+  },
+};
+
 export class Serial {
+  readonly #memory: PhysicalMemory;
   readonly #sink: (bytes: Uint8Array) => void;
   readonly #buffer = new Uint8Array(BUFFER);
   #used = 0;
   #lastLine = "";
   #line: number[] = [];
 
-  constructor(sink: (bytes: Uint8Array) => void) {
+  constructor(memory: PhysicalMemory, sink: (bytes: Uint8Array) => void) {
+    this.#memory = memory;
     this.#sink = sink;
   }
 
@@ -27,9 +39,9 @@ export class Serial {
     if (byte === 0x0a || this.#used === BUFFER) this.flush();
   }
 
-  /** Many bytes at once (rep outsb). */
-  puts(bytes: Uint8Array): void {
-    for (const byte of bytes) {
+  /** Many bytes of memory at once (rep outsb). */
+  outs(start: number, length: number): void {
+    for (const byte of this.#memory.slice(start, length)) {
       this.#buffer[this.#used++] = byte;
       this.#remember(byte);
       if (this.#used === BUFFER) this.flush();
@@ -45,10 +57,7 @@ export class Serial {
     this.#sink(bytes);
   }
 
-  in8(port: number): number {
-    if (port === COM1 + UART_IIR) return UART_IIR_16550A;
-    return port === COM1 + UART_LSR ? UART_LSR_TEMT_THRE : 0;
-  }
+  readonly in8 = UART.in8;
 
   /** The last line with text in it, for a reason when the machine stops. */
   get lastLine(): string {

@@ -12,7 +12,7 @@
  * clone(), with a function whose address is the top word of its user stack.
  */
 
-import type { Cpu } from "../machine/cpu.ts";
+import type { CpuRegisters } from "../machine/cpu.ts";
 import type { Machine } from "../machine/machine.ts";
 import { pt_regs, syscall, USER_ENTRY } from "../machine/x86.ts";
 import { SegmentationFault, UserMemory } from "./memory.ts";
@@ -63,7 +63,7 @@ export class UserMode {
    * just ended. Undefined when the TSS names no kernel stack.
    */
   async next(
-    cpu: Cpu,
+    cpu: CpuRegisters,
     onResult: (call: SystemCall, result: number) => void,
   ): Promise<SystemCall | undefined> {
     const regs = cpu.userRegs;

@@ -4,6 +4,7 @@
  */
 import { existsSync } from "node:fs";
 import { describe, expect, it } from "vitest";
+import { Cpu } from "../../runtime/machine/cpu.ts";
 import type { Machine } from "../../runtime/index.ts";
 import { built } from "../support/boot.ts";
 import { runInKernel } from "../support/kernel-program.ts";
@@ -18,7 +19,7 @@ const AX = 80;
 /** Enters the kernel from user mode and returns rax, which must fit 32 bits with its sign. */
 function syscall(machine: Machine, nr: number, ...args: number[]): number {
   const cpu = machine.cpu;
-  if (cpu === undefined) throw new Error("no CPU");
+  if (!(cpu instanceof Cpu)) throw new Error("no CPU");
   const exit = cpu.syscall(nr, args);
   if (exit.kind !== "user") throw new Error(`the call ended with ${exit.kind}`);
   return machine.memory.u32((cpu.userRegs as number) + AX) | 0;

@@ -98,9 +98,9 @@ describe("the local APIC", () => {
     const machine = machineOf();
     const fuel = { value: 0 };
     machine.apic.attach(fuel);
-    expect(machine.apic.wait()).toBe(false);
+    expect(machine.apic.halt(true)).toBe(false);
     armed(machine, 5000 * MS);
-    expect(machine.apic.wait()).toBe(true);
+    expect(machine.apic.halt(true)).toBe(true);
     expect(machine.clock.now_ns).toBe(5000 * MS);
     expect(pass(machine, fuel, 10)).toEqual([[1, TIMER]]);
   });
@@ -133,7 +133,7 @@ describe("the local APIC", () => {
     expect(() => pass(machine, fuel, 1)).toThrow(Expired);
     const halted = limited();
     armed(halted, 3 * MS);
-    expect(() => halted.apic.wait()).toThrow(Expired);
+    expect(() => halted.apic.halt(true)).toThrow(Expired);
     expect(() => limited().apic.pause(3 * MS, false)).toThrow(Expired);
     const unpolled = limited();
     expect(() => {
@@ -148,7 +148,7 @@ describe("the local APIC", () => {
     armed(machine, machine.clock.now_ns + 20 * MS);
     expect(pass(machine, fuel, 4096)).toEqual([]);
     const before = performance.now();
-    expect(machine.apic.wait()).toBe(true);
+    expect(machine.apic.halt(true)).toBe(true);
     expect(performance.now() - before).toBeGreaterThan(10);
     expect(pass(machine, fuel, 1)).toEqual([[1, TIMER]]);
   });

@@ -26,6 +26,8 @@ Shows the kernels' console with the time of each phase, and leaves the dump in
 OUT/127.0.0.1-YYYY-MM-DD-HH:MM:SS/vmcore with vmcore-dmesg.txt beside it.
 
   --memory SIZE     the machine's memory, 4M to 4G in multiples of 64K (64M)
+  --cpus N          so many CPUs, 1 to 8, each on a thread of its own, one at a
+                    time: who is next is random, or decided by the seed (1)
   --append "WORDS"  kernel command line; a word given here takes the place of
                     the default of the same name: console=ttyS0 and a
                     crashkernel= that fits the memory
@@ -81,6 +83,8 @@ export async function run(terminal: Terminal, args: readonly string[]): Promise<
       image,
       initrd,
       memory: flags.memory,
+      cpus: flags.cpus,
+      cpuProgram: terminal.assetUrl("cpu.js"),
       cmdline: flags.cmdline,
       ...(flags.seed === undefined ? {} : { seed: flags.seed }),
       powerOnFill: flags.powerOnFill,

@@ -16,6 +16,7 @@ const MIB = 1024 * KIB;
 const MEMORY_MIN = 4 * MIB;
 const MEMORY_MAX = 4096 * MIB;
 const MEMORY_UNIT = 64 * KIB;
+const CPUS_MAX = 8;
 const FILL_MAX = 95;
 const SEED_MAX = 0xffffffff;
 
@@ -24,6 +25,7 @@ const INJECT_POINTS: readonly Injection["at"][] = ["panic", "purgatory", "captur
 export interface BootFlags {
   /** Bytes. */
   memory: number;
+  cpus: number;
   cmdline: string;
   crash: string;
   seed: number | undefined;
@@ -38,6 +40,7 @@ export interface BootFlags {
 
 const FORMS: Record<string, FlagForm> = {
   "--memory": { value: "SIZE" },
+  "--cpus": { value: "N" },
   "--append": { value: '"CMDLINE"' },
   "--crash": { value: "TYPE" },
   "--seed": { value: "N" },
@@ -83,6 +86,7 @@ export function parseBootFlags(args: readonly string[]): BootFlags {
   if (out === "") throw new UsageError("--out wants the name of a directory");
   return {
     memory,
+    cpus: parseCpus(get("--cpus")),
     cmdline: commandLine(memory, crash, parseFill(get("--fill")), get("--append") ?? "", {
       workload: parseWorkload(get("--workload")),
     }),
@@ -108,6 +112,13 @@ function parseMemory(text: string): number {
     throw new UsageError(`--memory ${text}: a machine's memory is ${range}`);
   }
   return size;
+}
+
+function parseCpus(text: string | undefined): number {
+  if (text === undefined) return 1;
+  const cpus = /^\d+$/.test(text) ? Number(text) : 0;
+  if (cpus < 1 || cpus > CPUS_MAX) throw new UsageError(`--cpus ${text}: a machine has 1 to ${CPUS_MAX} CPUs`);
+  return cpus;
 }
 
 function parseCrash(type: string | undefined): string {

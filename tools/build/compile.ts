@@ -19,7 +19,12 @@ export class BuildError extends Error {
 }
 
 const ENTRIES: Record<Target, string[]> = {
-  production: ["kernel-wasm/include/link.ts", "kernel-wasm/include/addr.ts", "kernel-wasm/entry.ts"],
+  production: [
+    "kernel-wasm/include/link.ts",
+    "kernel-wasm/include/addr.ts",
+    "kernel-wasm/entry.ts",
+    "kernel-wasm/entry_smp.ts",
+  ],
   capture: ["kernel-wasm/include/link.ts", "kernel-wasm/include/addr.ts", "kernel-wasm/entry.ts"],
   purgatory: ["kernel-wasm/include/link.ts", "kernel-wasm/purgatory/entry.ts"],
 };

@@ -8,6 +8,7 @@ import {
   MSR_X2APIC_ICR,
   MSR_X2APIC_LVT_TIMER,
 } from "../../include/generated/constants";
+import { percpu } from "../../include/generated/symbols";
 import { pr_info } from "../../kernel/printk/printk";
 
 @external("hw", "wrmsr") declare function hw_wrmsr(msr: u32, lo: u32, hi: u32): void;
@@ -32,6 +33,11 @@ export function disable_local_APIC(): void {
   hw_wrmsr(MSR_X2APIC_LVT_TIMER, APIC_LVT_MASKED, 0);
 }
 
+/** An interrupt command: delivery mode and vector, and the APIC id that it is for. */
+export function hw_wrmsr_icr(command: u32, apicid: u32): void {
+  hw_wrmsr(MSR_X2APIC_ICR, command, apicid);
+}
+
 export function apic_send_nmi(cpu: u32): void {
-  hw_wrmsr(MSR_X2APIC_ICR, APIC_DM_NMI, cpu);
+  hw_wrmsr_icr(APIC_DM_NMI, percpu.x86_cpu_to_apicid(cpu));
 }

@@ -15,6 +15,7 @@ import {
 } from "../../include/generated/constants";
 import { pt_regs, task_struct } from "../../include/generated/structs";
 import { sym, this_cpu } from "../../include/generated/symbols";
+import { cpu_relax } from "../../kernel/locking/spinlock";
 import { make_task_dead } from "../../kernel/exit";
 import { kallsyms_symbol_start } from "../../kernel/kallsyms";
 import { in_interrupt as in_irq } from "../../kernel/irqflags";
@@ -95,7 +96,7 @@ export function oops_begin(): void {
   const cpu = get_cpu() as i32;
   // Another CPU's oops goes first; a nested one of this CPU goes on.
   const owner = sym.addr_of_die_lock_owner();
-  while (atomic.cmpxchg<i32>(owner, -1, cpu) != -1 && atomic.load<i32>(owner) != cpu) continue;
+  while (atomic.cmpxchg<i32>(owner, -1, cpu) != -1 && atomic.load<i32>(owner) != cpu) cpu_relax();
   sym.die_nest_count += 1;
   console_verbose();
   bust_spinlocks(true);

@@ -12,9 +12,11 @@
  * yields on its way back to user mode, a kernel thread when it sleeps.
  */
 import {
+  CALL_FUNCTION_VECTOR,
   CONFIG_CRASH_DUMP,
   LOCAL_TIMER_VECTOR,
   PT_REGS_SIZE,
+  REBOOT_VECTOR,
   RESCHEDULE_VECTOR,
   X86_EFLAGS_IF,
   X86_TRAP_NMI,
@@ -24,6 +26,7 @@ import { this_cpu } from "../../include/generated/symbols";
 import { irq_enter_rcu, irq_exit_rcu } from "../../kernel/softirq";
 import { tick_nohz_handler } from "../../kernel/time/tick-sched";
 import { asm_exc_nmi } from "./nmi";
+import { asm_sysvec_call_function, asm_sysvec_reboot } from "./smp";
 import { fill_kernel_regs } from "./process_regs";
 
 @external("hw", "iack") declare function hw_iack(enabled: i32): i32;
@@ -46,6 +49,8 @@ export function asm_interrupt(): void {
       if (vector == X86_TRAP_NMI) asm_exc_nmi(regs);
       else if (vector == LOCAL_TIMER_VECTOR) asm_sysvec_apic_timer_interrupt(regs);
       else if (vector == RESCHEDULE_VECTOR) asm_sysvec_reschedule_ipi(regs);
+      else if (vector == CALL_FUNCTION_VECTOR) asm_sysvec_call_function(regs);
+      else if (vector == REBOOT_VECTOR) asm_sysvec_reboot(regs);
       else this_cpu.irq_stat.irq_spurious_count += 1;
       this_cpu.hardirqs_enabled = enabled;
     }
@@ -88,5 +93,5 @@ export function sysvec_reschedule_ipi(regs: pt_regs): void {
 export function is_interrupt_entry(fn: u64): bool {
   if (CONFIG_CRASH_DUMP) return false;
   return fn == fnptr(asm_sysvec_apic_timer_interrupt) || fn == fnptr(asm_sysvec_reschedule_ipi) ||
-    fn == fnptr(asm_exc_nmi);
+    fn == fnptr(asm_sysvec_call_function) || fn == fnptr(asm_sysvec_reboot) || fn == fnptr(asm_exc_nmi);
 }

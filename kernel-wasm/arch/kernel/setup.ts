@@ -3,7 +3,7 @@
  * a kernel that knows its memory. startup_64 makes C possible: bss and stack zero, the boot CPU's per-CPU
  * area the template in the image, the log empty, init_task running.
  */
-import { COMMAND_LINE_SIZE, CONFIG_KEXEC_CORE, PAGE_OFFSET,
+import { COMMAND_LINE_SIZE, CONFIG_KEXEC_CORE, CONFIG_NR_CPUS, CONFIG_SMP, PAGE_OFFSET,
   PAGE_SIZE, THREAD_SIZE } from "../../include/generated/constants";
 import { boot_params } from "../../include/generated/structs";
 import { BSS_START, DATA_END, PERCPU_TEMPLATE, sym } from "../../include/generated/symbols";
@@ -27,6 +27,8 @@ import {
   insert_kernel_resources,
   trim_bios_range,
 } from "./e820";
+import { get_smp_config, prefill_possible_map } from "./mpparse";
+import { reserve_real_mode } from "./smpboot";
 import { init_mem_mapping, paging_init } from "../mm/init";
 
 /** Frameless: sp is the top of the boot CPU's stack, which the image ends with. */
@@ -39,6 +41,9 @@ export function startup_64(real_mode_data: usize): void {
 
 export function x86_64_start_kernel(real_mode_data: usize): void {
   set_cpu(0);
+  // Until the firmware's table has been read: nr_cpus= lowers it.
+  sym.nr_cpu_ids = CONFIG_NR_CPUS;
+  sym.setup_max_cpus = CONFIG_NR_CPUS;
   sym.phys_base = (__phys_base as i32) as u64;
   // Until setup_per_cpu_areas copies it, the template itself serves; areas are named by direct-map addresses.
   sym.__per_cpu_offset[0] = PAGE_OFFSET + ((__base + PERCPU_TEMPLATE) as u64);
@@ -100,6 +105,11 @@ export function setup_arch(): void {
   init_mem_mapping();
   insert_kernel_resources();
   if (CONFIG_KEXEC_CORE) reserve_crashkernel();
+  if (CONFIG_SMP) {
+    get_smp_config();
+    prefill_possible_map();
+    reserve_real_mode();
+  }
   paging_init();
   e820__reserve_resources();
   e820__reserve_resources_late();

@@ -6,6 +6,7 @@
 import {
   CONFIG_BASE_SMALL,
   CONFIG_NR_CPUS,
+  CONFIG_SMP,
   PAGE_OFFSET,
   PAGE_SHIFT,
   PAGE_SIZE,
@@ -54,6 +55,7 @@ export function setup_per_cpu_areas(): void {
     sym.__per_cpu_offset[cpu] = PAGE_OFFSET + area;
     percpu.set_this_cpu_off(<u32>cpu, PAGE_OFFSET + area);
     percpu.set_cpu_number(<u32>cpu, <i32>cpu);
+    if (CONFIG_SMP) percpu.set_x86_cpu_to_apicid(<u32>cpu, sym.x86_cpu_to_apicid_early_map[cpu]);
   }
   pcpu_setup_first_chunk(base, unit);
 }

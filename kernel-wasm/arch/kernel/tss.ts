@@ -12,8 +12,8 @@ export function load_sp0(t: task_struct): void {
   this_cpu.cpu_tss64.sp0 = PAGE_OFFSET + <u64>task_top_of_stack(t);
 }
 
-/** Tells this CPU where its TSS lies (cpu_init's load_TR_desc). */
-export function load_TR_desc(cpu: u32, t: task_struct): void {
+/** A CPU's TSS, while memblock gives memory. */
+export function setup_cpu_tss(cpu: u32): void {
   const tss = percpu.cpu_tss64(cpu);
   memory.fill(changetype<usize>(tss), 0, tss64.SIZE);
   // Double faults come on a stack of their own: the usual cause is that the task's is used up.
@@ -21,6 +21,10 @@ export function load_TR_desc(cpu: u32, t: task_struct): void {
     tss.ist[0] = PAGE_OFFSET + <u64>memblock_alloc_or_panic(THREAD_SIZE, THREAD_SIZE) + THREAD_SIZE;
   }
   tss.io_bitmap_base = <u16>tss64.SIZE;
-  load_sp0(t);
-  hw_ltr(changetype<usize>(tss));
+}
+
+/** Tells this CPU where its TSS lies (cpu_init). */
+export function load_TR_desc(): void {
+  load_sp0(this_cpu.current_task);
+  hw_ltr(changetype<usize>(this_cpu.cpu_tss64));
 }

@@ -22,15 +22,25 @@ import {
   WEIGHT_NICE_0,
   _TIF_NEED_RESCHED,
 } from "../../include/generated/constants";
-import { rq, task_struct } from "../../include/generated/structs";
+import { rq, task_struct, thread_info } from "../../include/generated/structs";
 import { percpu, sym, this_cpu } from "../../include/generated/symbols";
 import { get_current } from "../../arch/kernel/current";
 import { __switch_to_asm } from "../../arch/kernel/process";
+import { native_smp_send_reschedule } from "../../arch/kernel/smp";
+import { atomic_inc, set_bit } from "../../lib/atomic";
 import { INIT_LIST_HEAD } from "../../lib/list";
 import { snprintf } from "../../lib/vsprintf";
 import { dump_stack } from "../../lib/dump_stack";
 import { mmdrop, put_task_stack, put_task_struct } from "../fork";
 import { local_irq_disable, local_irq_enable, local_irq_restore, local_irq_save } from "../irqflags";
+import {
+  cpu_relax,
+  raw_spin_lock,
+  raw_spin_lock_init,
+  raw_spin_lock_irqsave,
+  raw_spin_unlock,
+  raw_spin_unlock_irqrestore,
+} from "../locking/spinlock";
 import { preempt_count } from "../locking/preempt";
 import { add_taint } from "../panic";
 import { pr_err } from "../printk/printk";
@@ -53,10 +63,36 @@ import {
 export const ENQUEUE_WAKEUP: i32 = 1;
 export const ENQUEUE_INITIAL: i32 = 0x20;
 
+@inline
+export function cpu_rq(cpu: u32): rq {
+  return percpu.runqueues(cpu);
+}
+
+@inline
+export function raw_spin_rq_lock(q: rq): void {
+  raw_spin_lock(q.__lock);
+}
+
+@inline
+export function raw_spin_rq_unlock(q: rq): void {
+  raw_spin_unlock(q.__lock);
+}
+
+/** The queue that a task is on or was last on, locked: it may move as long as it is not. Interrupts are off. */
+function __task_rq_lock(p: task_struct): rq {
+  while (true) {
+    const q = cpu_rq(p.cpu);
+    raw_spin_rq_lock(q);
+    if (q == cpu_rq(p.cpu)) return q;
+    raw_spin_rq_unlock(q);
+  }
+  return unreachable();
+}
+
 /** Prepares every CPU's run queue, and makes the running code the boot CPU's idle task. */
 export function sched_init(): void {
   for (let cpu: u32 = 0; cpu < <u32>sym.nr_cpu_ids; cpu++) {
-    const q = percpu.runqueues(cpu);
+    const q = cpu_rq(cpu);
     memory.fill(changetype<usize>(q), 0, rq.SIZE);
     q.cpu = cpu;
     q.cfs.min_vruntime = <u64>-(1 << 20);
@@ -68,12 +104,14 @@ export function sched_init(): void {
 
 /** Turns the current task of a CPU into its idle task. It is never queued. */
 export function init_idle(idle: task_struct, cpu: u32): void {
-  const q = percpu.runqueues(cpu);
+  const q = cpu_rq(cpu);
   __sched_fork(idle);
   idle.__state = TASK_RUNNING;
   idle.se.exec_start = sched_clock();
   idle.flags |= PF_IDLE | PF_KTHREAD;
   idle.cpu = cpu;
+  idle.nr_cpus_allowed = 1;
+  idle.cpus_mask.bits[0] = <u64>1 << cpu;
   idle.on_rq = TASK_ON_RQ_QUEUED;
   idle.on_cpu = 1;
   q.idle = idle;
@@ -106,6 +144,7 @@ function __sched_fork(p: task_struct): void {
 export function sched_fork(p: task_struct): void {
   __sched_fork(p);
   p.__state = TASK_NEW;
+  raw_spin_lock_init(p.pi_lock);
   p.prio = DEFAULT_PRIO;
   p.static_prio = DEFAULT_PRIO;
   p.normal_prio = DEFAULT_PRIO;
@@ -115,8 +154,10 @@ export function sched_fork(p: task_struct): void {
   p.sched_info.last_arrival = 0;
   const flags = local_irq_save();
   const q = this_cpu.runqueues;
+  raw_spin_rq_lock(q);
   update_rq_clock(q);
   task_fork_fair(q, p);
+  raw_spin_rq_unlock(q);
   local_irq_restore(flags);
 }
 
@@ -147,8 +188,57 @@ function clear_tsk_need_resched(p: task_struct): void {
   p.thread_info.flags &= ~(<u64>1 << TIF_NEED_RESCHED);
 }
 
+/** The queue's task shall give way: another CPU hears of it by an interrupt. The queue is locked. */
 export function resched_curr(q: rq): void {
-  q.curr.thread_info.flags |= _TIF_NEED_RESCHED;
+  const curr = q.curr;
+  if (curr.thread_info.flags & _TIF_NEED_RESCHED) return;
+  set_bit(TIF_NEED_RESCHED, thread_info.addr_of_flags(curr.thread_info));
+  if (CONFIG_SMP && q.cpu != <i32>get_cpu()) native_smp_send_reschedule(q.cpu);
+}
+
+/** Whether a CPU has nothing to do. */
+function available_idle_cpu(cpu: u32): bool {
+  const q = cpu_rq(cpu);
+  return q.curr == q.idle && q.nr_running == 0;
+}
+
+@inline
+function cpu_allowed(p: task_struct, cpu: u32): bool {
+  return ((p.cpus_mask.bits[0] & sym.__cpu_active_mask.bits[0]) >> cpu & 1) != 0;
+}
+
+/**
+ * Where a task that wakes up runs: where it last ran if that CPU is idle or none is, else on the next idle
+ * one. With `fork`, on the CPU with the fewest tasks, from its creator's on.
+ */
+function select_task_rq_fair(p: task_struct, prev: u32, fork: bool): u32 {
+  const cpus = <u32>sym.nr_cpu_ids;
+  let best = prev;
+  if (!cpu_allowed(p, prev)) {
+    best = 0;
+    while (best + 1 < cpus && !cpu_allowed(p, best)) best++;
+  } else if (!fork && available_idle_cpu(prev)) return prev;
+  for (let i: u32 = 1; i < cpus; i++) {
+    const cpu = (prev + i) % cpus;
+    if (!cpu_allowed(p, cpu)) continue;
+    if (fork) {
+      if (cpu_rq(cpu).nr_running < cpu_rq(best).nr_running) best = cpu;
+    } else if (available_idle_cpu(cpu)) return cpu;
+  }
+  return best;
+}
+
+function select_task_rq(p: task_struct, prev: u32, fork: bool): u32 {
+  if (!CONFIG_SMP || p.nr_cpus_allowed == 1) return prev;
+  return select_task_rq_fair(p, prev, fork);
+}
+
+/** Moves a task that is on no queue; its virtual time is counted from the new queue's. */
+function set_task_cpu(p: task_struct, cpu: u32): void {
+  if (p.cpu == cpu) return;
+  p.se.vruntime += cpu_rq(cpu).cfs.min_vruntime - cpu_rq(p.cpu).cfs.min_vruntime;
+  p.se.nr_migrations += 1;
+  p.cpu = cpu;
 }
 
 function check_preempt_curr(q: rq, p: task_struct): void {
@@ -156,25 +246,47 @@ function check_preempt_curr(q: rq, p: task_struct): void {
   else check_preempt_wakeup(q, p);
 }
 
-/** Makes a task runnable if its state is among `state`. True when it was woken. */
+/**
+ * Makes a task runnable if its state is among `state`. True when it was woken. A task that has just gone to
+ * sleep on another CPU is still on its stack there: until it is off, it cannot be queued anywhere.
+ */
 export function try_to_wake_up(p: task_struct, state: u32): bool {
-  const flags = local_irq_save();
+  const flags = raw_spin_lock_irqsave(p.pi_lock);
   const woken = (p.__state & state) != 0;
-  if (woken) ttwu_do_activate(p);
-  local_irq_restore(flags);
+  if (woken) ttwu(p);
+  raw_spin_unlock_irqrestore(p.pi_lock, flags);
   return woken;
 }
 
-/** Interrupts are off. */
-function ttwu_do_activate(p: task_struct): void {
-  const q = percpu.runqueues(p.cpu);
-  if (p.on_rq == 0) {
-    update_rq_clock(q);
-    if (task_contributes_to_load(p.__state)) q.nr_uninterruptible -= 1;
-    activate_task(q, p, ENQUEUE_WAKEUP);
-    check_preempt_curr(q, p);
+/** p.pi_lock is held. */
+function ttwu(p: task_struct): void {
+  // It has not gone to sleep yet: it wakes itself, or an interrupt on its CPU wakes it.
+  if (p == get_current()) {
+    p.__state = TASK_RUNNING;
+    return;
   }
+  if (ttwu_runnable(p)) return;
+  while (CONFIG_SMP && atomic.load<i32>(task_struct.addr_of_on_cpu(p)) != 0) cpu_relax();
+  const from = p.cpu;
+  const cpu = select_task_rq(p, from, false);
+  if (task_contributes_to_load(p.__state)) atomic.sub<u32>(rq.addr_of_nr_uninterruptible(cpu_rq(from)), 1);
+  set_task_cpu(p, cpu);
+  const q = cpu_rq(cpu);
+  raw_spin_rq_lock(q);
+  update_rq_clock(q);
+  activate_task(q, p, ENQUEUE_WAKEUP);
+  check_preempt_curr(q, p);
   p.__state = TASK_RUNNING;
+  raw_spin_rq_unlock(q);
+}
+
+/** A task that is still queued, on its way to sleep: it stays. */
+function ttwu_runnable(p: task_struct): bool {
+  const q = __task_rq_lock(p);
+  const queued = p.on_rq != 0;
+  if (queued) p.__state = TASK_RUNNING;
+  raw_spin_rq_unlock(q);
+  return queued;
 }
 
 /** TASK_NORMAL: what sleeps interruptibly or not. */
@@ -184,13 +296,17 @@ export function wake_up_process(p: task_struct): bool {
 
 /** The first wake-up of a forked task. */
 export function wake_up_new_task(p: task_struct): void {
-  const flags = local_irq_save();
-  const q = percpu.runqueues(p.cpu);
+  const flags = raw_spin_lock_irqsave(p.pi_lock);
   p.__state = TASK_RUNNING;
+  // Its virtual time is relative until it is queued.
+  p.cpu = select_task_rq(p, p.cpu, true);
+  const q = cpu_rq(p.cpu);
+  raw_spin_rq_lock(q);
   update_rq_clock(q);
   activate_task(q, p, ENQUEUE_INITIAL);
   check_preempt_curr(q, p);
-  local_irq_restore(flags);
+  raw_spin_rq_unlock(q);
+  raw_spin_unlock_irqrestore(p.pi_lock, flags);
 }
 
 /**
@@ -199,14 +315,48 @@ export function wake_up_new_task(p: task_struct): void {
  * took.
  */
 export function park_new_task(p: task_struct): void {
-  const q = percpu.runqueues(p.cpu);
+  const q = cpu_rq(p.cpu);
   p.__state = TASK_UNINTERRUPTIBLE;
   p.se.vruntime = q.cfs.min_vruntime + (sched_clock() - q.clock);
-  q.nr_uninterruptible += 1;
+  atomic.add<u32>(rq.addr_of_nr_uninterruptible(q), 1);
+}
+
+/**
+ * This CPU is about to idle: it takes a task that waits on the busiest other one. Both queues are locked,
+ * the lower CPU's first; the own lock is let go of for that.
+ */
+function newidle_balance(q: rq): void {
+  const self = <u32>q.cpu;
+  for (let i: u32 = 1; i < <u32>sym.nr_cpu_ids; i++) {
+    const cpu = (self + i) % <u32>sym.nr_cpu_ids;
+    const busy = cpu_rq(cpu);
+    if (busy.nr_running < 2) continue;
+    if (cpu < self) {
+      raw_spin_rq_unlock(q);
+      raw_spin_rq_lock(busy);
+      raw_spin_rq_lock(q);
+    } else raw_spin_rq_lock(busy);
+    pull_task(q, busy);
+    raw_spin_rq_unlock(busy);
+    if (q.nr_running) return;
+  }
+}
+
+/** Moves the task that waits longest; the running one is in no tree. */
+function pull_task(q: rq, busy: rq): void {
+  if (busy.nr_running < 2) return;
+  const p = pick_next_task_fair(busy);
+  if (isnull(p) || p == busy.curr || p.nr_cpus_allowed == 1 || !cpu_allowed(p, q.cpu)) return;
+  update_rq_clock(busy);
+  deactivate_task(busy, p);
+  set_task_cpu(p, q.cpu);
+  update_rq_clock(q);
+  activate_task(q, p, 0);
 }
 
 function pick_next_task(q: rq, prev: task_struct): task_struct {
   if (prev != q.idle) put_prev_task_fair(q, prev);
+  if (CONFIG_SMP && q.nr_running == 0) newidle_balance(q);
   const p = pick_next_task_fair(q);
   if (isnull(p)) return q.idle;
   set_next_task_fair(q, p);
@@ -225,7 +375,7 @@ function context_switch(q: rq, prev: task_struct, next: task_struct): void {
   next.on_cpu = 1;
   if (next.mm_va == 0) {
     next.active_mm = prev.active_mm;
-    if (prev.mm_va != 0) prev.active_mm.mm_count.counter += 1;
+    if (prev.mm_va != 0) atomic_inc(prev.active_mm.mm_count);
     else prev.active_mm_va = 0;
   } else {
     hw_write_cr3(changetype<usize>(next.mm.pgd));
@@ -257,9 +407,10 @@ export function __schedule(): void {
   local_irq_disable();
   const q = this_cpu.runqueues;
   const prev = q.curr;
+  raw_spin_rq_lock(q);
   update_rq_clock(q);
   if (prev.__state != TASK_RUNNING && prev != q.idle && prev.on_rq != 0) {
-    if (task_contributes_to_load(prev.__state)) q.nr_uninterruptible += 1;
+    if (task_contributes_to_load(prev.__state)) atomic.add<u32>(rq.addr_of_nr_uninterruptible(q), 1);
     update_curr(q.cfs);
     deactivate_task(q, prev);
     prev.nvcsw += 1;
@@ -274,6 +425,7 @@ export function __schedule(): void {
     sched_info_switch(q, next);
     context_switch(q, prev, next);
   }
+  raw_spin_rq_unlock(q);
   local_irq_enable();
 }
 
@@ -290,19 +442,22 @@ export function schedule_idle(): void {
   } while (need_resched());
 }
 
-/** The last of the switch, on the new task's side: lets go of what `prev` held. Interrupts come on. */
+/**
+ * The last of the switch, on the new task's side: lets go of what `prev` held, and of the queue's lock.
+ * Interrupts come on.
+ */
 export function finish_task_switch(prev: task_struct): void {
-  local_irq_enable();
   const q = this_cpu.runqueues;
-  if (q.prev_mm_va != 0) {
-    const mm = q.prev_mm;
-    q.prev_mm_va = 0;
-    mmdrop(mm);
-  }
-  if (isnull(prev)) return;
+  const mm = q.prev_mm;
+  q.prev_mm_va = 0;
+  const dead = prev.__state == TASK_DEAD;
   this_cpu.switched_from = changetype<task_struct>(0);
-  prev.on_cpu = 0;
-  if (prev.__state != TASK_DEAD) return;
+  // From here on it may run on another CPU.
+  atomic.store<i32>(task_struct.addr_of_on_cpu(prev), 0);
+  raw_spin_rq_unlock(q);
+  local_irq_enable();
+  if (!isnull(mm)) mmdrop(mm);
+  if (!dead) return;
   put_task_stack(prev);
   put_task_struct(prev);
 }
@@ -318,24 +473,28 @@ export function schedule_tail(prev: task_struct): void {
 export function do_sched_yield(): void {
   local_irq_disable();
   const q = this_cpu.runqueues;
+  raw_spin_rq_lock(q);
   update_rq_clock(q);
   update_curr(q.cfs);
   if (q.cfs.nr_running > 1) {
     const last = q.cfs.min_vruntime + <u64>WEIGHT_NICE_0;
     if (<i64>(last - q.curr.se.vruntime) > 0) q.curr.se.vruntime = last;
   }
+  raw_spin_rq_unlock(q);
   schedule();
 }
 
 /** Once a tick: the running task is charged, and gives way when its slice is used up. */
 export function scheduler_tick(): void {
   const q = this_cpu.runqueues;
+  raw_spin_rq_lock(q);
   update_rq_clock(q);
   if (q.curr != q.idle) {
     update_curr(q.cfs);
     check_preempt_tick(q);
   }
   calc_global_load_tick(q);
+  raw_spin_rq_unlock(q);
 }
 
 /** Runnable tasks of all CPUs, for /proc/loadavg. */

@@ -4,6 +4,7 @@
  */
 import { FIXED_1, LOAD_FREQ } from "../../include/generated/constants";
 import { rq } from "../../include/generated/structs";
+import { atomic64_add } from "../../lib/atomic";
 import { sym } from "../../include/generated/symbols";
 
 /** 1/exp(5s/1min), 5min, 15min in fixed point. */
@@ -20,20 +21,22 @@ function calc_load(load: u64, exp: u64, active: u64): u64 {
 /** Brings a run queue's share of calc_load_tasks up to date. */
 function calc_load_fold_active(q: rq): void {
   const active = <i64>(q.nr_running + q.nr_uninterruptible);
-  sym.calc_load_tasks.counter += active - q.calc_load_active;
+  atomic64_add(active - q.calc_load_active, sym.calc_load_tasks);
   q.calc_load_active = active;
 }
 
 /** At a tick. */
 export function calc_global_load_tick(q: rq): void {
-  calc_global_load();
   if (sym.jiffies_64 < q.calc_load_update) return;
   calc_load_fold_active(q);
   q.calc_load_update = sym.jiffies_64 + LOAD_FREQ;
 }
 
-/** Once for the machine: jiffies has passed the next sample; several, after an idle time without ticks. */
-function calc_global_load(): void {
+/**
+ * Jiffies have passed the next sample; several, after an idle time without ticks. Under jiffies_lock, by the
+ * CPU that moved them.
+ */
+export function calc_global_load(): void {
   if (sym.calc_load_update == 0) sym.calc_load_update = sym.jiffies_64 + LOAD_FREQ;
   while (sym.jiffies_64 >= sym.calc_load_update) {
     const tasks = sym.calc_load_tasks.counter;
