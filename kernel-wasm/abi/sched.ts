@@ -64,6 +64,8 @@ export default abi({
       int (*func)(struct wait_queue_entry *, unsigned int mode, int flags, void *key);
       struct list_head entry;
     };
+    /* On the stack of a sleeping task, and the queue that it is in (as struct poll_table_entry has it). */
+    struct wait_table_entry { struct wait_queue_entry wait; wait_queue_head_t *wait_address; };
     struct completion { unsigned int done; wait_queue_head_t wait; };
     struct sighand_struct {
       spinlock_t siglock;
@@ -249,6 +251,8 @@ export default abi({
       const struct cred *real_cred;
       const struct cred *cred;
       char comm[TASK_COMM_LEN];
+      unsigned long last_switch_count;
+      unsigned long last_switch_time;
       struct fs_struct *fs;
       struct files_struct *files;
       struct nsproxy *nsproxy;
@@ -258,8 +262,10 @@ export default abi({
       sigset_t real_blocked;
       sigset_t saved_sigmask;
       struct sigpending pending;
+      spinlock_t alloc_lock;
       raw_spinlock_t pi_lock;
       void *journal_info;
+      refcount_t stack_refcount;
       struct thread_struct thread;
     } __aligned(64);
 
@@ -361,7 +367,7 @@ export default abi({
     THREAD_SIZE_ORDER: 2,
     STACK_END_MAGIC: 0x57ac6e9d,
     PT_REGS_SIZE: 168,
-    /* wait_queue_entry of a sleeping task: below the stack guard, above STACK_END_MAGIC */
+    /* wait_table_entry of a sleeping task: below the stack guard, above STACK_END_MAGIC */
     STACK_WAIT_OFFSET: 64,
 
     TASK_RUNNING: 0,
@@ -462,6 +468,9 @@ export default abi({
   `,
   init: { nr_cpu_ids: 1, pid_max: 0x8000 },
   bss: `
+    rwlock_t tasklist_lock __aligned(64);
+    spinlock_t pidmap_lock;
+    spinlock_t async_lock;
     unsigned long total_forks;
     struct kmem_cache *task_struct_cachep;
     struct kmem_cache *sighand_cachep;

@@ -34,18 +34,27 @@ export function ktime_get(): u64 {
   return rdtsc_ordered();
 }
 
-/** Brings jiffies_64 up to the counter, in whole ticks, and the timekeeper with it. */
+/**
+ * Brings jiffies_64 up to the counter, in whole ticks, and the timekeeper and the load average with it.
+ * Whichever CPU comes first does it, under jiffies_lock (which stands for timekeeper_lock too); the others
+ * find it done.
+ */
 export function tick_do_update_jiffies64(): void {
-  const flags = raw_spin_lock_irqsave(sym.jiffies_lock);
   const now = rdtsc_ordered();
-  const ticks = (now - sym.last_jiffies_update) / TICK_NSEC;
-  if (now >= sym.last_jiffies_update && ticks) {
+  if (now < sym.last_jiffies_update + TICK_NSEC) return;
+  const flags = raw_spin_lock_irqsave(sym.jiffies_lock);
+  if (now >= sym.last_jiffies_update + TICK_NSEC) {
+    const ticks = (now - sym.last_jiffies_update) / TICK_NSEC;
     sym.last_jiffies_update += ticks * TICK_NSEC;
-    sym.jiffies_64 += ticks;
+    do_timer(ticks);
     timekeeping_advance(now);
-    if (!CONFIG_CRASH_DUMP) calc_global_load();
   }
   raw_spin_unlock_irqrestore(sym.jiffies_lock, flags);
+}
+
+function do_timer(ticks: u64): void {
+  sym.jiffies_64 += ticks;
+  if (!CONFIG_CRASH_DUMP) calc_global_load();
 }
 
 function timekeeping_advance(now: u64): void {

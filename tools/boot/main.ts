@@ -58,8 +58,9 @@ ${crashTypes()}
 All but the first two are Linux's own (drivers/misc/lkdtm), written to
 /sys/kernel/debug/provoke-crash/DIRECT. So that an oops is a crash, and not
 only the end of the process that wrote, oops=panic is on the command line then,
-and panic_on_warn=1 for a warning; --append oops=kill and --append
-panic_on_warn=0 show what comes without.
+panic_on_warn=1 for a warning, and for what the watchdogs find softlockup_panic=1
+and hung_task_panic=1; --append oops=kill and --append panic_on_warn=0 show what
+comes without.
 
 Exit status:
   0  the dump was saved (with --crash none: the machine powered off)
