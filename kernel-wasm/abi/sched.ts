@@ -64,6 +64,8 @@ export default abi({
       int (*func)(struct wait_queue_entry *, unsigned int mode, int flags, void *key);
       struct list_head entry;
     };
+    /* On the stack of a sleeping task, and the queue that it is in (as struct poll_table_entry has it). */
+    struct wait_table_entry { struct wait_queue_entry wait; wait_queue_head_t *wait_address; };
     struct completion { unsigned int done; wait_queue_head_t wait; };
     struct sighand_struct {
       spinlock_t siglock;
@@ -258,6 +260,7 @@ export default abi({
       sigset_t real_blocked;
       sigset_t saved_sigmask;
       struct sigpending pending;
+      spinlock_t alloc_lock;
       void *journal_info;
       struct thread_struct thread;
     } __aligned(64);
@@ -360,7 +363,7 @@ export default abi({
     THREAD_SIZE_ORDER: 2,
     STACK_END_MAGIC: 0x57ac6e9d,
     PT_REGS_SIZE: 168,
-    /* wait_queue_entry of a sleeping task: below the stack guard, above STACK_END_MAGIC */
+    /* wait_table_entry of a sleeping task: below the stack guard, above STACK_END_MAGIC */
     STACK_WAIT_OFFSET: 64,
 
     TASK_RUNNING: 0,
@@ -461,6 +464,9 @@ export default abi({
   `,
   init: { nr_cpu_ids: 1, pid_max: 0x8000 },
   bss: `
+    rwlock_t tasklist_lock __aligned(64);
+    spinlock_t pidmap_lock;
+    spinlock_t async_lock;
     unsigned long total_forks;
     struct kmem_cache *task_struct_cachep;
     struct kmem_cache *sighand_cachep;

@@ -23,6 +23,8 @@ export default abi({
       bool timers_pending;
       unsigned long pending_map[LVL_DEPTH];
       struct hlist_head vectors[WHEEL_SIZE];
+      /* On the stack of __run_timers() in Linux: what is due, a list for each level. */
+      struct hlist_head expired[LVL_DEPTH];
     } __aligned(64);
     struct tick_sched {
       unsigned int inidle : 1;
@@ -55,6 +57,8 @@ export default abi({
     LVL_DEPTH: 9,
     WHEEL_SIZE: "LVL_SIZE * LVL_DEPTH",
     NR_BASES: 2,
+    TIMER_CPUMASK: 0x3ffff,
+    TIMER_MIGRATING: 0x40000,
     TIMER_ARRAYSHIFT: 22,
     TIMER_ARRAYMASK: 0xffc00000,
   },

@@ -77,6 +77,12 @@ export function list_swap(a: list_head, b: list_head): void {
   list_add(a, changetype<usize>(before_b) == changetype<usize>(a) ? b : before_b);
 }
 
+/** Of an entry that another CPU may just be taking off its list: both links say so, the second one last. */
+export function list_empty_careful(head: list_head): bool {
+  const self = va(changetype<usize>(head));
+  return head.next_va == self && head.prev_va == self;
+}
+
 @inline export function list_empty(head: list_head): bool {
   return changetype<usize>(head.next) == changetype<usize>(head);
 }
@@ -135,6 +141,14 @@ export function hlist_del(node: hlist_node): void {
   if (!isnull(next)) next.pprev_va = node.pprev_va;
   node.next_va = LIST_POISON1;
   node.pprev_va = LIST_POISON2;
+}
+
+/** All of `old` on `head`, which held nothing. */
+export function hlist_move_list(old: hlist_head, head: hlist_head): void {
+  const first = old.first;
+  head.first_va = old.first_va;
+  if (!isnull(first)) first.pprev_va = va(hlist_head.addr_of_first(head));
+  old.first_va = 0;
 }
 
 export function hlist_del_init(node: hlist_node): void {

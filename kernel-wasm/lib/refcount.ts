@@ -22,15 +22,15 @@ export function refcount_warn_saturate(r: refcount_struct, type: i32): void {
   refcount_set(r, REFCOUNT_SATURATED);
   if (CONFIG_CRASH_DUMP) return;
   if (type == ADD_NOT_ZERO_OVF) {
-    WARN(true, c`lib/refcount.ts`, 21, c`refcount_t: saturated; leaking memory.\n`);
+    WARN(true, c`lib/refcount.ts`, 25, c`refcount_t: saturated; leaking memory.\n`);
   } else if (type == ADD_OVF) {
-    WARN(true, c`lib/refcount.ts`, 23, c`refcount_t: saturated; leaking memory.\n`);
+    WARN(true, c`lib/refcount.ts`, 27, c`refcount_t: saturated; leaking memory.\n`);
   } else if (type == ADD_UAF) {
-    WARN(true, c`lib/refcount.ts`, 25, c`refcount_t: addition on 0; use-after-free.\n`);
+    WARN(true, c`lib/refcount.ts`, 29, c`refcount_t: addition on 0; use-after-free.\n`);
   } else if (type == SUB_UAF) {
-    WARN(true, c`lib/refcount.ts`, 27, c`refcount_t: underflow; use-after-free.\n`);
+    WARN(true, c`lib/refcount.ts`, 31, c`refcount_t: underflow; use-after-free.\n`);
   } else {
-    WARN(true, c`lib/refcount.ts`, 29, c`refcount_t: decrement hit 0; leaking memory.\n`);
+    WARN(true, c`lib/refcount.ts`, 33, c`refcount_t: decrement hit 0; leaking memory.\n`);
   }
 }
 

@@ -9,6 +9,7 @@ import {
   NSEC_PER_SEC,
   STACK_TIMER_OFFSET,
   TASK_INTERRUPTIBLE,
+  TASK_RUNNING,
   TICK_NSEC,
 } from "../../include/generated/constants";
 import {
@@ -23,7 +24,7 @@ import { get_current } from "../../arch/kernel/current";
 import { copy_from_user } from "../../arch/lib/usercopy";
 import { signal_pending } from "../signal";
 import { ktime_get } from "../time";
-import { del_timer, mod_timer, timer_setup } from "../time/timer";
+import { del_timer_sync, mod_timer, timer_setup } from "../time/timer";
 import { schedule, wake_up_process } from "./core";
 import { finish_wait } from "./wait";
 
@@ -41,29 +42,40 @@ export function process_timeout(timer: timer_list): void {
   wake_up_process(process_timer.from_timer(timer).task);
 }
 
-/** A task that slept runs again, whatever has woken it: it is on no wait queue and has no timer. */
+/**
+ * A task that slept runs again, whatever has woken it: it is on no wait queue and has no timer. The timer may
+ * just be firing on the CPU where the task slept; it must be done before this stack is used for another.
+ */
 export function finish_sleep(t: task_struct): void {
   finish_wait(t);
-  del_timer(timer_of(t).timer);
+  const timer = timer_of(t).timer;
+  if (timer.function_ != 0) del_timer_sync(timer);
 }
 
-/** Sleeps interruptibly for so many jiffies. Comes back only when the timer was faster than the switch. */
+/**
+ * Sleeps for so many jiffies in the state that the caller has set: before the timer runs, since one that
+ * finds the task running wakes nobody. Comes back only when something was faster than the switch.
+ */
 export function schedule_timeout(jiffies: u64): void {
   const t = get_current();
   const timer = timer_of(t);
-  // Before the timer runs: one that finds the task running wakes nobody.
-  t.__state = TASK_INTERRUPTIBLE;
   timer.task = t;
   timer_setup(timer.timer, fnptr(process_timeout));
   mod_timer(timer.timer, sym.jiffies_64 + jiffies);
   schedule();
-  del_timer(timer.timer);
+  t.__state = TASK_RUNNING;
+  del_timer_sync(timer.timer);
 }
 
 /** Sleeps until `expires`. 0 when that time has come. */
 export function do_nanosleep(expires: i64): i64 {
+  const t = get_current();
   for (let left = expires - <i64>ktime_get(); left > 0; left = expires - <i64>ktime_get()) {
-    if (signal_pending(get_current())) return -ERESTARTSYS;
+    t.__state = TASK_INTERRUPTIBLE;
+    if (signal_pending(t)) {
+      t.__state = TASK_RUNNING;
+      return -ERESTARTSYS;
+    }
     const ticks = (left - 1) / TICK_NSEC + 1;
     schedule_timeout(<u64>min<i64>(ticks, TIMEOUT_MAX));
   }

@@ -2,6 +2,11 @@
  * The timer wheel (kernel/time/timer.c): nine levels of 64 buckets, each level eight times coarser. A timer
  * lies in the bucket of the first level that reaches its expiry and fires with it, never early; it does not
  * move down. pending_map has a word a level.
+ *
+ * Each CPU has its wheel, under base->lock with interrupts off; functions run without the lock, with
+ * interrupts on, in the soft interrupt of the CPU whose wheel it is. timer->flags says which: mod_timer()
+ * brings a timer to the CPU that calls it, unless its function runs just then. While it moves, between the
+ * two locks, TIMER_MIGRATING makes others wait.
  */
 import {
   LVL_BITS,
@@ -11,12 +16,22 @@ import {
   NR_BASES,
   TIMER_ARRAYMASK,
   TIMER_ARRAYSHIFT,
+  TIMER_CPUMASK,
+  TIMER_MIGRATING,
   TIMER_SOFTIRQ,
 } from "../../include/generated/constants";
 import { hlist_head, softirq_action, timer_base, timer_list } from "../../include/generated/structs";
 import { percpu, sym } from "../../include/generated/symbols";
-import { hlist_add_head, hlist_del_init, hlist_unhashed } from "../../lib/list";
+import { hlist_add_head, hlist_del_init, hlist_move_list, hlist_unhashed } from "../../lib/list";
 import { local_irq_restore, local_irq_save } from "../irqflags";
+import {
+  cpu_relax,
+  raw_spin_lock,
+  raw_spin_lock_init,
+  raw_spin_lock_irq,
+  raw_spin_unlock,
+  raw_spin_unlock_irq,
+} from "../locking/spinlock";
 import { open_softirq, raise_softirq_irqoff } from "../softirq";
 
 const LVL_MASK: u64 = LVL_SIZE - 1;
@@ -46,6 +61,7 @@ export function init_timers(): void {
   for (let cpu: u32 = 0; cpu < sym.nr_cpu_ids; cpu++) {
     for (let i: usize = 0; i < NR_BASES; i++) {
       const base: timer_base = percpu.timer_bases(cpu)[i];
+      raw_spin_lock_init(base.lock);
       base.cpu = cpu;
       base.clk = sym.jiffies_64;
       base.next_expiry = base.clk + NEXT_TIMER_MAX_DELTA;
@@ -117,15 +133,42 @@ function detach_timer(base: timer_base, timer: timer_list): void {
   base.next_expiry_recalc = true;
 }
 
+/** The base that a timer is in, locked. Interrupts are off. */
+function lock_timer_base(timer: timer_list): timer_base {
+  while (true) {
+    const flags = timer.flags;
+    if (!(flags & TIMER_MIGRATING)) {
+      const base = std_base(flags & TIMER_CPUMASK);
+      raw_spin_lock(base.lock);
+      if (timer.flags == flags) return base;
+      raw_spin_unlock(base.lock);
+    }
+    cpu_relax();
+  }
+}
+
+/** From the locked base that a timer is in to this CPU's, which is locked then. */
+function migrate_timer(timer: timer_list, from: timer_base): timer_base {
+  const to = std_base(get_cpu());
+  if (from == to || from.running_timer == timer) return from;
+  timer.flags |= TIMER_MIGRATING;
+  raw_spin_unlock(from.lock);
+  raw_spin_lock(to.lock);
+  timer.flags = (timer.flags & ~(TIMER_CPUMASK | TIMER_MIGRATING)) | to.cpu;
+  return to;
+}
+
 /** (Re)starts a timer. True when it was pending. */
 export function mod_timer(timer: timer_list, expires: u64): bool {
   const flags = local_irq_save();
-  const base = std_base(get_cpu());
+  let base = lock_timer_base(timer);
   const pending = timer_pending(timer);
   if (pending) detach_timer(base, timer);
+  base = migrate_timer(timer, base);
   forward_timer_base(base);
   timer.expires = expires;
   enqueue_timer(base, timer);
+  raw_spin_unlock(base.lock);
   local_irq_restore(flags);
   return pending;
 }
@@ -135,11 +178,29 @@ export function add_timer(timer: timer_list): void {
 }
 
 export function del_timer(timer: timer_list): bool {
+  if (!timer_pending(timer)) return false;
   const flags = local_irq_save();
+  const base = lock_timer_base(timer);
   const pending = timer_pending(timer);
-  if (pending) detach_timer(std_base(get_cpu()), timer);
+  if (pending) detach_timer(base, timer);
+  raw_spin_unlock(base.lock);
   local_irq_restore(flags);
   return pending;
+}
+
+/** Also waits until the timer's function is done, if another CPU is in it: then the timer may be freed. */
+export function del_timer_sync(timer: timer_list): bool {
+  while (true) {
+    const flags = local_irq_save();
+    const base = lock_timer_base(timer);
+    const running = base.running_timer == timer;
+    const pending = !running && timer_pending(timer);
+    if (pending) detach_timer(base, timer);
+    raw_spin_unlock(base.lock);
+    local_irq_restore(flags);
+    if (!running) return pending;
+    cpu_relax();
+  }
 }
 
 /** How many buckets from `start` on to the next occupied one of a level, cyclic; -1 when all are empty. */
@@ -170,48 +231,65 @@ function __next_timer_interrupt(base: timer_base): u64 {
   return next;
 }
 
-/** The jiffy of the next timer; NO_TIMER when there is none. Interrupts are off. */
+/** The jiffy of this CPU's next timer; NO_TIMER when there is none. Interrupts are off. */
 export function get_next_timer_interrupt(): u64 {
   const base = std_base(get_cpu());
+  raw_spin_lock(base.lock);
   if (base.next_expiry_recalc) __next_timer_interrupt(base);
-  return base.timers_pending ? base.next_expiry : NO_TIMER;
+  const next = base.timers_pending ? base.next_expiry : NO_TIMER;
+  raw_spin_unlock(base.lock);
+  return next;
 }
 
 export function call_timer_fn(timer: timer_list, fn: u64): void {
   call_indirect<void>(text_index(fn), timer);
 }
 
-/** Fires all timers of a bucket. A function may start its timer again. */
-function expire_timers(base: timer_base, index: u32): void {
-  const bucket: hlist_head = base.vectors[index];
-  while (bucket.first_va) {
-    const timer = timer_list.from_entry(bucket.first);
+/** The timers of the buckets that are due at base->clk, a list for each level; how many lists. */
+function collect_expired_timers(base: timer_base): usize {
+  let clk = base.next_expiry;
+  let levels: usize = 0;
+  base.clk = clk;
+  for (let level: usize = 0; level < LVL_DEPTH; level++) {
+    const bit = clk & LVL_MASK;
+    if ((base.pending_map[level] >> bit) & 1) {
+      base.pending_map[level] &= ~((1 as u64) << bit);
+      hlist_move_list(base.vectors[<usize>((level << LVL_BITS) + bit)], base.expired[levels++]);
+    }
+    if (clk & LVL_CLK_MASK) break;
+    clk >>= LVL_CLK_SHIFT;
+  }
+  return levels;
+}
+
+/** Fires all timers of a list, without the base's lock. A function may start its timer again. */
+function expire_timers(base: timer_base, head: hlist_head): void {
+  while (head.first_va) {
+    const timer = timer_list.from_entry(head.first);
+    const fn = timer.function_;
     base.running_timer = timer;
-    detach_timer(base, timer);
-    call_timer_fn(timer, timer.function_);
+    hlist_del_init(timer.entry);
+    raw_spin_unlock_irq(base.lock);
+    call_timer_fn(timer, fn);
+    raw_spin_lock_irq(base.lock);
     base.running_timer_va = 0;
   }
 }
 
 export function __run_timers(base: timer_base): void {
+  raw_spin_lock_irq(base.lock);
   while (<i64>(sym.jiffies_64 - base.clk) >= 0 && <i64>(sym.jiffies_64 - base.next_expiry) >= 0) {
-    let clk = base.next_expiry;
-    base.clk = clk;
-    for (let level: u64 = 0; level < LVL_DEPTH; level++) {
-      const bit = clk & LVL_MASK;
-      if ((base.pending_map[<usize>level] >> bit) & 1) expire_timers(base, <u32>((level << LVL_BITS) + bit));
-      if (clk & LVL_CLK_MASK) break;
-      clk >>= LVL_CLK_SHIFT;
-    }
+    let levels = collect_expired_timers(base);
+    // Before the functions run: what they start goes into later buckets.
     base.clk += 1;
     __next_timer_interrupt(base);
+    while (levels--) expire_timers(base, base.expired[levels]);
   }
+  raw_spin_unlock_irq(base.lock);
 }
 
 export function run_timer_softirq(action: softirq_action): void {
-  const flags = local_irq_save();
   __run_timers(std_base(get_cpu()));
-  local_irq_restore(flags);
 }
 
 /** The tick's part: the soft interrupt, when a timer is due. */
