@@ -1,13 +1,14 @@
 /** Credentials (kernel/cred.c). All tasks are root's: they share init_cred, counted. */
 import { cred, task_struct } from "../include/generated/structs";
+import { atomic_dec, atomic_inc } from "../lib/atomic";
 
 export function get_cred(c: cred): cred {
-  c.usage.counter += 1;
+  atomic_inc(c.usage);
   return c;
 }
 
 export function put_cred(c: cred): void {
-  c.usage.counter -= 1;
+  atomic_dec(c.usage);
 }
 
 export function copy_creds(p: task_struct): void {

@@ -57,17 +57,29 @@ import { pgd_alloc, pgd_free } from "../arch/mm/pgtable";
 import { copy_thread, copy_user_thread } from "../arch/kernel/process";
 import { copy_files, put_files_struct } from "../fs/file";
 import { copy_fs, free_fs_struct } from "../fs/fs_struct";
+import { atomic_dec_and_test, atomic_inc, atomic_set } from "../lib/atomic";
 import { INIT_LIST_HEAD, list_add_tail } from "../lib/list";
 import { get_random_u32 } from "../lib/random";
+import { refcount_dec_and_test, refcount_inc, refcount_read, refcount_set } from "../lib/refcount";
 import { __get_free_pages, free_pages } from "../mm/page_alloc";
 import { kfree, kmem_cache_alloc, kmem_cache_create, kmem_cache_free, kzalloc } from "../mm/slub";
 import { dup_mmap, exit_mmap } from "../mm/mmap";
-import { copy_creds } from "./cred";
+import { copy_creds, exit_creds } from "./cred";
 import { init_signal_struct, init_sighand_struct, init_task_lists } from "./init_task";
-import { copy_namespaces } from "./nsproxy";
-import { alloc_pid, attach_pid, find_task_by_vpid, init_task_pid, pid_nr } from "./pid";
-import { sched_fork, wake_up_new_task } from "./sched/core";
-import { init_completion, wait_event_sleep } from "./sched/wait";
+import { write_lock_irqsave, write_unlock_irqrestore } from "./locking/qrwlock";
+import { init_rwsem } from "./locking/rwsem";
+import {
+  spin_lock,
+  spin_lock_init,
+  spin_lock_irqsave,
+  spin_unlock,
+  spin_unlock_irqrestore,
+} from "./locking/spinlock";
+import { copy_namespaces, exit_task_namespaces } from "./nsproxy";
+import { alloc_pid, attach_pid, free_pid, init_task_pid, pid_nr } from "./pid";
+import { sched_fork, schedule, wake_up_new_task } from "./sched/core";
+import { find_get_task_by_vpid, task_lock, task_unlock } from "./sched/task";
+import { finish_wait, init_completion, try_wait_for_completion } from "./sched/wait";
 import { fatal_signal_pending, init_sigpending, signals_init } from "./signal";
 import { ktime_get } from "./time";
 
@@ -110,20 +122,31 @@ function dup_task_struct(orig: task_struct): task_struct {
   // A string cannot be the way to the end of it: one byte is NUL.
   p.stack_canary = (((get_random_u32() as u64) << 32) | (get_random_u32() as u64)) & ~<u64>0xff;
   set_task_stack_end_magic(p);
+  spin_lock_init(p.alloc_lock);
   p.thread_info.flags &= ~<u64>(_TIF_NEED_RESCHED | _TIF_SIGPENDING);
   p.cpus_ptr = p.cpus_mask;
-  p.usage.refs.counter = 2;
+  // One is its parent's who waits for it, the other that of the CPU that runs it (finish_task_switch).
+  refcount_set(p.usage, 2);
   return p;
 }
 
-export function put_task_struct(t: task_struct): void {
-  t.usage.refs.counter -= 1;
-  if (t.usage.refs.counter != 0) return;
+/**
+ * What a dead task is known by goes with the last reference, not with release_task(): its CPU may still be on
+ * the way from exit_notify() to the switch when its parent, on another CPU, has reaped it.
+ */
+export function __put_task_struct(t: task_struct): void {
+  if (t.real_cred_va != 0) exit_creds(t);
+  if (t.signal_va != 0) put_signal_struct(t.signal);
   put_task_stack(t);
   kmem_cache_free(sym.task_struct_cachep, changetype<usize>(t));
 }
 
-/** A zombie has no stack any more. */
+@inline
+export function put_task_struct(t: task_struct): void {
+  if (refcount_dec_and_test(t.usage)) __put_task_struct(t);
+}
+
+/** A zombie has no stack any more: the CPU that has left it gives it back (finish_task_switch). */
 export function put_task_stack(t: task_struct): void {
   if (!t.stack) return;
   free_pages(t.stack, THREAD_SIZE_ORDER);
@@ -133,29 +156,41 @@ export function put_task_stack(t: task_struct): void {
 function copy_sighand(flags: u32, p: task_struct): i32 {
   const old = get_current().sighand;
   if (flags & CLONE_SIGHAND) {
-    old.count.refs.counter += 1;
+    refcount_inc(old.count);
     return 0;
   }
   const sighand = changetype<sighand_struct>(kmem_cache_alloc(sym.sighand_cachep, GFP_KERNEL));
   if (isnull(sighand)) return -ENOMEM;
+  const irq = spin_lock_irqsave(old.siglock);
   memory.copy(changetype<usize>(sighand), changetype<usize>(old), sighand_struct.SIZE);
+  spin_unlock_irqrestore(old.siglock, irq);
   init_sighand_struct(sighand);
   p.sighand = sighand;
   return 0;
 }
 
-/** Leaves a shared sighand for one of its own (execve). */
+/**
+ * Leaves a shared sighand for one of its own (execve). Who signals this task finds its siglock through
+ * t->sighand with tasklist_lock for reading, so that it changes only under the lock for writing.
+ */
 export function unshare_sighand(t: task_struct): i32 {
-  if (t.sighand.count.refs.counter == 1) return 0;
   const old = t.sighand;
-  const err = copy_sighand(0, t);
-  if (!err) __cleanup_sighand(old);
-  return err;
+  if (refcount_read(old.count) == 1) return 0;
+  const fresh = changetype<sighand_struct>(kmem_cache_alloc(sym.sighand_cachep, GFP_KERNEL));
+  if (isnull(fresh)) return -ENOMEM;
+  const irq = write_lock_irqsave(sym.tasklist_lock);
+  spin_lock(old.siglock);
+  memory.copy(changetype<usize>(fresh), changetype<usize>(old), sighand_struct.SIZE);
+  init_sighand_struct(fresh);
+  t.sighand = fresh;
+  spin_unlock(old.siglock);
+  write_unlock_irqrestore(sym.tasklist_lock, irq);
+  __cleanup_sighand(old);
+  return 0;
 }
 
 export function __cleanup_sighand(sighand: sighand_struct): void {
-  sighand.count.refs.counter -= 1;
-  if (sighand.count.refs.counter == 0) kmem_cache_free(sym.sighand_cachep, changetype<usize>(sighand));
+  if (refcount_dec_and_test(sighand.count)) kmem_cache_free(sym.sighand_cachep, changetype<usize>(sighand));
 }
 
 function copy_signal(p: task_struct): i32 {
@@ -163,14 +198,17 @@ function copy_signal(p: task_struct): i32 {
   if (isnull(sig)) return -ENOMEM;
   const old = get_current().signal;
   init_signal_struct(sig);
+  const leader = get_current().group_leader;
+  task_lock(leader);
   memory.copy(changetype<usize>(sig.rlim), changetype<usize>(old.rlim), 256);
+  task_unlock(leader);
   list_add_tail(p.thread_node, sig.thread_head);
   p.signal = sig;
   return 0;
 }
 
-export function free_signal_struct(sig: signal_struct): void {
-  if (changetype<usize>(sig) != sym.addr_of_init_signals()) kfree(changetype<usize>(sig));
+function put_signal_struct(sig: signal_struct): void {
+  if (refcount_dec_and_test(sig.sigcnt)) kfree(changetype<usize>(sig));
 }
 
 /** The parent's address space or a copy of it; kernel threads have none. */
@@ -180,7 +218,7 @@ function copy_mm(flags: u32, p: task_struct): i32 {
   const old = get_current().mm;
   if (CONFIG_CRASH_DUMP || isnull(old)) return 0;
   let mm = old;
-  if (flags & CLONE_VM) mm.mm_users.counter += 1;
+  if (flags & CLONE_VM) atomic_inc(mm.mm_users);
   else {
     mm = dup_mm(old);
     if (isnull(mm)) return -ENOMEM;
@@ -193,6 +231,8 @@ function copy_mm(flags: u32, p: task_struct): i32 {
 
 /** Resources by name, each undone by its own function when a later one fails. */
 function copy_resources(flags: u32, p: task_struct): i32 {
+  // Until they are its own, those that p has are the parent's, for __put_task_struct() too.
+  p.signal_va = 0;
   copy_creds(p);
   let err = copy_files(flags, p);
   if (err) return err;
@@ -204,10 +244,7 @@ function copy_resources(flags: u32, p: task_struct): i32 {
   err = copy_sighand(flags, p);
   if (!err) {
     err = copy_signal(p);
-    if (!err) {
-      err = copy_mm(flags, p);
-      if (err) free_signal_struct(p.signal);
-    }
+    if (!err) err = copy_mm(flags, p);
     if (err) __cleanup_sighand(p.sighand);
   }
   if (err) {
@@ -219,6 +256,21 @@ function copy_resources(flags: u32, p: task_struct): i32 {
   return 0;
 }
 
+/** A child that is not to be: it has all that copy_resources() gave it, and is on no list. */
+function cancel_fork(p: task_struct): void {
+  exit_task_namespaces(p);
+  if (p.mm_va != 0) mmput(p.mm);
+  free_fs_struct(p.fs);
+  put_files_struct(p.files);
+  __cleanup_sighand(p.sighand);
+  refcount_set(p.usage, 1);
+  put_task_struct(p);
+}
+
+/**
+ * With tasklist_lock for writing, from where on others see it, and signal it: it is TASK_NEW, which no wake-up
+ * finds, until wake_up_new_task().
+ */
 function attach_task(p: task_struct, number: pid): void {
   const leader = get_current();
   init_task_pid(p, PIDTYPE_PID, number);
@@ -256,6 +308,7 @@ export function copy_process(flags: u32, fn: u64, arg: u64, parent: task_struct)
   p.gtime = 0;
   p.nvcsw = 0;
   p.nivcsw = 0;
+  p.exit_state = 0;
   p.vfork_done_va = 0;
   p.set_child_tid_va = 0;
   p.clear_child_tid_va = 0;
@@ -263,7 +316,7 @@ export function copy_process(flags: u32, fn: u64, arg: u64, parent: task_struct)
   sched_fork(p);
   const err = copy_resources(flags, p);
   if (err) {
-    p.usage.refs.counter = 1;
+    refcount_set(p.usage, 1);
     put_task_struct(p);
     return ERR_PTR<task_struct>(err);
   }
@@ -271,13 +324,7 @@ export function copy_process(flags: u32, fn: u64, arg: u64, parent: task_struct)
   else copy_user_thread(p, arg);
   const number = alloc_pid();
   if (IS_ERR(number)) {
-    if (p.mm_va != 0) mmput(p.mm);
-    free_fs_struct(p.fs);
-    put_files_struct(p.files);
-    __cleanup_sighand(p.sighand);
-    free_signal_struct(p.signal);
-    p.usage.refs.counter = 1;
-    put_task_struct(p);
+    cancel_fork(p);
     return ERR_PTR<task_struct>(PTR_ERR(number));
   }
   p.pid = pid_nr(number);
@@ -288,8 +335,16 @@ export function copy_process(flags: u32, fn: u64, arg: u64, parent: task_struct)
   p.parent = parent;
   p.start_time = ktime_get();
   p.start_boottime = p.start_time;
-  attach_task(p, number);
-  return p;
+  const irq = write_lock_irqsave(sym.tasklist_lock);
+  // A signal that ends the parent was meant for the child as well: kill(2) of a group either finds the child
+  // on the list, or has marked the parent before.
+  const killed = !CONFIG_CRASH_DUMP && fatal_signal_pending(curr);
+  if (!killed) attach_task(p, number);
+  write_unlock_irqrestore(sym.tasklist_lock, irq);
+  if (!killed) return p;
+  free_pid(number);
+  cancel_fork(p);
+  return ERR_PTR<task_struct>(-EINTR);
 }
 
 /** A kernel thread that runs `fn(arg)` at once. Returns its number or a negative error. */
@@ -311,16 +366,27 @@ function vfork_completion(t: task_struct): completion {
 
 /**
  * The parent of a vfork sleeps until the child has an address space of its own or is gone; then the child's
- * number. A signal that ends the parent cuts the wait short.
+ * number. A signal that ends the parent cuts the wait short: the completion goes with the parent's stack, so
+ * the child is told under its task_lock to forget it; mm_release() completes it under the same lock.
  */
 export function wait_for_vfork_done(pid: i32): i32 {
   const t = get_current();
   const done = vfork_completion(t);
-  if (done.done) return pid;
-  if (!fatal_signal_pending(t)) wait_event_sleep(done.wait, TASK_KILLABLE);
-  const child = find_task_by_vpid(pid);
-  if (!isnull(child)) child.vfork_done_va = 0;
-  return -EINTR;
+  while (!try_wait_for_completion(done, TASK_KILLABLE)) {
+    if (fatal_signal_pending(t)) {
+      const child = find_get_task_by_vpid(pid);
+      if (!isnull(child)) {
+        task_lock(child);
+        if (child.vfork_done == done) child.vfork_done_va = 0;
+        task_unlock(child);
+        put_task_struct(child);
+      }
+      finish_wait(t);
+      return -EINTR;
+    }
+    schedule();
+  }
+  return pid;
 }
 
 /** clone(2), fork(2), vfork(2): the child's number. */
@@ -358,12 +424,14 @@ export function mm_alloc(): mm_struct {
     return changetype<mm_struct>(0);
   }
   mm.pgd_va = va(pgd);
-  mm.mm_users.counter = 1;
-  mm.mm_count.counter = 1;
+  atomic_set(mm.mm_users, 1);
+  atomic_set(mm.mm_count, 1);
   mm.task_size = TASK_SIZE_MAX;
   mm.mmap_base = USER_STACK_TOP;
   INIT_LIST_HEAD(mm.mmlist);
-  INIT_LIST_HEAD(mm.mmap_lock.wait_list);
+  spin_lock_init(mm.page_table_lock);
+  spin_lock_init(mm.arg_lock);
+  init_rwsem(mm.mmap_lock);
   return mm;
 }
 
@@ -378,17 +446,13 @@ function dup_mm(old: mm_struct): mm_struct {
 
 /** One user of the address space fewer; the last takes the mappings and pages with it. */
 export function mmput(mm: mm_struct): void {
-  mm.mm_users.counter -= 1;
-  if (mm.mm_users.counter == 0) {
-    exit_mmap(mm);
-    mmdrop(mm);
-  }
+  if (!atomic_dec_and_test(mm.mm_users)) return;
+  exit_mmap(mm);
+  mmdrop(mm);
 }
 
 export function mmdrop(mm: mm_struct): void {
-  mm.mm_count.counter -= 1;
-  if (mm.mm_count.counter == 0) {
-    pgd_free(changetype<usize>(mm.pgd));
-    kmem_cache_free(sym.mm_cachep, changetype<usize>(mm));
-  }
+  if (!atomic_dec_and_test(mm.mm_count)) return;
+  pgd_free(changetype<usize>(mm.pgd));
+  kmem_cache_free(sym.mm_cachep, changetype<usize>(mm));
 }

@@ -18,8 +18,11 @@ import { sighand_struct, signal_struct, task_struct } from "../include/generated
 import { sym, this_cpu } from "../include/generated/symbols";
 import { set_task_stack_end_magic } from "../arch/kernel/current";
 import { load_TR_desc } from "../arch/kernel/tss";
+import { atomic_set } from "../lib/atomic";
 import { INIT_HLIST_NODE, INIT_LIST_HEAD, list_add } from "../lib/list";
+import { refcount_set } from "../lib/refcount";
 import { strscpy } from "../lib/string";
+import { spin_lock_init } from "./locking/spinlock";
 import { init_waitqueue_head } from "./sched/wait";
 import { init_sigpending } from "./signal";
 
@@ -35,8 +38,8 @@ export function init_task_lists(t: task_struct): void {
 }
 
 export function init_signal_struct(sig: signal_struct): void {
-  sig.sigcnt.refs.counter = 1;
-  sig.live.counter = 1;
+  refcount_set(sig.sigcnt, 1);
+  atomic_set(sig.live, 1);
   sig.nr_threads = 1;
   INIT_LIST_HEAD(sig.thread_head);
   init_waitqueue_head(sig.wait_chldexit);
@@ -44,7 +47,8 @@ export function init_signal_struct(sig: signal_struct): void {
 }
 
 export function init_sighand_struct(sighand: sighand_struct): void {
-  sighand.count.refs.counter = 1;
+  refcount_set(sighand.count, 1);
+  spin_lock_init(sighand.siglock);
   init_waitqueue_head(sighand.signalfd_wqh);
 }
 
@@ -63,7 +67,7 @@ function init_rlimits(sig: signal_struct): void {
 
 function setup_init_pid(t: task_struct): void {
   const pid = sym.init_struct_pid;
-  pid.count.refs.counter = 1;
+  refcount_set(pid.count, 1);
   init_waitqueue_head(pid.wait_pidfd);
   pid.numbers[0].nr = 0;
   pid.numbers[0].ns = sym.init_pid_ns;
@@ -73,7 +77,7 @@ function setup_init_pid(t: task_struct): void {
 
 function setup_init_cred(): void {
   const cred = sym.init_cred;
-  cred.usage.counter = 4;
+  atomic_set(cred.usage, 4);
   cred.cap_permitted.cap[0] = 0xffffffff;
   cred.cap_permitted.cap[1] = 0x1ff;
   cred.cap_effective.cap[0] = 0xffffffff;
@@ -84,8 +88,8 @@ function setup_init_cred(): void {
 
 function setup_init_mm(): void {
   const mm = sym.init_mm;
-  mm.mm_users.counter = 2;
-  mm.mm_count.counter = 1;
+  atomic_set(mm.mm_users, 2);
+  atomic_set(mm.mm_count, 1);
   mm.pgd_va = va(sym.addr_of_swapper_pg_dir());
   INIT_LIST_HEAD(mm.mmlist);
 }
@@ -111,7 +115,7 @@ export function setup_init_task(): void {
   const mask = <u64>((1 << CONFIG_NR_CPUS) - 1);
   t.__state = TASK_RUNNING;
   t.stack_va = 0xffff888000000000 + <u64>((get_sp() - 1) & ~(THREAD_SIZE - 1));
-  t.usage.refs.counter = 2;
+  refcount_set(t.usage, 2);
   t.flags = PF_KTHREAD;
   t.prio = DEFAULT_PRIO;
   t.static_prio = DEFAULT_PRIO;
@@ -141,7 +145,7 @@ export function setup_init_task(): void {
   setup_init_cred();
   setup_init_mm();
   setup_task_state_array();
-  sym.init_nsproxy.count.counter = 1;
+  atomic_set(sym.init_nsproxy.count, 1);
   sym.init_nsproxy.uts_ns = sym.init_uts_ns;
   sym.init_nsproxy.pid_ns_for_children = sym.init_pid_ns;
   this_cpu.current_task = t;

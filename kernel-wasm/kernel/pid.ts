@@ -1,4 +1,10 @@
-/** Process numbers (kernel/pid.c): struct pid by number in the namespace's idr, tasks on the pid's lists. */
+/**
+ * Process numbers (kernel/pid.c): struct pid by number in the namespace's idr, tasks on the pid's lists.
+ *
+ * pidmap_lock guards the idr, tasklist_lock the lists of tasks. A number goes when its last task leaves the
+ * lists, which takes tasklist_lock for writing: who looks one up holds it for reading for as long as it uses
+ * what it found (Linux: RCU), or takes a reference (kernel/sched/task.ts).
+ */
 import {
   EAGAIN,
   ENOMEM,
@@ -12,14 +18,16 @@ import { sym } from "../include/generated/symbols";
 import { ERR_PTR } from "../include/err";
 import { idr_alloc_cyclic, idr_find, idr_init, idr_remove } from "../lib/idr";
 import { hlist_add_head, hlist_del_init } from "../lib/list";
+import { refcount_dec_and_test, refcount_inc, refcount_set } from "../lib/refcount";
 import { kfree, kzalloc } from "../mm/slub";
+import { spin_lock_init, spin_lock_irqsave, spin_unlock_irqrestore } from "./locking/spinlock";
 import { init_waitqueue_head } from "./sched/wait";
 
 export function pid_idr_init(): void {
   const ns = sym.init_pid_ns;
   idr_init(ns.idr);
   ns.pid_allocated = 1 << 31;
-  ns.ns.count.refs.counter = 2;
+  refcount_set(ns.ns.count, 2);
   ns.ns.inum = 0xeffffffc;
   ns.child_reaper = sym.init_task;
   ns.level = 0;
@@ -30,29 +38,40 @@ export function alloc_pid(): pid {
   const ns = sym.init_pid_ns;
   const p = changetype<pid>(kzalloc(pid.SIZE, GFP_KERNEL));
   if (isnull(p)) return ERR_PTR<pid>(-ENOMEM);
+  refcount_set(p.count, 1);
+  spin_lock_init(p.lock);
+  init_waitqueue_head(p.wait_pidfd);
+  const flags = spin_lock_irqsave(sym.pidmap_lock);
   const min = ns.idr.idr_next > RESERVED_PIDS ? RESERVED_PIDS : 1;
   const nr = idr_alloc_cyclic(ns.idr, changetype<usize>(p), min, sym.pid_max);
-  if (nr < 0) {
-    kfree(changetype<usize>(p));
-    return ERR_PTR<pid>(nr == -ENOMEM ? nr : -EAGAIN);
+  if (nr >= 0) {
+    p.numbers[0].nr = nr;
+    p.numbers[0].ns = ns;
+    ns.pid_allocated += 1;
   }
-  p.count.refs.counter = 1;
-  init_waitqueue_head(p.wait_pidfd);
-  p.numbers[0].nr = nr;
-  p.numbers[0].ns = ns;
-  ns.pid_allocated += 1;
+  spin_unlock_irqrestore(sym.pidmap_lock, flags);
+  if (nr >= 0) return p;
+  kfree(changetype<usize>(p));
+  return ERR_PTR<pid>(nr == -ENOMEM ? nr : -EAGAIN);
+}
+
+@inline
+export function get_pid(p: pid): pid {
+  refcount_inc(p.count);
   return p;
 }
 
 export function put_pid(p: pid): void {
-  p.count.refs.counter -= 1;
-  if (p.count.refs.counter == 0) kfree(changetype<usize>(p));
+  if (refcount_dec_and_test(p.count)) kfree(changetype<usize>(p));
 }
 
+/** With tasklist_lock for writing, or before the number is on any task. */
 export function free_pid(p: pid): void {
   const ns = sym.init_pid_ns;
+  const flags = spin_lock_irqsave(sym.pidmap_lock);
   idr_remove(ns.idr, p.numbers[0].nr);
   ns.pid_allocated -= 1;
+  spin_unlock_irqrestore(sym.pidmap_lock, flags);
   put_pid(p);
 }
 
@@ -83,15 +102,19 @@ export function detach_pid(t: task_struct, type: i32): void {
   if (changetype<usize>(p) != sym.addr_of_init_struct_pid()) free_pid(p);
 }
 
-/** The task moves to another group or session. */
+/** The task moves to another group or session; with tasklist_lock for writing, as of all of these. */
 export function change_pid(t: task_struct, type: i32, p: pid): void {
   detach_pid(t, type);
   init_task_pid(t, type, p);
   attach_pid(t, type);
 }
 
+/** With tasklist_lock. */
 export function find_vpid(nr: i32): pid {
-  return changetype<pid>(idr_find(sym.init_pid_ns.idr, nr));
+  const flags = spin_lock_irqsave(sym.pidmap_lock);
+  const p = changetype<pid>(idr_find(sym.init_pid_ns.idr, nr));
+  spin_unlock_irqrestore(sym.pidmap_lock, flags);
+  return p;
 }
 
 export function pid_task(p: pid, type: i32): task_struct {
@@ -103,6 +126,7 @@ export function pid_task(p: pid, type: i32): task_struct {
   );
 }
 
+/** With tasklist_lock; find_get_task_by_vpid() is for who has it not. */
 export function find_task_by_vpid(nr: i32): task_struct {
   return pid_task(find_vpid(nr), PIDTYPE_PID);
 }
