@@ -47,6 +47,7 @@ export default abi({
       SYSTEM_HALT, SYSTEM_POWER_OFF, SYSTEM_RESTART, SYSTEM_SUSPEND } system_state;
   `,
   bss: `
+    struct rw_semaphore uts_sem;
     struct boot_params boot_params;
     char boot_command_line[COMMAND_LINE_SIZE];
     char *saved_command_line;

@@ -304,6 +304,7 @@ export default abi({
     struct e820_table *e820_table;
 
     struct resource iomem_resource;
+    rwlock_t resource_lock;
     struct resource ioport_resource;
     struct resource code_resource;
     struct resource rodata_resource;

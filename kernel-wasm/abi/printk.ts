@@ -64,6 +64,9 @@ export default abi({
     int suppress_printk;
     int preferred_console;
     int console_owner_cpu;
+    raw_spinlock_t console_owner_lock;
+    struct task_struct *console_owner;
+    int console_waiter;
   `,
   bss: `
     char __log_buf[1 << CONFIG_LOG_BUF_SHIFT] __aligned(8);

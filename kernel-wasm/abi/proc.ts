@@ -120,6 +120,7 @@ export default abi({
   bss: `
     /* What a write to kernel.tainted asks for; read, it is tainted_mask. */
     unsigned long tainted_written;
+    struct mutex tainted_mutex;
     struct inode_operations proc_sys_inode_operations, proc_link_inode_operations;
     struct inode_operations proc_root_inode_operations, proc_self_inode_operations;
     struct inode_operations proc_tgid_base_inode_operations;

@@ -65,6 +65,7 @@ export default abi({
     struct timekeeper shadow_timekeeper;
     struct clocksource clocksource_tsc;
     u64 last_jiffies_update;
+    raw_spinlock_t jiffies_lock;
     u64 rtc_time_read;
     u64 rtc_ready;
     u64 hwrng_ready;

@@ -34,6 +34,7 @@ import { free_reserved_page } from "../mm/page_alloc";
 import { kfree, kzalloc } from "../mm/slub";
 import { crash_save_vmcoreinfo, crash_update_vmcoreinfo_safecopy } from "./crash_core";
 import { kimage_file_post_load_cleanup } from "./kexec_file";
+import { mutex_lock, mutex_unlock } from "./locking/mutex";
 import { pr_warn } from "./printk/printk";
 import { insert_resource, release_resource } from "./resource";
 
@@ -52,9 +53,11 @@ export function kexec_unlock(): void {
 export function kexec_load_permitted(type: i32): bool {
   if (sym.kexec_load_disabled != 0) return false;
   const limit = type == KEXEC_TYPE_CRASH ? sym.load_limit_panic : sym.load_limit_reboot;
-  if (limit.limit == 0) return false;
-  if (limit.limit != -1) limit.limit -= 1;
-  return true;
+  mutex_lock(limit.mutex);
+  const permitted = limit.limit != 0;
+  if (permitted && limit.limit != -1) limit.limit -= 1;
+  mutex_unlock(limit.mutex);
+  return permitted;
 }
 
 /** What `Kdump: loaded` in an oops says. */

@@ -14,6 +14,7 @@ import { sysfs_create_attr, sysfs_create_file } from "../fs/sysfs";
 import { kstrtoull } from "../lib/string";
 import { snprintf } from "../lib/vsprintf";
 import { paddr_vmcoreinfo_note } from "./crash_core";
+import { mutex_lock, mutex_unlock } from "./locking/mutex";
 import { crash_get_memory_size, crash_shrink_memory } from "./kexec_core";
 
 const PAGE: u32 = 4096;
@@ -34,8 +35,12 @@ function kexec_crash_size_show(kn: kernfs_node, buf: usize): i64 {
 
 function kexec_crash_size_store(kn: kernfs_node, buf: usize, count: usize): i64 {
   const value = sym.addr_of_ksysfs_value();
-  if (kstrtoull(buf, 0, value) != 0) return -EINVAL;
-  const error = crash_shrink_memory(load<u64>(value));
+  mutex_lock(sym.ksysfs_mutex);
+  const bad = kstrtoull(buf, 0, value) != 0;
+  const size = load<u64>(value);
+  mutex_unlock(sym.ksysfs_mutex);
+  if (bad) return -EINVAL;
+  const error = crash_shrink_memory(size);
   return error < 0 ? <i64>error : <i64>count;
 }
 

@@ -9,6 +9,7 @@ import {
   SIGCHLD,
   SIG_IGN,
   TASK_COMM_LEN,
+  PF_NO_SETAFFINITY,
   TASK_INTERRUPTIBLE,
 } from "../include/generated/constants";
 import { kthread as kthread_info, task_struct } from "../include/generated/structs";
@@ -66,13 +67,21 @@ export function kthread_run(
   return p;
 }
 
+/** A thread that has not been started, and is to run on one CPU only. */
+export function kthread_bind(p: task_struct, cpu: u32): void {
+  p.cpus_mask.bits[0] = (1 as u64) << (cpu as u64);
+  p.nr_cpus_allowed = 1;
+  p.flags |= PF_NO_SETAFFINITY;
+}
+
 /** Task 2: the father of all kernel threads. */
 export function kthreadd(unused: usize): i32 {
   const t = get_current();
   snprintf(t.comm, TASK_COMM_LEN, c`kthreadd`);
   // ignore_signals(): its children are reaped without anybody waiting for them.
   t.sighand.action[SIGCHLD - 1].sa.sa_handler_va = SIG_IGN;
-  t.__state = TASK_INTERRUPTIBLE;
-  schedule();
-  return 0;
+  while (true) {
+    t.__state = TASK_INTERRUPTIBLE;
+    schedule();
+  }
 }

@@ -1,10 +1,12 @@
 /**
  * The resource tree (kernel/resource.c): who owns which physical addresses; /proc/iomem shows iomem_resource.
- * Siblings are sorted by address and do not overlap.
+ * Siblings are sorted by address and do not overlap. resource_lock guards the tree: who walks it with
+ * next_resource() has it for reading.
  */
 import { EBUSY, EINVAL, IORESOURCE_IO, IORESOURCE_MEM } from "../include/generated/constants";
 import { resource } from "../include/generated/structs";
 import { sym } from "../include/generated/symbols";
+import { write_lock, write_unlock } from "./locking/qrwlock";
 
 const NONE: usize = 0;
 
@@ -56,7 +58,10 @@ function __request_resource(root: resource, at: resource): resource {
 }
 
 export function request_resource(root: resource, at: resource): i32 {
-  return isnull(__request_resource(root, at)) ? 0 : -EBUSY;
+  write_lock(sym.resource_lock);
+  const conflict = __request_resource(root, at);
+  write_unlock(sym.resource_lock);
+  return isnull(conflict) ? 0 : -EBUSY;
 }
 
 /** The resource that `at` is to lie in: the deepest that holds it whole and is not just as large. */
@@ -80,6 +85,13 @@ function find_parent(root: resource, at: resource): resource {
  * -EINVAL.
  */
 export function insert_resource(root: resource, at: resource): i32 {
+  write_lock(sym.resource_lock);
+  const err = __insert_resource(root, at);
+  write_unlock(sym.resource_lock);
+  return err;
+}
+
+function __insert_resource(root: resource, at: resource): i32 {
   if (at.end < at.start || at.start < root.start || at.end > root.end) return -EINVAL;
   const parent = find_parent(root, at);
   const conflict = __request_resource(parent, at);
@@ -105,6 +117,13 @@ export function insert_resource(root: resource, at: resource): i32 {
 
 /** Takes a resource out, with its children. */
 export function release_resource(old: resource): i32 {
+  write_lock(sym.resource_lock);
+  const err = __release_resource(old);
+  write_unlock(sym.resource_lock);
+  return err;
+}
+
+function __release_resource(old: resource): i32 {
   const parent = old.parent;
   if (isnull(parent)) return -EINVAL;
   let prev = changetype<resource>(NONE);
@@ -120,9 +139,16 @@ export function release_resource(old: resource): i32 {
 
 /** Takes a resource out and leaves its children in its place. */
 export function remove_resource(old: resource): i32 {
+  write_lock(sym.resource_lock);
+  const err = __remove_resource(old);
+  write_unlock(sym.resource_lock);
+  return err;
+}
+
+function __remove_resource(old: resource): i32 {
   const parent = old.parent;
   const child = old.child;
-  if (isnull(child)) return release_resource(old);
+  if (isnull(child)) return __release_resource(old);
   if (isnull(parent)) return -EINVAL;
   let last = child;
   for (let next = child; !isnull(next); next = next.sibling) {

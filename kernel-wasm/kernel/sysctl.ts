@@ -19,15 +19,18 @@ import {
   register_sysctl_int,
 } from "../fs/proc/proc_sysctl";
 import { proc_mkdir } from "../fs/proc/generic";
+import { mutex_lock, mutex_unlock } from "./locking/mutex";
+import { down_read, down_write, up_read, up_write } from "./locking/rwsem";
 import { add_taint } from "./panic";
 
 /** A write only adds taint; bits that panic_on_taint=...,nousertaint names are refused. */
 export function proc_taint(table: ctl_table, write: i32, buffer: usize, len: usize): i64 {
-  const before = sym.tainted_mask;
-  sym.tainted_written = before;
+  mutex_lock(sym.tainted_mutex);
+  sym.tainted_written = sym.tainted_mask;
   const n = proc_doulongvec_minmax(table, write, buffer, len);
-  if (n < 0 || !write) return n;
   const wanted = sym.tainted_written;
+  mutex_unlock(sym.tainted_mutex);
+  if (n < 0 || !write) return n;
   if (sym.panic_on_taint_nousertaint && wanted & sym.panic_on_taint) return -EINVAL;
   for (let i: u32 = 0; i < TAINT_FLAGS_COUNT; i++) if ((wanted >> i) & 1) add_taint(i);
   return n;
@@ -36,6 +39,13 @@ export function proc_taint(table: ctl_table, write: i32, buffer: usize, len: usi
 /** Loads that are left: once it is a number, it can only go down. */
 export function kexec_limit_handler(table: ctl_table, write: i32, buffer: usize, len: usize): i64 {
   const limit = changetype<kexec_load_limit>(table.data);
+  mutex_lock(limit.mutex);
+  const n = change_limit(limit, table, write, buffer, len);
+  mutex_unlock(limit.mutex);
+  return n;
+}
+
+function change_limit(limit: kexec_load_limit, table: ctl_table, write: i32, buffer: usize, len: usize): i64 {
   const before = limit.limit;
   table.data = kexec_load_limit.addr_of_limit(limit);
   const n = proc_dointvec_minmax(table, write, buffer, len);
@@ -45,6 +55,16 @@ export function kexec_limit_handler(table: ctl_table, write: i32, buffer: usize,
   if (value >= 0 && (before == -1 || value < before)) return n;
   limit.limit = before;
   return -EINVAL;
+}
+
+/** A string of the system's name, which uname(2) reads meanwhile. */
+export function proc_do_uts_string(table: ctl_table, write: i32, buffer: usize, len: usize): i64 {
+  if (write) down_write(sym.uts_sem);
+  else down_read(sym.uts_sem);
+  const n = proc_dostring(table, write, buffer, len);
+  if (write) up_write(sym.uts_sem);
+  else up_read(sym.uts_sem);
+  return n;
 }
 
 function kexec_sysctl_init(dir: proc_dir_entry): void {
@@ -59,7 +79,7 @@ function kexec_sysctl_init(dir: proc_dir_entry): void {
 
 function utsname_sysctl_init(dir: proc_dir_entry): void {
   const name = sym.init_uts_ns.name;
-  const handler = fnptr(proc_dostring);
+  const handler = fnptr(proc_do_uts_string);
   register_sysctl(dir, c`ostype`, name.sysname, 65, 0o444, handler, 0, 0);
   register_sysctl(dir, c`osrelease`, name.release, 65, 0o444, handler, 0, 0);
   register_sysctl(dir, c`version`, name.version, 65, 0o444, handler, 0, 0);

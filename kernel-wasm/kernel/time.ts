@@ -3,11 +3,13 @@
  * counter counts nanoseconds since power-on. Each tick brings jiffies and the timekeeper up to date
  * (tick_do_update_jiffies64); in the capture kernel, which has none, each system call.
  */
-import { NSEC_PER_SEC, TICK_NSEC } from "../include/generated/constants";
+import { CONFIG_CRASH_DUMP, NSEC_PER_SEC, TICK_NSEC } from "../include/generated/constants";
 import { timekeeper } from "../include/generated/structs";
 import { percpu, sym, this_cpu } from "../include/generated/symbols";
 import { read_persistent_clock64 } from "../drivers/rtc/rtc";
 import { irqs_disabled } from "./irqflags";
+import { raw_spin_lock_irqsave, raw_spin_unlock_irqrestore } from "./locking/spinlock";
+import { calc_global_load } from "./sched/loadavg";
 
 @external("hw", "rdtsc") declare function hw_rdtsc(pa: usize): void;
 @external("hw", "tpause") declare function hw_tpause(lo: u32, hi: u32, enabled: i32): void;
@@ -32,14 +34,27 @@ export function ktime_get(): u64 {
   return rdtsc_ordered();
 }
 
-/** Brings jiffies_64 up to the counter, in whole ticks, and the timekeeper with it. */
+/**
+ * Brings jiffies_64 up to the counter, in whole ticks, and the timekeeper and the load average with it.
+ * Whichever CPU comes first does it, under jiffies_lock (which stands for timekeeper_lock too); the others
+ * find it done.
+ */
 export function tick_do_update_jiffies64(): void {
   const now = rdtsc_ordered();
-  const ticks = (now - sym.last_jiffies_update) / TICK_NSEC;
-  if (now < sym.last_jiffies_update || !ticks) return;
-  sym.last_jiffies_update += ticks * TICK_NSEC;
+  if (now < sym.last_jiffies_update + TICK_NSEC) return;
+  const flags = raw_spin_lock_irqsave(sym.jiffies_lock);
+  if (now >= sym.last_jiffies_update + TICK_NSEC) {
+    const ticks = (now - sym.last_jiffies_update) / TICK_NSEC;
+    sym.last_jiffies_update += ticks * TICK_NSEC;
+    do_timer(ticks);
+    timekeeping_advance(now);
+  }
+  raw_spin_unlock_irqrestore(sym.jiffies_lock, flags);
+}
+
+function do_timer(ticks: u64): void {
   sym.jiffies_64 += ticks;
-  timekeeping_advance(now);
+  if (!CONFIG_CRASH_DUMP) calc_global_load();
 }
 
 function timekeeping_advance(now: u64): void {

@@ -3,6 +3,10 @@
  * then sleeps idle. An item goes to an idle worker of its own, if there is one, so that the scheduler decides
  * which item is first; the pool's worklist holds what is left. An item whose function sleeps starts over: the
  * worker keeps it as current_work.
+ *
+ * pool->lock, with interrupts off, guards the pool and the lists of its workers. A worker says that it sleeps
+ * under it, so that who gives it an item wakes it, or finds it still on the way to schedule(), which comes
+ * back then. The pool of bound work is CPU 0's.
  */
 import {
   CONFIG_BASE_SMALL,
@@ -15,13 +19,21 @@ import { list_head, work_struct, worker, worker_pool, workqueue_struct } from ".
 import { sym } from "../include/generated/symbols";
 import { IS_ERR } from "../include/err";
 import { get_current } from "../arch/kernel/current";
+import { test_and_set_bit } from "../lib/atomic";
 import { INIT_LIST_HEAD, list_add, list_add_tail, list_del_init, list_empty } from "../lib/list";
 import { strscpy } from "../lib/string";
 import { kfree, kzalloc } from "../mm/slub";
-import { kthread_create } from "./kthread";
+import { kthread_bind, kthread_create } from "./kthread";
+import {
+  raw_spin_lock_init,
+  raw_spin_lock_irq,
+  raw_spin_lock_irqsave,
+  raw_spin_unlock_irq,
+  raw_spin_unlock_irqrestore,
+} from "./locking/spinlock";
 import { schedule, wake_up_process } from "./sched/core";
 
-const WORK_STRUCT_PENDING: i64 = 1;
+const WORK_STRUCT_PENDING_BIT: usize = 0;
 const WQ_UNBOUND: u32 = 2;
 const WORKER_IDLE: u32 = 4;
 
@@ -32,6 +44,7 @@ export function INIT_WORK(work: work_struct, func: u64): void {
 }
 
 function init_worker_pool(pool: worker_pool, cpu: i32, id: i32): void {
+  raw_spin_lock_init(pool.lock);
   INIT_LIST_HEAD(pool.worklist);
   INIT_LIST_HEAD(pool.idle_list);
   INIT_LIST_HEAD(pool.workers);
@@ -76,10 +89,13 @@ function create_worker(pool: worker_pool): void {
     return;
   }
   task.flags |= PF_WQ_WORKER;
+  if (pool.cpu >= 0) kthread_bind(task, pool.cpu);
   w.task = task;
+  const flags = raw_spin_lock_irqsave(pool.lock);
   list_add_tail(w.node, pool.workers);
   pool.nr_workers += 1;
   worker_enter_idle(w);
+  raw_spin_unlock_irqrestore(pool.lock, flags);
   wake_up_process(task);
 }
 
@@ -90,17 +106,18 @@ export function workqueue_init(): void {
 
 /** False when the item is queued already. */
 export function queue_work(wq: workqueue_struct, work: work_struct): bool {
-  if (work.data.counter & WORK_STRUCT_PENDING) return false;
+  if (test_and_set_bit(WORK_STRUCT_PENDING_BIT, changetype<usize>(work.data))) return false;
   const pool = wq.pool;
-  work.data.counter = WORK_STRUCT_PENDING;
+  const flags = raw_spin_lock_irqsave(pool.lock);
   if (list_empty(pool.idle_list)) {
     list_add_tail(work.entry, pool.worklist);
-    return true;
+  } else {
+    const w = worker.from_entry(pool.idle_list.next);
+    list_add_tail(work.entry, w.scheduled);
+    worker_leave_idle(w);
+    wake_up_process(w.task);
   }
-  const w = worker.from_entry(pool.idle_list.next);
-  list_add_tail(work.entry, w.scheduled);
-  worker_leave_idle(w);
-  wake_up_process(w.task);
+  raw_spin_unlock_irqrestore(pool.lock, flags);
   return true;
 }
 
@@ -127,25 +144,37 @@ function next_work(w: worker): work_struct {
   return list_empty(list) ? changetype<work_struct>(0) : work_struct.from_entry(list.next);
 }
 
-export function process_one_work(w: worker, work: work_struct): void {
-  if (w.current_work != work) {
-    list_del_init(work.entry);
-    work.data.counter = 0;
-    w.current_work = work;
-    w.current_func = work.func;
-  }
-  call_indirect<void>(text_index(w.current_func), work);
+/** Takes an item off its list, with the pool's lock; it may be queued again from here on. */
+function claim_work(w: worker, work: work_struct): void {
+  list_del_init(work.entry);
+  w.current_work = work;
+  w.current_func = work.func;
+  work.data.counter = 0;
+}
+
+/** Without the lock. The item may free itself. */
+export function process_one_work(w: worker): void {
+  call_indirect<void>(text_index(w.current_func), w.current_work);
   w.current_work = changetype<work_struct>(0);
   w.current_func = 0;
 }
 
 export function worker_thread(self: usize): i32 {
   const w = changetype<worker>(self);
-  worker_leave_idle(w);
-  if (w.current_work_va != 0) process_one_work(w, w.current_work);
-  for (let work = next_work(w); !isnull(work); work = next_work(w)) process_one_work(w, work);
-  worker_enter_idle(w);
-  get_current().__state = TASK_IDLE;
-  schedule();
-  return 0;
+  const pool = w.pool;
+  if (w.current_work_va != 0) process_one_work(w);
+  while (true) {
+    raw_spin_lock_irq(pool.lock);
+    worker_leave_idle(w);
+    for (let work = next_work(w); !isnull(work); work = next_work(w)) {
+      claim_work(w, work);
+      raw_spin_unlock_irq(pool.lock);
+      process_one_work(w);
+      raw_spin_lock_irq(pool.lock);
+    }
+    worker_enter_idle(w);
+    get_current().__state = TASK_IDLE;
+    raw_spin_unlock_irq(pool.lock);
+    schedule();
+  }
 }

@@ -2,6 +2,7 @@
 import { CONFIG_CRASH_DUMP, CONFIG_IKCONFIG } from "../../include/generated/constants";
 import { proc_dir_entry, resource, seq_file } from "../../include/generated/structs";
 import { sym } from "../../include/generated/symbols";
+import { read_lock, read_unlock } from "../../kernel/locking/qrwlock";
 import { proc_modules_init } from "../../kernel/module";
 import { nr_running } from "../../kernel/sched/core";
 import { show_partition } from "../../block/genhd";
@@ -63,7 +64,9 @@ function show_resources(m: seq_file, first: resource, level: i32, width: i32): v
 
 function iomem_proc_show(m: seq_file, v: usize): i32 {
   const root = sym.iomem_resource;
+  read_lock(sym.resource_lock);
   show_resources(m, root.child, 0, root.end < 0x10000 ? 4 : 8);
+  read_unlock(sym.resource_lock);
   return 0;
 }
 

@@ -14,6 +14,12 @@ import {
 } from "../../include/generated/constants";
 import { irq_desc, irqaction } from "../../include/generated/structs";
 import { sym } from "../../include/generated/symbols";
+import {
+  raw_spin_lock,
+  raw_spin_lock_irqsave,
+  raw_spin_unlock,
+  raw_spin_unlock_irqrestore,
+} from "../locking/spinlock";
 import { __alloc_percpu, per_cpu_ptr, this_cpu_ptr } from "../../mm/percpu";
 import { kfree, kzalloc } from "../../mm/slub";
 
@@ -46,14 +52,13 @@ export function early_irq_init(): void {
 
 /**
  * `handler(irq: i32, dev_id: usize): i32` shall be called for interrupt `irq`. Several share a number when
- * all say so.
+ * all say so. desc->lock, with interrupts off, guards the list of actions and the counts; the handlers run
+ * without it.
  */
 export function request_irq(irq: u32, handler: u64, flags: u32, name: usize, dev_id: usize): i32 {
   if (irq >= NR_IRQS || handler == 0) return -EINVAL;
   const desc = sym.irq_desc[irq];
   if (desc.status_use_accessors & IRQ_NOREQUEST) return -EINVAL;
-  const first = desc.action;
-  if (!isnull(first) && (first.flags & flags & IRQF_SHARED) == 0) return -EBUSY;
   const action = changetype<irqaction>(kzalloc(irqaction.SIZE, GFP_KERNEL));
   if (isnull(action)) return -ENOMEM;
   action.handler = handler;
@@ -61,12 +66,21 @@ export function request_irq(irq: u32, handler: u64, flags: u32, name: usize, dev
   action.name = name;
   action.dev_id = dev_id;
   action.irq = irq;
-  if (isnull(first)) {
+  const state = raw_spin_lock_irqsave(desc.lock);
+  const err = __setup_irq(desc, action);
+  raw_spin_unlock_irqrestore(desc.lock, state);
+  if (err) kfree(changetype<usize>(action));
+  return err;
+}
+
+function __setup_irq(desc: irq_desc, action: irqaction): i32 {
+  let last = desc.action;
+  if (isnull(last)) {
     desc.action = action;
     desc.depth = 0;
     return 0;
   }
-  let last = first;
+  if ((last.flags & action.flags & IRQF_SHARED) == 0) return -EBUSY;
   while (!isnull(last.next)) last = last.next;
   last.next = action;
   return 0;
@@ -76,17 +90,24 @@ export function request_irq(irq: u32, handler: u64, flags: u32, name: usize, dev
 export function free_irq(irq: u32, dev_id: usize): void {
   if (irq >= NR_IRQS) return;
   const desc = sym.irq_desc[irq];
+  const state = raw_spin_lock_irqsave(desc.lock);
+  const action = __free_irq(desc, dev_id);
+  raw_spin_unlock_irqrestore(desc.lock, state);
+  if (!isnull(action)) kfree(changetype<usize>(action));
+}
+
+function __free_irq(desc: irq_desc, dev_id: usize): irqaction {
   let before = changetype<irqaction>(0);
-  for (let action = desc.action; !isnull(action); action = action.next) {
-    if (action.dev_id == dev_id) {
-      if (isnull(before)) desc.action = action.next;
-      else before.next = action.next;
-      if (desc.action_va == 0) desc.depth = 1;
-      kfree(changetype<usize>(action));
-      return;
-    }
+  let action = desc.action;
+  while (!isnull(action) && action.dev_id != dev_id) {
     before = action;
+    action = action.next;
   }
+  if (isnull(action)) return action;
+  if (isnull(before)) desc.action = action.next;
+  else before.next = action.next;
+  if (desc.action_va == 0) desc.depth = 1;
+  return action;
 }
 
 /** Calls the actions; IRQ_HANDLED when one of them knew what it was about. */
@@ -101,8 +122,14 @@ export function handle_irq_event(desc: irq_desc): i32 {
 export function handle_edge_irq(desc: irq_desc): void {
   const count = this_cpu_ptr(desc.kstat_irqs_va);
   store<u32>(count, load<u32>(count) + 1);
+  raw_spin_lock(desc.lock);
   desc.tot_count += 1;
-  if (desc.depth != 0 || desc.action_va == 0 || !handle_irq_event(desc)) desc.irqs_unhandled += 1;
+  const ready = desc.depth == 0 && desc.action_va != 0;
+  raw_spin_unlock(desc.lock);
+  if (ready && handle_irq_event(desc)) return;
+  raw_spin_lock(desc.lock);
+  desc.irqs_unhandled += 1;
+  raw_spin_unlock(desc.lock);
 }
 
 /** An interrupt has arrived on this CPU. */

@@ -1,9 +1,11 @@
 /**
  * Consoles of the log (the console half of kernel/printk/printk.c): registration, console=, the console lock,
  * and printing records with their time stamps. Whoever releases the lock prints what is waiting, so a printk
- * that finds it taken leaves its record to the holder.
+ * that finds it taken leaves its record to the holder. One of those on other CPUs waits while the holder is in
+ * a console's driver, and is handed the lock after that record: nobody prints for the others for ever.
  */
 import {
+  CONFIG_SMP,
   CON_CONSDEV,
   CON_ENABLED,
   CONSOLE_LOG_MAX,
@@ -11,10 +13,12 @@ import {
   PRINTK_PREFIX_MAX,
 } from "../../include/generated/constants";
 import { console } from "../../include/generated/structs";
-import { sym } from "../../include/generated/symbols";
+import { sym, this_cpu } from "../../include/generated/symbols";
 import { isdigit } from "../../lib/ctype";
 import { simple_strtoul, strcmp } from "../../lib/string";
 import { scnprintf } from "../../lib/vsprintf";
+import { in_nmi, local_irq_restore, local_irq_save } from "../irqflags";
+import { cpu_relax, raw_spin_lock, raw_spin_unlock } from "../locking/spinlock";
 import { console_loglevel, pr_info } from "./printk";
 import { PRB_NONE, prb_next_valid, prb_read } from "./printk_ringbuffer";
 
@@ -24,11 +28,59 @@ export function console_trylock(): bool {
   return true;
 }
 
+/** The holder goes into the drivers: who waits from here on gets the lock. */
+function console_lock_spinning_enable(): void {
+  if (!CONFIG_SMP) return;
+  raw_spin_lock(sym.console_owner_lock);
+  sym.console_owner_va = this_cpu.current_task_va;
+  raw_spin_unlock(sym.console_owner_lock);
+}
+
+/** The record is out. True: somebody waited, and has the lock now. */
+function console_lock_spinning_disable_and_check(): bool {
+  if (!CONFIG_SMP) return false;
+  raw_spin_lock(sym.console_owner_lock);
+  const waiter = sym.console_waiter != 0;
+  sym.console_owner_va = 0;
+  raw_spin_unlock(sym.console_owner_lock);
+  if (waiter) atomic.store<i32>(sym.addr_of_console_waiter(), 0);
+  return waiter;
+}
+
+/** A holder that an NMI has stopped, for the capture kernel's sake or panic's, hands nothing over any more. */
+function owner_runs(cpu: i32): bool {
+  return sym.crashing_cpu < 0 && ((sym.__cpu_online_mask.bits[0] >> (cpu as u64)) & 1) != 0;
+}
+
+/**
+ * console_trylock(), or one wait until the holder, on another CPU, is through with the record that it prints.
+ * Interrupts are off meanwhile: what they print goes to the same holder.
+ */
+export function console_trylock_spinning(): bool {
+  if (console_trylock()) return true;
+  if (!CONFIG_SMP || in_nmi()) return false;
+  const flags = local_irq_save();
+  raw_spin_lock(sym.console_owner_lock);
+  const owner = sym.console_owner_va;
+  const cpu = sym.console_owner_cpu;
+  let taken = owner != 0 && owner != this_cpu.current_task_va && !sym.console_waiter && owner_runs(cpu);
+  if (taken) sym.console_waiter = 1;
+  raw_spin_unlock(sym.console_owner_lock);
+  while (taken && atomic.load<i32>(sym.addr_of_console_waiter()) != 0) {
+    if (!owner_runs(cpu)) taken = false;
+    cpu_relax();
+  }
+  if (taken) sym.console_owner_cpu = get_cpu() as i32;
+  local_irq_restore(flags);
+  return taken;
+}
+
 /**
  * Breaks the lock when its holder on this CPU will never go on (it trapped, or this is panic's last output).
  */
 export function console_zap_lock(): void {
   if (sym.console_locked && sym.console_owner_cpu == (get_cpu() as i32)) {
+    if (console_lock_spinning_disable_and_check()) return;
     sym.console_owner_cpu = -1;
     atomic.store<u32>(sym.addr_of_console_locked(), 0);
   }
@@ -78,7 +130,10 @@ export function console_unlock(): void {
       const length = prb_read(sym.prb, seq, info, sym.console_record, room);
       if (length < 0) continue;
       sym.console_seq = seq + 1;
-      if (!suppress_message_printing(info.level)) print_record(length, info.ts_nsec);
+      if (suppress_message_printing(info.level)) continue;
+      console_lock_spinning_enable();
+      print_record(length, info.ts_nsec);
+      if (console_lock_spinning_disable_and_check()) return;
     }
     sym.console_owner_cpu = -1;
     atomic.store<u32>(sym.addr_of_console_locked(), 0);

@@ -29,8 +29,9 @@ import {
 } from "../../include/generated/constants";
 import { sym, this_cpu } from "../../include/generated/symbols";
 import { vscnprintf, vsnprintf } from "../../lib/vsprintf";
+import { local_irq_restore, local_irq_save } from "../irqflags";
 import { local_clock } from "../time";
-import { console_trylock, console_unlock } from "./console";
+import { console_trylock_spinning, console_unlock } from "./console";
 import {
   PRB_NONE,
   prb_commit,
@@ -110,6 +111,8 @@ function vprintk_store(
   if (size > LOG_LINE_MAX) size = LOG_LINE_MAX;
   let id = PRB_NONE;
   let before: u32 = 0;
+  // An interrupt's record would not be printed before this one is complete.
+  const irq = local_irq_save();
   if (flags & LOG_CONT) {
     id = prb_reserve_in_last(prb, caller_id, LOG_LINE_MAX, size);
     if (id != PRB_NONE) before = prb_info(prb, id).text_len;
@@ -121,7 +124,10 @@ function vprintk_store(
     if (id == PRB_NONE) {
       size = min<u32>(size, sym.log_buf_len >> 2);
       id = prb_reserve(prb, size);
-      if (id == PRB_NONE) return 0;
+      if (id == PRB_NONE) {
+        local_irq_restore(irq);
+        return 0;
+      }
     }
     const info = prb_info(prb, id);
     info.facility = facility as u8;
@@ -141,6 +147,7 @@ function vprintk_store(
     info.flags = info.flags | LOG_NEWLINE;
     prb_final_commit(prb, id);
   } else prb_commit(prb, id);
+  local_irq_restore(irq);
   return length as i32;
 }
 
@@ -152,7 +159,7 @@ export function vprintk_emit(
   if (sym.suppress_printk || this_cpu.printk_count >= PRINTK_MAX_RECURSION) return 0;
   this_cpu.printk_count += 1;
   const length = vprintk_store(facility, level, fmt, a0, a1, a2, a3, a4, a5, a6, a7, a8, a9);
-  if (console_trylock()) console_unlock();
+  if (console_trylock_spinning()) console_unlock();
   this_cpu.printk_count -= 1;
   return length;
 }

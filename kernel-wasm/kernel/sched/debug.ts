@@ -3,6 +3,7 @@ import { LOGLEVEL_INFO, TASK_RUNNING } from "../../include/generated/constants";
 import { task_struct } from "../../include/generated/structs";
 import { sym } from "../../include/generated/symbols";
 import { show_stack } from "../../arch/kernel/dumpstack";
+import { read_lock, read_unlock } from "../locking/qrwlock";
 import { pr_cont, pr_info } from "../printk/printk";
 
 /** The letter of task_state_array for a task's state: its lowest bit counts. */
@@ -25,11 +26,17 @@ export function sched_show_task(task: task_struct): void {
   show_stack(task, 0, LOGLEVEL_INFO);
 }
 
-/** All tasks whose state has one of the bits; TASK_RUNNING (0) means every task. */
+/**
+ * All tasks whose state has one of the bits; TASK_RUNNING (0) means every task. Who has tasklist_lock in a
+ * panic or an oops may never let it go: then the list is walked as it is.
+ */
 export function show_state_filter(state_filter: u32): void {
+  const locked = !sym.oops_in_progress;
+  if (locked) read_lock(sym.tasklist_lock);
   let task = sym.init_task;
   do {
     if (!state_filter || task.__state & state_filter) sched_show_task(task);
     task = task_struct.from_tasks(task.tasks.next);
   } while (task != sym.init_task);
+  if (locked) read_unlock(sym.tasklist_lock);
 }

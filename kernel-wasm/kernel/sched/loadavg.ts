@@ -5,6 +5,7 @@
 import { FIXED_1, LOAD_FREQ } from "../../include/generated/constants";
 import { rq } from "../../include/generated/structs";
 import { sym } from "../../include/generated/symbols";
+import { atomic_long_add, atomic_long_read } from "../../lib/atomic";
 
 /** 1/exp(5s/1min), 5min, 15min in fixed point. */
 const EXP_1: u64 = 1884;
@@ -20,23 +21,22 @@ function calc_load(load: u64, exp: u64, active: u64): u64 {
 /** Brings a run queue's share of calc_load_tasks up to date. */
 function calc_load_fold_active(q: rq): void {
   const active = <i64>(q.nr_running + q.nr_uninterruptible);
-  sym.calc_load_tasks.counter += active - q.calc_load_active;
+  atomic_long_add(active - q.calc_load_active, sym.calc_load_tasks);
   q.calc_load_active = active;
 }
 
-/** At a tick. */
+/** At each CPU's tick, with its run queue locked. */
 export function calc_global_load_tick(q: rq): void {
-  calc_global_load();
   if (sym.jiffies_64 < q.calc_load_update) return;
   calc_load_fold_active(q);
   q.calc_load_update = sym.jiffies_64 + LOAD_FREQ;
 }
 
-/** Once for the machine: jiffies has passed the next sample; several, after an idle time without ticks. */
-function calc_global_load(): void {
+/** Once for the machine, under jiffies_lock: jiffies has passed the next sample; several, after an idle time without ticks. */
+export function calc_global_load(): void {
   if (sym.calc_load_update == 0) sym.calc_load_update = sym.jiffies_64 + LOAD_FREQ;
   while (sym.jiffies_64 >= sym.calc_load_update) {
-    const tasks = sym.calc_load_tasks.counter;
+    const tasks = atomic_long_read(sym.calc_load_tasks);
     const active = tasks > 0 ? <u64>tasks * FIXED_1 : 0;
     sym.avenrun[0] = calc_load(sym.avenrun[0], EXP_1, active);
     sym.avenrun[1] = calc_load(sym.avenrun[1], EXP_5, active);
