@@ -163,14 +163,16 @@ export function do_exit(code: i32): void {
 }
 
 export function do_group_exit(code: i32): void {
+  if (CONFIG_CRASH_DUMP) do_exit(code);
   const t = get_current();
   const signal = t.signal;
-  const irq = spin_lock_irqsave(t.sighand.siglock);
+  const sighand = t.sighand;
+  const irq = spin_lock_irqsave(sighand.siglock);
   if (!(signal.flags & SIGNAL_GROUP_EXIT)) {
     signal.flags = SIGNAL_GROUP_EXIT;
     signal.group_exit_code = code;
   }
-  spin_unlock_irqrestore(t.sighand.siglock, irq);
+  spin_unlock_irqrestore(sighand.siglock, irq);
   do_exit(signal.group_exit_code);
 }
 

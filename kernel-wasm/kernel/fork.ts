@@ -7,6 +7,7 @@
  */
 import {
   CONFIG_CRASH_DUMP,
+  CONFIG_SMP,
   CLONE_FILES,
   CLONE_FS,
   CLONE_SIGHAND,
@@ -135,7 +136,7 @@ function dup_task_struct(orig: task_struct): task_struct {
  * the way from exit_notify() to the switch when its parent, on another CPU, has reaped it.
  */
 export function __put_task_struct(t: task_struct): void {
-  if (t.real_cred_va != 0) exit_creds(t);
+  exit_creds(t);
   if (t.signal_va != 0) put_signal_struct(t.signal);
   put_task_stack(t);
   kmem_cache_free(sym.task_struct_cachep, changetype<usize>(t));
@@ -175,7 +176,8 @@ function copy_sighand(flags: u32, p: task_struct): i32 {
  */
 export function unshare_sighand(t: task_struct): i32 {
   const old = t.sighand;
-  if (refcount_read(old.count) == 1) return 0;
+  // The capture kernel's init has been alone from the start.
+  if (CONFIG_CRASH_DUMP || refcount_read(old.count) == 1) return 0;
   const fresh = changetype<sighand_struct>(kmem_cache_alloc(sym.sighand_cachep, GFP_KERNEL));
   if (isnull(fresh)) return -ENOMEM;
   const irq = write_lock_irqsave(sym.tasklist_lock);
@@ -198,10 +200,10 @@ function copy_signal(p: task_struct): i32 {
   if (isnull(sig)) return -ENOMEM;
   const old = get_current().signal;
   init_signal_struct(sig);
-  const leader = get_current().group_leader;
-  task_lock(leader);
+  const curr = get_current();
+  if (CONFIG_SMP) task_lock(curr.group_leader);
   memory.copy(changetype<usize>(sig.rlim), changetype<usize>(old.rlim), 256);
-  task_unlock(leader);
+  if (CONFIG_SMP) task_unlock(curr.group_leader);
   list_add_tail(p.thread_node, sig.thread_head);
   p.signal = sig;
   return 0;

@@ -4,6 +4,7 @@
  * current task.
  */
 import {
+  CONFIG_CRASH_DUMP,
   CONFIG_NR_CPUS,
   DEFAULT_PRIO,
   PF_KTHREAD,
@@ -144,7 +145,7 @@ export function setup_init_task(): void {
   setup_init_pid(t);
   setup_init_cred();
   setup_init_mm();
-  setup_task_state_array();
+  if (!CONFIG_CRASH_DUMP) setup_task_state_array();
   atomic_set(sym.init_nsproxy.count, 1);
   sym.init_nsproxy.uts_ns = sym.init_uts_ns;
   sym.init_nsproxy.pid_ns_for_children = sym.init_pid_ns;

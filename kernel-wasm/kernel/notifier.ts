@@ -2,7 +2,7 @@
  * Notifier chains (kernel/notifier.c), the atomic kind: callbacks in order of priority, highest first.
  * A callback is `(block: usize, action: u64, data: usize) => i32`.
  */
-import { NOTIFY_DONE, NOTIFY_STOP_MASK } from "../include/generated/constants";
+import { CONFIG_CRASH_DUMP, NOTIFY_DONE, NOTIFY_STOP_MASK } from "../include/generated/constants";
 import { WARN } from "../lib/bug";
 import { atomic_notifier_head, notifier_block } from "../include/generated/structs";
 import { spin_lock_irqsave, spin_unlock_irqrestore } from "./locking/spinlock";
@@ -15,7 +15,7 @@ export function atomic_notifier_chain_register(head: atomic_notifier_head, block
 }
 
 function notifier_chain_register(head: atomic_notifier_head, block: notifier_block): void {
-  for (let at = head.head; !isnull(at); at = at.next) {
+  for (let at = head.head; !CONFIG_CRASH_DUMP && !isnull(at); at = at.next) {
     const text = c`notifier callback %ps already registered\n`;
     if (WARN(at == block, c`kernel/notifier.ts`, 20, text, block.notifier_call)) return;
   }

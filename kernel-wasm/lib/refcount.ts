@@ -46,6 +46,7 @@ export function refcount_read(r: refcount_struct): i32 {
 
 export function refcount_add(i: i32, r: refcount_struct): void {
   const old = atomic_fetch_add(i, r.refs);
+  if (CONFIG_CRASH_DUMP) return;
   if (!old) refcount_warn_saturate(r, ADD_UAF);
   else if (old < 0 || old + i < 0) refcount_warn_saturate(r, ADD_OVF);
 }
@@ -67,6 +68,7 @@ export function refcount_add_not_zero(i: i32, r: refcount_struct): bool {
 /** Whether that was the last one. */
 export function refcount_sub_and_test(i: i32, r: refcount_struct): bool {
   const old = atomic_fetch_add(-i, r.refs);
+  if (CONFIG_CRASH_DUMP) return old == i;
   if (old == i) return true;
   if (old < 0 || old - i < 0) refcount_warn_saturate(r, SUB_UAF);
   return false;

@@ -6,11 +6,11 @@ import { show_stack } from "../../arch/kernel/dumpstack";
 import { read_lock, read_unlock } from "../locking/qrwlock";
 import { pr_cont, pr_info } from "../printk/printk";
 
-/** The letter of task_state_array for a task's state: its lowest bit counts. */
+/** The letter for a task's state, as in task_state_array: its lowest bit counts. */
 function task_state_to_char(task: task_struct): u32 {
   const state = (task.__state | (task.exit_state as u32)) & 0x7f;
   const index = state ? 1 + ctz<u32>(state) : 0;
-  return load<u8>(sym.task_state_array[index]);
+  return load<u8>(c`RSDTtXZPI` + index);
 }
 
 export function sched_show_task(task: task_struct): void {

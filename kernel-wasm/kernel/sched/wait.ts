@@ -22,6 +22,7 @@
  * this order, the queue's, the task's and its run queue's.
  */
 import {
+  CONFIG_SMP,
   STACK_WAIT_OFFSET,
   TASK_NORMAL,
   TASK_RUNNING,
@@ -98,7 +99,7 @@ export function finish_wait(t: task_struct): void {
   const on = entry_of(t);
   t.__state = TASK_RUNNING;
   if (on.wait_address_va == 0) return;
-  if (!list_empty_careful(on.wait.entry)) {
+  if (!CONFIG_SMP || !list_empty_careful(on.wait.entry)) {
     const head = on.wait_address;
     const flags = spin_lock_irqsave(head.lock);
     list_del_init(on.wait.entry);
