@@ -251,6 +251,8 @@ export default abi({
       const struct cred *real_cred;
       const struct cred *cred;
       char comm[TASK_COMM_LEN];
+      unsigned long last_switch_count;
+      unsigned long last_switch_time;
       struct fs_struct *fs;
       struct files_struct *files;
       struct nsproxy *nsproxy;

@@ -31,6 +31,7 @@ import { init_hostfs } from "../fs/hostfs/hostfs";
 import { vmcore_init } from "../fs/proc/vmcore";
 import { async_schedule } from "../kernel/async";
 import { crash_notes_memory_init, crash_save_vmcoreinfo_init } from "../kernel/crash_core";
+import { hung_task_init } from "../kernel/hung_task";
 import { ksysfs_init } from "../kernel/ksysfs";
 import { panic } from "../kernel/panic";
 import { register_kernel_offset_dumper } from "../arch/kernel/kernel_offset";
@@ -63,6 +64,7 @@ function initcalls_init(): void {
     add(LEVEL_SUBSYS, fnptr(crash_notes_memory_init), c`crash_notes_memory_init`);
     add(LEVEL_SUBSYS, fnptr(cpu_dev_init), c`cpu_dev_init`);
   }
+  if (!CONFIG_CRASH_DUMP) add(LEVEL_SUBSYS, fnptr(hung_task_init), c`hung_task_init`);
   if (CONFIG_NET) add(LEVEL_SUBSYS, fnptr(net_dev_init), c`net_dev_init`);
   if (CONFIG_PROC_VMCORE) add(LEVEL_FS, fnptr(vmcore_init), c`vmcore_init`);
   if (!CONFIG_CRASH_DUMP) add(LEVEL_FS, fnptr(init_pipe_fs), c`init_pipe_fs`);

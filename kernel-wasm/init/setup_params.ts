@@ -16,6 +16,7 @@ import {
 import { obs_kernel_param } from "../include/generated/structs";
 import { sym } from "../include/generated/symbols";
 import { simple_strtol, simple_strtoul, strchr, strcmp, strlcat, strlen, strncmp } from "../lib/string";
+import { hung_task_panic_setup } from "../kernel/hung_task";
 import { parameq, parse_args } from "../kernel/params";
 import { console_setup } from "../kernel/printk/console";
 import { panic } from "../kernel/panic";
@@ -23,6 +24,12 @@ import { pr_info, pr_notice, pr_warn, set_console_loglevel } from "../kernel/pri
 import { hugepages_setup } from "../mm/hugetlb";
 import { setup_unknown_nmi_panic } from "../arch/kernel/nmi";
 import { setup_elfcorehdr } from "../kernel/crash_dump";
+import {
+  nosoftlockup_setup,
+  nowatchdog_setup,
+  softlockup_panic_setup,
+  watchdog_thresh_setup,
+} from "../kernel/watchdog";
 
 /** envp_init starts with HOME and TERM. */
 const ENVP_FIXED: i32 = 2;
@@ -56,6 +63,11 @@ export function setup_params_init(): void {
   if (!CONFIG_CRASH_DUMP) {
     add(c`ramdisk_size=`, fnptr(ramdisk_size), false);
     add(c`hugepages=`, fnptr(hugepages_setup), false);
+    add(c`nowatchdog`, fnptr(nowatchdog_setup), false);
+    add(c`nosoftlockup`, fnptr(nosoftlockup_setup), false);
+    add(c`watchdog_thresh=`, fnptr(watchdog_thresh_setup), false);
+    add(c`softlockup_panic=`, fnptr(softlockup_panic_setup), false);
+    add(c`hung_task_panic=`, fnptr(hung_task_panic_setup), false);
   }
   add(c`reset_devices`, fnptr(set_reset_devices), false);
   add(c`irqpoll`, fnptr(irqpoll_setup), false);

@@ -3,11 +3,11 @@
  * zombie until its parent has waited for it (wait.ts); at once without one that wants to.
  *
  * The parent may run on another CPU. It sees the zombie with tasklist_lock, under which exit_notify() makes
- * it one and tells the parent, so either its wait finds the zombie or the wake-up finds the wait. Whoever turns
- * EXIT_ZOMBIE into EXIT_DEAD, by an atomic exchange, reaps. The dead task still runs from there to its last
- * schedule(), and uses its stack, credentials and signal_struct: these go with the last reference, which its
- * CPU drops when it has switched away (finish_task_switch). Only what it does not touch any more, its number,
- * its place in the lists and its sighand, goes in release_task().
+ * it one and tells the parent, so either its wait finds the zombie or the wake-up finds the wait. Whoever
+ * turns EXIT_ZOMBIE into EXIT_DEAD, by an atomic exchange, reaps. The dead task still runs from there to its
+ * last schedule(), and uses its stack, credentials and signal_struct: these go with the last reference, which
+ * its CPU drops when it has switched away (finish_task_switch). Only what it does not touch any more, its
+ * number, its place in the lists and its sighand, goes in release_task().
  */
 import {
   CONFIG_CRASH_DUMP,
@@ -34,7 +34,12 @@ import { list_add_tail, list_del_init, list_empty } from "../lib/list";
 import { kfree } from "../mm/slub";
 import { __cleanup_sighand, mmput, put_task_struct } from "./fork";
 import { preempt_count } from "./locking/preempt";
-import { write_lock_irq, write_lock_irqsave, write_unlock_irq, write_unlock_irqrestore } from "./locking/qrwlock";
+import {
+  write_lock_irq,
+  write_lock_irqsave,
+  write_unlock_irq,
+  write_unlock_irqrestore,
+} from "./locking/qrwlock";
 import { spin_lock, spin_lock_irqsave, spin_unlock, spin_unlock_irqrestore } from "./locking/spinlock";
 import { exit_task_namespaces } from "./nsproxy";
 import { panic } from "./panic";

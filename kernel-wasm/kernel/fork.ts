@@ -270,8 +270,8 @@ function cancel_fork(p: task_struct): void {
 }
 
 /**
- * With tasklist_lock for writing, from where on others see it, and signal it: it is TASK_NEW, which no wake-up
- * finds, until wake_up_new_task().
+ * With tasklist_lock for writing, from where on others see it, and signal it: it is TASK_NEW, which no
+ * wake-up finds, until wake_up_new_task().
  */
 function attach_task(p: task_struct, number: pid): void {
   const leader = get_current();
@@ -311,6 +311,8 @@ export function copy_process(flags: u32, fn: u64, arg: u64, parent: task_struct)
   p.nvcsw = 0;
   p.nivcsw = 0;
   p.exit_state = 0;
+  p.last_switch_count = 0;
+  p.last_switch_time = 0;
   p.vfork_done_va = 0;
   p.set_child_tid_va = 0;
   p.clear_child_tid_va = 0;

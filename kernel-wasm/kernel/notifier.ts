@@ -7,7 +7,9 @@ import { WARN } from "../lib/bug";
 import { atomic_notifier_head, notifier_block } from "../include/generated/structs";
 import { spin_lock_irqsave, spin_unlock_irqrestore } from "./locking/spinlock";
 
-/** Links are set last, so that a chain that is just being called stays whole; the lock is for two of these. */
+/**
+ * Links are set last, so that a chain that is just being called stays whole; the lock is for two of these.
+ */
 export function atomic_notifier_chain_register(head: atomic_notifier_head, block: notifier_block): void {
   const flags = spin_lock_irqsave(head.lock);
   notifier_chain_register(head, block);
@@ -17,7 +19,7 @@ export function atomic_notifier_chain_register(head: atomic_notifier_head, block
 function notifier_chain_register(head: atomic_notifier_head, block: notifier_block): void {
   for (let at = head.head; !CONFIG_CRASH_DUMP && !isnull(at); at = at.next) {
     const text = c`notifier callback %ps already registered\n`;
-    if (WARN(at == block, c`kernel/notifier.ts`, 20, text, block.notifier_call)) return;
+    if (WARN(at == block, c`kernel/notifier.ts`, 22, text, block.notifier_call)) return;
   }
   if (isnull(head.head) || block.priority > head.head.priority) {
     block.next = head.head;

@@ -9,7 +9,8 @@
  * The queues, the masks, the actions and signal->flags of a process are under its sighand->siglock, with
  * interrupts off. Whoever signals another task has tasklist_lock, at least for reading: it keeps the task's
  * sighand where it is (Linux: RCU and lock_task_sighand). A task that goes to sleep looks for signals after
- * it has set its state; a sender sets TIF_SIGPENDING before it looks at the state: one of them sees the other.
+ * it has set its state; a sender sets TIF_SIGPENDING before it looks at the state: one of them sees the
+ * other.
  */
 import {
   CLD_EXITED,

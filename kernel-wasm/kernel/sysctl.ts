@@ -19,9 +19,11 @@ import {
   register_sysctl_int,
 } from "../fs/proc/proc_sysctl";
 import { proc_mkdir } from "../fs/proc/generic";
+import { hung_task_sysctl_init } from "./hung_task";
 import { mutex_lock, mutex_unlock } from "./locking/mutex";
 import { down_read, down_write, up_read, up_write } from "./locking/rwsem";
 import { add_taint } from "./panic";
+import { watchdog_sysctl_init } from "./watchdog";
 
 /** A write only adds taint; bits that panic_on_taint=...,nousertaint names are refused. */
 export function proc_taint(table: ctl_table, write: i32, buffer: usize, len: usize): i64 {
@@ -89,6 +91,8 @@ function utsname_sysctl_init(dir: proc_dir_entry): void {
 
 function more_of_kernel(dir: proc_dir_entry): void {
   utsname_sysctl_init(dir);
+  watchdog_sysctl_init(dir);
+  hung_task_sysctl_init(dir);
   const ulong = fnptr(proc_doulongvec_minmax);
   const taint = sym.addr_of_tainted_written();
   register_sysctl(dir, c`tainted`, taint, 8, 0o644, fnptr(proc_taint), 0, i64.MAX_VALUE);

@@ -158,7 +158,7 @@ export async function compilePiece(
   const instance = new WebAssembly.Instance(new WebAssembly.Module(wasm as BufferSource), {
     env: { memory, __base: BASE, __phys_base: 0, abort: fault },
     link,
-    hw: { page_fault: fault, ...imports },
+    hw: { page_fault: fault, pause: fault, ...imports },
     test: test as unknown as WebAssembly.ModuleImports,
   });
   bytes.set(strings, BASE - strings.length);

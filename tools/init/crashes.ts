@@ -20,9 +20,11 @@ export interface CrashType {
 
 /**
  * What comes of it: `panic` by itself; an `oops` of whoever asked for it, which is a panic when that is init
- * or with oops=panic; a `warning`, a panic with panic_on_warn=1 only; `nothing` that anybody notices.
+ * or with oops=panic; a `warning`, a panic with panic_on_warn=1 only; a `lockup` of the CPU, a panic with
+ * softlockup_panic=1 only; a `hang` of the task, a panic with hung_task_panic=1 only; `nothing` that anybody
+ * notices.
  */
-export type Ends = "panic" | "oops" | "warning" | "nothing";
+export type Ends = "panic" | "oops" | "warning" | "lockup" | "hang" | "nothing";
 
 const DIRECT = "/sys/kernel/debug/provoke-crash/DIRECT";
 
@@ -33,6 +35,7 @@ const LKDTM: readonly (readonly [type: string, ends: Ends, summary: string])[] =
   ["WARNING", "warning", "WARN_ON(): a crash with panic_on_warn=1 only"],
   ["WARNING_MESSAGE", "warning", "WARN(): a crash with panic_on_warn=1 only"],
   ["EXCEPTION", "oops", "a store through a NULL pointer"],
+  ["LOOP", "lockup", "a loop without end: a crash, after some 22 s, with softlockup_panic=1 only"],
   ["EXHAUST_STACK", "panic", "a recursion without end"],
   ["CORRUPT_STACK", "panic", "an array on the stack overrun, which the stack protector finds"],
   ["CORRUPT_STACK_STRONG", "panic", "the same with a union"],
@@ -40,6 +43,8 @@ const LKDTM: readonly (readonly [type: string, ends: Ends, summary: string])[] =
   ["OVERFLOW_SIGNED", "nothing", "an addition that overflows: no crash"],
   ["OVERFLOW_UNSIGNED", "nothing", "an addition that overflows: no crash"],
   ["ARRAY_BOUNDS", "nothing", "a store behind an array's end, which nobody notices"],
+  ["SOFTLOCKUP", "lockup", "the same with preemption off"],
+  ["HUNG_TASK", "hang", "a sleep without end: a crash, after 240 s, with hung_task_panic=1 only"],
   ["CORRUPT_LIST_ADD", "oops", "list_add() to a damaged list"],
   ["CORRUPT_LIST_DEL", "oops", "list_del() from a damaged list"],
   ["READ_AFTER_FREE", "nothing", "a read of a freed object, which nobody notices"],

@@ -1,8 +1,8 @@
 /**
  * Consoles of the log (the console half of kernel/printk/printk.c): registration, console=, the console lock,
  * and printing records with their time stamps. Whoever releases the lock prints what is waiting, so a printk
- * that finds it taken leaves its record to the holder. One of those on other CPUs waits while the holder is in
- * a console's driver, and is handed the lock after that record: nobody prints for the others for ever.
+ * that finds it taken leaves its record to the holder. One of those on other CPUs waits while the holder is
+ * in a console's driver, and is handed the lock after that record: nobody prints for the others for ever.
  */
 import {
   CONFIG_SMP,
@@ -47,7 +47,9 @@ function console_lock_spinning_disable_and_check(): bool {
   return waiter;
 }
 
-/** A holder that an NMI has stopped, for the capture kernel's sake or panic's, hands nothing over any more. */
+/**
+ * A holder that an NMI has stopped, for the capture kernel's sake or panic's, hands nothing over any more.
+ */
 function owner_runs(cpu: i32): bool {
   return sym.crashing_cpu < 0 && ((sym.__cpu_online_mask.bits[0] >> (cpu as u64)) & 1) != 0;
 }

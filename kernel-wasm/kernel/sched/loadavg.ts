@@ -32,7 +32,10 @@ export function calc_global_load_tick(q: rq): void {
   q.calc_load_update = sym.jiffies_64 + LOAD_FREQ;
 }
 
-/** Once for the machine, under jiffies_lock: jiffies has passed the next sample; several, after an idle time without ticks. */
+/**
+ * Once for the machine, under jiffies_lock: jiffies has passed the next sample; several, after an idle time
+ * without ticks.
+ */
 export function calc_global_load(): void {
   if (sym.calc_load_update == 0) sym.calc_load_update = sym.jiffies_64 + LOAD_FREQ;
   while (sym.jiffies_64 >= sym.calc_load_update) {

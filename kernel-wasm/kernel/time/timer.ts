@@ -23,6 +23,7 @@ import {
 import { hlist_head, softirq_action, timer_base, timer_list } from "../../include/generated/structs";
 import { percpu, sym } from "../../include/generated/symbols";
 import { hlist_add_head, hlist_del_init, hlist_move_list, hlist_unhashed } from "../../lib/list";
+import { hung_task_next_interrupt, hung_task_tick } from "../hung_task";
 import { local_irq_restore, local_irq_save } from "../irqflags";
 import {
   cpu_relax,
@@ -33,6 +34,7 @@ import {
   raw_spin_unlock_irq,
 } from "../locking/spinlock";
 import { open_softirq, raise_softirq_irqoff } from "../softirq";
+import { watchdog_tick } from "../watchdog";
 
 const LVL_MASK: u64 = LVL_SIZE - 1;
 const LVL_CLK_MASK: u64 = (1 << LVL_CLK_SHIFT) - 1;
@@ -231,14 +233,14 @@ function __next_timer_interrupt(base: timer_base): u64 {
   return next;
 }
 
-/** The jiffy of this CPU's next timer; NO_TIMER when there is none. Interrupts are off. */
+/** The jiffy at which this CPU, which idles, is needed next; NO_TIMER when it is not. Interrupts are off. */
 export function get_next_timer_interrupt(): u64 {
   const base = std_base(get_cpu());
   raw_spin_lock(base.lock);
   if (base.next_expiry_recalc) __next_timer_interrupt(base);
   const next = base.timers_pending ? base.next_expiry : NO_TIMER;
   raw_spin_unlock(base.lock);
-  return next;
+  return min<u64>(next, hung_task_next_interrupt());
 }
 
 export function call_timer_fn(timer: timer_list, fn: u64): void {
@@ -292,8 +294,10 @@ export function run_timer_softirq(action: softirq_action): void {
   __run_timers(std_base(get_cpu()));
 }
 
-/** The tick's part: the soft interrupt, when a timer is due. */
+/** The tick's part: the watchdogs, and the soft interrupt when a timer is due. */
 export function run_local_timers(): void {
+  watchdog_tick();
+  hung_task_tick();
   const base = std_base(get_cpu());
   if (<i64>(sym.jiffies_64 - base.next_expiry) >= 0) raise_softirq_irqoff(TIMER_SOFTIRQ);
 }

@@ -1,11 +1,14 @@
 /** LKDTM: logic bugs and stacks (drivers/misc/lkdtm/bugs.c). */
-import { THREAD_SIZE, X86_PF_WRITE } from "../../../include/generated/constants";
+import { TASK_UNINTERRUPTIBLE, THREAD_SIZE, X86_PF_WRITE } from "../../../include/generated/constants";
 import { list_head } from "../../../include/generated/structs";
 import { sym } from "../../../include/generated/symbols";
 import { get_current } from "../../../arch/kernel/current";
 import { mmu_access } from "../../../arch/mm/access";
+import { preempt_disable } from "../../../kernel/locking/preempt";
+import { cpu_relax } from "../../../kernel/locking/spinlock";
 import { __stack_chk_fail, panic } from "../../../kernel/panic";
 import { pr_err, pr_info } from "../../../kernel/printk/printk";
+import { schedule } from "../../../kernel/sched/core";
 import { BUG, WARN } from "../../../lib/bug";
 import { INIT_LIST_HEAD, list_add, list_del } from "../../../lib/list";
 import { CRASHTYPE } from "./core";
@@ -21,16 +24,16 @@ export function lkdtm_PANIC(): void {
 }
 
 export function lkdtm_BUG(): void {
-  BUG(c`drivers/misc/lkdtm/bugs.ts`, 24);
+  BUG(c`drivers/misc/lkdtm/bugs.ts`, 27);
 }
 
 export function lkdtm_WARNING(): void {
-  WARN(true, c`drivers/misc/lkdtm/bugs.ts`, 28, 0);
+  WARN(true, c`drivers/misc/lkdtm/bugs.ts`, 31, 0);
 }
 
 export function lkdtm_WARNING_MESSAGE(): void {
   const count = ++sym.lkdtm_warn_counter;
-  WARN(true, c`drivers/misc/lkdtm/bugs.ts`, 33, c`Warning message trigger count: %d\n`, count);
+  WARN(true, c`drivers/misc/lkdtm/bugs.ts`, 36, c`Warning message trigger count: %d\n`, count);
 }
 
 export function lkdtm_EXCEPTION(): void {
@@ -144,12 +147,30 @@ export function lkdtm_CORRUPT_LIST_DEL(): void {
   pr_err(c`lkdtm: list_del() corruption not detected!\n`);
 }
 
+/** A CPU that never comes back from the kernel. */
+export function lkdtm_LOOP(): void {
+  for (;;) cpu_relax();
+}
+
+/** The same where it must not even be preempted. */
+export function lkdtm_SOFTLOCKUP(): void {
+  preempt_disable();
+  for (;;) cpu_relax();
+}
+
+/** Waits for what does not come. */
+export function lkdtm_HUNG_TASK(): void {
+  get_current().__state = TASK_UNINTERRUPTIBLE;
+  schedule();
+}
+
 export function lkdtm_bugs_types(): void {
   CRASHTYPE(c`PANIC`, fnptr(lkdtm_PANIC));
   CRASHTYPE(c`BUG`, fnptr(lkdtm_BUG));
   CRASHTYPE(c`WARNING`, fnptr(lkdtm_WARNING));
   CRASHTYPE(c`WARNING_MESSAGE`, fnptr(lkdtm_WARNING_MESSAGE));
   CRASHTYPE(c`EXCEPTION`, fnptr(lkdtm_EXCEPTION));
+  CRASHTYPE(c`LOOP`, fnptr(lkdtm_LOOP));
   CRASHTYPE(c`EXHAUST_STACK`, fnptr(lkdtm_EXHAUST_STACK));
   CRASHTYPE(c`CORRUPT_STACK`, fnptr(lkdtm_CORRUPT_STACK));
   CRASHTYPE(c`CORRUPT_STACK_STRONG`, fnptr(lkdtm_CORRUPT_STACK_STRONG));
@@ -157,6 +178,8 @@ export function lkdtm_bugs_types(): void {
   CRASHTYPE(c`OVERFLOW_SIGNED`, fnptr(lkdtm_OVERFLOW_SIGNED));
   CRASHTYPE(c`OVERFLOW_UNSIGNED`, fnptr(lkdtm_OVERFLOW_UNSIGNED));
   CRASHTYPE(c`ARRAY_BOUNDS`, fnptr(lkdtm_ARRAY_BOUNDS));
+  CRASHTYPE(c`SOFTLOCKUP`, fnptr(lkdtm_SOFTLOCKUP));
+  CRASHTYPE(c`HUNG_TASK`, fnptr(lkdtm_HUNG_TASK));
   CRASHTYPE(c`CORRUPT_LIST_ADD`, fnptr(lkdtm_CORRUPT_LIST_ADD));
   CRASHTYPE(c`CORRUPT_LIST_DEL`, fnptr(lkdtm_CORRUPT_LIST_DEL));
 }
