@@ -11,7 +11,7 @@ import { boot } from "../../runtime/index.ts";
 import { exitCode, O_WRONLY, SyscallError } from "../../runtime/user/proc.ts";
 import { SystemMap } from "../../tools/boot/system-map.ts";
 import { checkKernel } from "../../tools/fuzz/run.ts";
-import { CRASH_TYPES } from "../../tools/init/crashes.ts";
+import { CRASH_TYPES, type Ends } from "../../tools/init/crashes.ts";
 import { machinePrograms } from "../../tools/init/programs.ts";
 import { built } from "../support/boot.ts";
 import { readText, runInKernel } from "../support/kernel-program.ts";
@@ -20,90 +20,93 @@ const DIRECT = "/sys/kernel/debug/provoke-crash/DIRECT";
 const KERNEL = join(import.meta.dirname, "../../kernel-wasm");
 
 /**
- * What a type ends in: `panic` by itself, `oops` of the writer, `warning`, or `nothing` that is noticed;
- * and what the console says.
+ * What a type ends in: `panic` by itself, `oops` of the writer, `warning`, `lockup` of the CPU, `hang` of the
+ * writer, or `nothing` that is noticed; and what the console says.
  */
-const OUTCOMES: readonly (readonly [type: string, ends: "panic" | "oops" | "warning" | "nothing", RegExp])[] =
+const OUTCOMES: readonly (readonly [type: string, ends: Ends, RegExp])[] = [
+  ["PANIC", "panic", /^Kernel panic - not syncing: dumptest$/m],
   [
-    ["PANIC", "panic", /^Kernel panic - not syncing: dumptest$/m],
-    [
-      "BUG",
-      "oops",
-      /^kernel BUG at drivers\/misc\/lkdtm\/bugs\.ts:\d+!\nOops: invalid opcode: 0000 \[#1\] SMP$/m,
-    ],
-    [
-      "WARNING",
-      "warning",
-      /^WARNING: CPU: 0 PID: \d+ at drivers\/misc\/lkdtm\/bugs\.ts:\d+ lkdtm_WARNING\+0x/m,
-    ],
-    ["WARNING_MESSAGE", "warning", /lkdtm_WARNING_MESSAGE\+0x\S+\nWarning message trigger count: 1$/m],
-    [
-      "EXCEPTION",
-      "oops",
-      /^BUG: kernel NULL pointer dereference, address: 0{16}\n#PF: supervisor write access/m,
-    ],
-    [
-      "EXHAUST_STACK",
-      "panic",
-      /^BUG: TASK stack guard page was hit at \w+ \(stack is \w+000\.\.\w+fff\)\nOops: stack guard page/m,
-    ],
-    ["CORRUPT_STACK", "panic", /: stack-protector: Kernel stack is corrupted in: lkdtm_CORRUPT_STACK\+0x/],
-    [
-      "CORRUPT_STACK_STRONG",
-      "panic",
-      /: stack-protector: Kernel stack is corrupted in: lkdtm_CORRUPT_STACK_STRONG\+0x/,
-    ],
-    ["UNALIGNED_LOAD_STORE_WRITE", "nothing", /XFAIL: arch has CONFIG_HAVE_EFFICIENT_UNALIGNED_ACCESS/],
-    ["OVERFLOW_SIGNED", "nothing", /Overflowing signed addition/],
-    ["OVERFLOW_UNSIGNED", "nothing", /Overflowing unsigned addition/],
-    ["ARRAY_BOUNDS", "nothing", /FAIL: survived array bounds overflow!/],
-    [
-      "CORRUPT_LIST_ADD",
-      "oops",
-      /^list_add corruption\. next->prev should be prev \(\w+\), but was 0{16}\. .*\n.*\nkernel BUG at lib/m,
-    ],
-    [
-      "CORRUPT_LIST_DEL",
-      "oops",
-      /^list_del corruption\. next->prev should be \w+, but was 0{16}\. \(next=\w+\)$/m,
-    ],
-    ["READ_AFTER_FREE", "nothing", /FAIL: Memory was not poisoned!/],
-    ["WRITE_BUDDY_AFTER_FREE", "nothing", /bad write to the buddy page after free/],
-    ["READ_BUDDY_AFTER_FREE", "nothing", /FAIL: Buddy page was not poisoned!/],
-    ["SLAB_FREE_DOUBLE", "oops", /^kernel BUG at mm\/slub\.ts:\d+!$/m],
-    [
-      "SLAB_FREE_CROSS",
-      "warning",
-      /Wrong slab cache\. lkdtm-heap-b but object is from lkdtm-heap-a\n.*\nWARNING: .* cache_from_obj\+0x/,
-    ],
-    ["SLAB_FREE_PAGE", "warning", /cache_from_obj\+0x\S+\nvirt_to_cache: Object is not a Slab page!$/m],
-    ["WRITE_RO", "oops", /page fault for address: ffffffff8\w+\n.*write access.*\n.*0x0003\) - permissions/],
-    [
-      "WRITE_KERN",
-      "oops",
-      /page fault for address: ffffffff8010\w+\n.*write access.*\n.*0x0003\) - permissions/,
-    ],
-    [
-      "EXEC_DATA",
-      "oops",
-      /^kernel tried to execute NX-protected page - exploit attempt\? \(uid: 0\)\nBUG: un/m,
-    ],
-    [
-      "EXEC_STACK",
-      "oops",
-      /exploit attempt\? \(uid: 0\)\nBUG: unable to handle page fault for address: ffff8880/,
-    ],
-    ["EXEC_KMALLOC", "oops", /exploit attempt\? \(uid: 0\)\n.*address: ffff8880\w+\n.*fetch.*\n.*\(0x0011\)/],
-    ["EXEC_RODATA", "oops", /exploit attempt\? \(uid: 0\)\n.*address: ffffffff8/],
-    ["EXEC_NULL", "oops", /NULL pointer dereference, address: 0{16}\n#PF: supervisor instruction fetch/],
-    ["ACCESS_NULL", "oops", /NULL pointer dereference, address: 0{16}\n#PF: supervisor read access/],
-    ["REFCOUNT_INC_OVERFLOW", "warning", /refcount_t: saturated; leaking memory\.$/m],
-    ["REFCOUNT_INC_NOT_ZERO_OVERFLOW", "warning", /refcount_t: saturated; leaking memory\.$/m],
-    ["REFCOUNT_DEC_ZERO", "warning", /refcount_t: decrement hit 0; leaking memory\.$/m],
-    ["REFCOUNT_DEC_AND_TEST_NEGATIVE", "warning", /refcount_t: underflow; use-after-free\.$/m],
-    ["REFCOUNT_INC_ZERO", "warning", /refcount_t: addition on 0; use-after-free\.$/m],
-  ];
+    "BUG",
+    "oops",
+    /^kernel BUG at drivers\/misc\/lkdtm\/bugs\.ts:\d+!\nOops: invalid opcode: 0000 \[#1\] SMP$/m,
+  ],
+  [
+    "WARNING",
+    "warning",
+    /^WARNING: CPU: 0 PID: \d+ at drivers\/misc\/lkdtm\/bugs\.ts:\d+ lkdtm_WARNING\+0x/m,
+  ],
+  ["WARNING_MESSAGE", "warning", /lkdtm_WARNING_MESSAGE\+0x\S+\nWarning message trigger count: 1$/m],
+  [
+    "EXCEPTION",
+    "oops",
+    /^BUG: kernel NULL pointer dereference, address: 0{16}\n#PF: supervisor write access/m,
+  ],
+  ["LOOP", "lockup", /^watchdog: BUG: soft lockup - CPU#0 stuck for \d+s! \[init:\d+\]$/m],
+  [
+    "EXHAUST_STACK",
+    "panic",
+    /^BUG: TASK stack guard page was hit at \w+ \(stack is \w+000\.\.\w+fff\)\nOops: stack guard page/m,
+  ],
+  ["CORRUPT_STACK", "panic", /: stack-protector: Kernel stack is corrupted in: lkdtm_CORRUPT_STACK\+0x/],
+  [
+    "CORRUPT_STACK_STRONG",
+    "panic",
+    /: stack-protector: Kernel stack is corrupted in: lkdtm_CORRUPT_STACK_STRONG\+0x/,
+  ],
+  ["UNALIGNED_LOAD_STORE_WRITE", "nothing", /XFAIL: arch has CONFIG_HAVE_EFFICIENT_UNALIGNED_ACCESS/],
+  ["OVERFLOW_SIGNED", "nothing", /Overflowing signed addition/],
+  ["OVERFLOW_UNSIGNED", "nothing", /Overflowing unsigned addition/],
+  ["ARRAY_BOUNDS", "nothing", /FAIL: survived array bounds overflow!/],
+  ["SOFTLOCKUP", "lockup", /^watchdog: BUG: soft lockup - CPU#0 stuck for \d+s! \[init:\d+\]$/m],
+  ["HUNG_TASK", "hang", /^INFO: task init:\d+ blocked for more than 120 seconds\.$/m],
+  [
+    "CORRUPT_LIST_ADD",
+    "oops",
+    /^list_add corruption\. next->prev should be prev \(\w+\), but was 0{16}\. .*\n.*\nkernel BUG at lib/m,
+  ],
+  [
+    "CORRUPT_LIST_DEL",
+    "oops",
+    /^list_del corruption\. next->prev should be \w+, but was 0{16}\. \(next=\w+\)$/m,
+  ],
+  ["READ_AFTER_FREE", "nothing", /FAIL: Memory was not poisoned!/],
+  ["WRITE_BUDDY_AFTER_FREE", "nothing", /bad write to the buddy page after free/],
+  ["READ_BUDDY_AFTER_FREE", "nothing", /FAIL: Buddy page was not poisoned!/],
+  ["SLAB_FREE_DOUBLE", "oops", /^kernel BUG at mm\/slub\.ts:\d+!$/m],
+  [
+    "SLAB_FREE_CROSS",
+    "warning",
+    /Wrong slab cache\. lkdtm-heap-b but object is from lkdtm-heap-a\n.*\nWARNING: .* cache_from_obj\+0x/,
+  ],
+  ["SLAB_FREE_PAGE", "warning", /cache_from_obj\+0x\S+\nvirt_to_cache: Object is not a Slab page!$/m],
+  ["WRITE_RO", "oops", /page fault for address: ffffffff8\w+\n.*write access.*\n.*0x0003\) - permissions/],
+  [
+    "WRITE_KERN",
+    "oops",
+    /page fault for address: ffffffff8010\w+\n.*write access.*\n.*0x0003\) - permissions/,
+  ],
+  [
+    "EXEC_DATA",
+    "oops",
+    /^kernel tried to execute NX-protected page - exploit attempt\? \(uid: 0\)\nBUG: un/m,
+  ],
+  [
+    "EXEC_STACK",
+    "oops",
+    /exploit attempt\? \(uid: 0\)\nBUG: unable to handle page fault for address: ffff8880/,
+  ],
+  ["EXEC_KMALLOC", "oops", /exploit attempt\? \(uid: 0\)\n.*address: ffff8880\w+\n.*fetch.*\n.*\(0x0011\)/],
+  ["EXEC_RODATA", "oops", /exploit attempt\? \(uid: 0\)\n.*address: ffffffff8/],
+  ["EXEC_NULL", "oops", /NULL pointer dereference, address: 0{16}\n#PF: supervisor instruction fetch/],
+  ["ACCESS_NULL", "oops", /NULL pointer dereference, address: 0{16}\n#PF: supervisor read access/],
+  ["REFCOUNT_INC_OVERFLOW", "warning", /refcount_t: saturated; leaking memory\.$/m],
+  ["REFCOUNT_INC_NOT_ZERO_OVERFLOW", "warning", /refcount_t: saturated; leaking memory\.$/m],
+  ["REFCOUNT_DEC_ZERO", "warning", /refcount_t: decrement hit 0; leaking memory\.$/m],
+  ["REFCOUNT_DEC_AND_TEST_NEGATIVE", "warning", /refcount_t: underflow; use-after-free\.$/m],
+  ["REFCOUNT_INC_ZERO", "warning", /refcount_t: addition on 0; use-after-free\.$/m],
+];
 
+const LOCKUPS: readonly Ends[] = ["lockup", "hang"];
 const SETTINGS = { default: "", oops: "oops=panic", warn: "panic_on_warn=1" } as const;
 
 describe("crash types", () => {
@@ -115,10 +118,10 @@ describe("crash types", () => {
     initrd = new Uint8Array(readFileSync(built("initrd.img")));
   });
 
-  const crash = async (type: string, setting: string) => {
+  const crash = async (type: string, setting: string, limit?: number) => {
     let text = "";
     const name = type.toLowerCase().replaceAll("_", "-");
-    const { outcome } = await boot({
+    const { outcome, reason } = await boot({
       image,
       initrd,
       memory: 16 << 20,
@@ -130,8 +133,9 @@ describe("crash types", () => {
       hostfs: new MemoryFs(),
       host: currentHost(),
       programs: machinePrograms(),
+      ...(limit === undefined ? {} : { limit }),
     });
-    return { outcome, text: text.replace(/^\[ *\d+\.\d+\] /gm, "").replaceAll("\r", "") };
+    return { outcome, reason, text: text.replace(/^\[ *\d+\.\d+\] /gm, "").replaceAll("\r", "") };
   };
 
   it("are the ones that boot --crash offers, and each has a line in this test", () => {
@@ -141,7 +145,7 @@ describe("crash types", () => {
     expect(OUTCOMES.map(([type, ends]) => [type, ends])).toEqual(offered);
   });
 
-  it.each(OUTCOMES)("%s: %s", async (type, ends, said) => {
+  it.each(OUTCOMES.filter(([, ends]) => !LOCKUPS.includes(ends)))("%s: %s", async (type, ends, said) => {
     for (const [name, setting] of Object.entries(SETTINGS)) {
       const { outcome, text } = await crash(type, setting);
       const captured =
@@ -155,6 +159,50 @@ describe("crash types", () => {
       if (ends === "warning" && name !== "warn")
         expect(text).toContain("---[ end trace 0000000000000000 ]---\n");
     }
+  });
+
+  it.each(OUTCOMES.filter(([, ends]) => LOCKUPS.includes(ends)))(
+    "%s: the watchdog finds the %s, and panics when it is told to",
+    async (type, ends, said) => {
+      const lockup = ends === "lockup";
+      const told = lockup ? "watchdog_thresh=1 softlockup_panic=1" : "hung_task_panic=1";
+      const { outcome, text } = await crash(type, told);
+      expect(outcome).toBe("captured");
+      expect(text).toMatch(said);
+      const reason = lockup ? "softlockup: hung tasks" : "hung_task: blocked tasks";
+      expect(text).toContain(`Kernel panic - not syncing: ${reason}\n`);
+      // The lockup is told of with the registers and the way of what is stuck, the hang with the sleeper's.
+      const report = text.slice(text.search(said), text.indexOf("Kernel panic"));
+      if (lockup) expect(report).toMatch(new RegExp(`^RIP: 0010:lkdtm_${type}\\+0x`, "m"));
+      expect(report).toMatch(new RegExp(`^ ${lockup ? "lkdtm_do_action" : `lkdtm_${type}`}\\+0x`, "m"));
+      if (lockup) expect(text).toMatch(/Comm: init Kdump: loaded Tainted: G {13}L /);
+    },
+  );
+
+  it("a lockup that nobody is told of goes on, and is reported again", async () => {
+    const { outcome, reason, text } = await crash("SOFTLOCKUP", "watchdog_thresh=1", 8000);
+    expect(outcome).toBe("not-captured");
+    expect(reason).toContain("limit");
+    const stuck = [...text.matchAll(/^watchdog: BUG: soft lockup - CPU#0 stuck for (\d+)s! \[init:\d+\]$/gm)];
+    expect(stuck.length).toBeGreaterThan(1);
+    const seconds = stuck.map((match) => Number(match[1]));
+    expect(seconds).toEqual([...seconds].sort((a, b) => a - b));
+    expect(new Set(seconds).size).toBe(seconds.length);
+    expect(text).not.toContain("Kernel panic");
+  });
+
+  it.each(["nowatchdog", "nosoftlockup", "watchdog_thresh=0"])("%s: nobody looks", async (setting) => {
+    const { text } = await crash("LOOP", `${setting} softlockup_panic=1`, 30_000);
+    expect(text).toContain("lkdtm: Performing direct entry LOOP\n");
+    expect(text).not.toContain("soft lockup");
+  });
+
+  it("a hang without a panic is reported hung_task_warnings times, and then the machine rests", async () => {
+    const { outcome, reason, text } = await crash("HUNG_TASK", "", 3_600_000);
+    expect(outcome).toBe("not-captured");
+    expect(reason).not.toContain("limit");
+    expect(text.match(/^INFO: task init:\d+ blocked for more than \d+ seconds\.$/gm)).toHaveLength(10);
+    expect(text).not.toContain("Kernel panic");
   });
 
   it.each(OUTCOMES.filter(([, ends]) => ends === "oops"))(
