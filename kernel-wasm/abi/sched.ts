@@ -264,6 +264,7 @@ export default abi({
       struct sigpending pending;
       spinlock_t alloc_lock;
       void *journal_info;
+      refcount_t stack_refcount;
       struct thread_struct thread;
     } __aligned(64);
 

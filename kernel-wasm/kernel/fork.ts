@@ -126,6 +126,7 @@ function dup_task_struct(orig: task_struct): task_struct {
   spin_lock_init(p.alloc_lock);
   p.thread_info.flags &= ~<u64>(_TIF_NEED_RESCHED | _TIF_SIGPENDING);
   p.cpus_ptr = p.cpus_mask;
+  refcount_set(p.stack_refcount, 1);
   // One is its parent's who waits for it, the other that of the CPU that runs it (finish_task_switch).
   refcount_set(p.usage, 2);
   return p;
@@ -138,7 +139,6 @@ function dup_task_struct(orig: task_struct): task_struct {
 export function __put_task_struct(t: task_struct): void {
   exit_creds(t);
   if (t.signal_va != 0) put_signal_struct(t.signal);
-  put_task_stack(t);
   kmem_cache_free(sym.task_struct_cachep, changetype<usize>(t));
 }
 
@@ -147,9 +147,12 @@ export function put_task_struct(t: task_struct): void {
   if (refcount_dec_and_test(t.usage)) __put_task_struct(t);
 }
 
-/** A zombie has no stack any more: the CPU that has left it gives it back (finish_task_switch). */
+/**
+ * A zombie has no stack any more: the CPU that has left it gives it back (finish_task_switch). Who looks at
+ * the stack of a task that may end meanwhile has a reference to it (try_get_task_stack).
+ */
 export function put_task_stack(t: task_struct): void {
-  if (!t.stack) return;
+  if (!CONFIG_CRASH_DUMP && !refcount_dec_and_test(t.stack_refcount)) return;
   free_pages(t.stack, THREAD_SIZE_ORDER);
   t.stack_va = 0;
 }
@@ -265,6 +268,12 @@ function cancel_fork(p: task_struct): void {
   free_fs_struct(p.fs);
   put_files_struct(p.files);
   __cleanup_sighand(p.sighand);
+  free_unborn(p);
+}
+
+/** A task that has never run: nothing but its memory is left. */
+function free_unborn(p: task_struct): void {
+  put_task_stack(p);
   refcount_set(p.usage, 1);
   put_task_struct(p);
 }
@@ -320,8 +329,7 @@ export function copy_process(flags: u32, fn: u64, arg: u64, parent: task_struct)
   sched_fork(p);
   const err = copy_resources(flags, p);
   if (err) {
-    refcount_set(p.usage, 1);
-    put_task_struct(p);
+    free_unborn(p);
     return ERR_PTR<task_struct>(err);
   }
   if (fn) copy_thread(p, fn, arg);
@@ -355,8 +363,10 @@ export function copy_process(flags: u32, fn: u64, arg: u64, parent: task_struct)
 export function kernel_thread(fn: u64, arg: usize, flags: u32): i32 {
   const p = copy_process(flags | CLONE_VM | CLONE_UNTRACED, fn, va(arg), get_current());
   if (IS_ERR(p)) return PTR_ERR(p);
+  // It may be gone when this CPU looks again.
+  const pid = p.pid;
   wake_up_new_task(p);
-  return p.pid;
+  return pid;
 }
 
 /** What a child may share; threads of one process, tracing and name spaces are not here. */

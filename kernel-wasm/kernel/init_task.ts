@@ -117,6 +117,7 @@ export function setup_init_task(): void {
   t.__state = TASK_RUNNING;
   t.stack_va = 0xffff888000000000 + <u64>((get_sp() - 1) & ~(THREAD_SIZE - 1));
   refcount_set(t.usage, 2);
+  refcount_set(t.stack_refcount, 1);
   t.flags = PF_KTHREAD;
   t.prio = DEFAULT_PRIO;
   t.static_prio = DEFAULT_PRIO;

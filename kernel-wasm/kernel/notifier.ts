@@ -17,19 +17,19 @@ export function atomic_notifier_chain_register(head: atomic_notifier_head, block
 }
 
 function notifier_chain_register(head: atomic_notifier_head, block: notifier_block): void {
-  for (let at = head.head; !CONFIG_CRASH_DUMP && !isnull(at); at = at.next) {
-    const text = c`notifier callback %ps already registered\n`;
-    if (WARN(at == block, c`kernel/notifier.ts`, 22, text, block.notifier_call)) return;
+  // Where the link to the next block is: in the head, then in each block.
+  let link = atomic_notifier_head.addr_of_head(head);
+  while (load<u64>(link)) {
+    const at = changetype<notifier_block>(pa(load<u64>(link)));
+    if (!CONFIG_CRASH_DUMP) {
+      const text = c`notifier callback %ps already registered\n`;
+      if (WARN(at == block, c`kernel/notifier.ts`, 26, text, block.notifier_call)) return;
+    }
+    if (at.priority < block.priority) break;
+    link = notifier_block.addr_of_next(at);
   }
-  if (isnull(head.head) || block.priority > head.head.priority) {
-    block.next = head.head;
-    head.head = block;
-    return;
-  }
-  let at = head.head;
-  while (!isnull(at.next) && at.next.priority >= block.priority) at = at.next;
-  block.next = at.next;
-  at.next = block;
+  block.next_va = load<u64>(link);
+  store<u64>(link, va(changetype<usize>(block)));
 }
 
 /** Calls the blocks until one says stop; returns what the last one returned. */

@@ -1,9 +1,11 @@
 /** Showing tasks: sysrq t and w, panic_print (sched_show_task, show_state_filter of kernel/sched/core.c). */
-import { LOGLEVEL_INFO, TASK_RUNNING } from "../../include/generated/constants";
+import { CONFIG_CRASH_DUMP, LOGLEVEL_INFO, TASK_RUNNING } from "../../include/generated/constants";
 import { task_struct } from "../../include/generated/structs";
 import { sym } from "../../include/generated/symbols";
 import { show_stack } from "../../arch/kernel/dumpstack";
+import { put_task_stack } from "../fork";
 import { read_lock, read_unlock } from "../locking/qrwlock";
+import { try_get_task_stack } from "./task";
 import { pr_cont, pr_info } from "../printk/printk";
 
 /** The letter for a task's state, as in task_state_array: its lowest bit counts. */
@@ -15,7 +17,7 @@ function task_state_to_char(task: task_struct): u32 {
 
 export function sched_show_task(task: task_struct): void {
   // A zombie's stack is gone already.
-  if (!task.stack) return;
+  if (CONFIG_CRASH_DUMP ? !task.stack : !try_get_task_stack(task)) return;
   pr_info(c`task:%-15.15s state:%c`, task.comm, task_state_to_char(task));
   if (task.__state == TASK_RUNNING) pr_cont(c`  running task    `);
   const parent = task.real_parent;
@@ -24,6 +26,7 @@ export function sched_show_task(task: task_struct): void {
     task.thread_info.flags,
   );
   show_stack(task, 0, LOGLEVEL_INFO);
+  if (!CONFIG_CRASH_DUMP) put_task_stack(task);
 }
 
 /**

@@ -6,7 +6,7 @@
 import { mm_struct, pid, task_struct } from "../../include/generated/structs";
 import { sym } from "../../include/generated/symbols";
 import { atomic_inc, clear_bit, set_bit } from "../../lib/atomic";
-import { refcount_inc } from "../../lib/refcount";
+import { refcount_inc, refcount_inc_not_zero } from "../../lib/refcount";
 import { read_lock, read_unlock } from "../locking/qrwlock";
 import { spin_lock, spin_unlock } from "../locking/spinlock";
 import { find_task_by_vpid, pid_task } from "../pid";
@@ -15,6 +15,12 @@ import { find_task_by_vpid, pid_task } from "../pid";
 export function get_task_struct(t: task_struct): task_struct {
   refcount_inc(t.usage);
   return t;
+}
+
+/** Whether the task has a stack, which stays then until put_task_stack(). */
+@inline
+export function try_get_task_stack(t: task_struct): bool {
+  return refcount_inc_not_zero(t.stack_refcount);
 }
 
 /** Guards mm, files, fs, vfork_done and the limits of a task. Inside of tasklist_lock. */
