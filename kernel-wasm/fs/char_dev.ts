@@ -16,6 +16,7 @@ import {
 import { cdev, char_device_struct, file, file_operations, inode } from "../include/generated/structs";
 import { sym } from "../include/generated/symbols";
 import { clear_buf, copy_to_buf } from "../arch/lib/usercopy";
+import { mutex_lock, mutex_unlock } from "../kernel/locking/mutex";
 import { INIT_LIST_HEAD } from "../lib/list";
 import { get_random_u32 } from "../lib/random";
 import { strscpy } from "../lib/string";
@@ -30,8 +31,6 @@ const RANDOM_PIECE: usize = 256;
 
 /** All minors of a major number go to `fops`. */
 export function register_chrdev(major: u32, name: usize, fops: file_operations): i32 {
-  const index = major % CHRDEV_MAJOR_HASH_SIZE;
-  if (sym.chrdevs.va(index) != 0) return -EBUSY;
   const region = changetype<char_device_struct>(kzalloc(char_device_struct.SIZE, GFP_KERNEL));
   const dev = changetype<cdev>(kzalloc(cdev.SIZE, GFP_KERNEL));
   if (isnull(region) || isnull(dev)) return -ENOMEM;
@@ -43,16 +42,30 @@ export function register_chrdev(major: u32, name: usize, fops: file_operations):
   region.minorct = 256;
   strscpy(region.name, name, 64);
   region.cdev = dev;
-  sym.chrdevs[index] = region;
-  return 0;
+  const index = major % CHRDEV_MAJOR_HASH_SIZE;
+  mutex_lock(sym.chrdevs_lock);
+  const taken = sym.chrdevs.va(index) != 0;
+  if (!taken) sym.chrdevs[index] = region;
+  mutex_unlock(sym.chrdevs_lock);
+  if (!taken) return 0;
+  kfree(changetype<usize>(dev));
+  kfree(changetype<usize>(region));
+  return -EBUSY;
+}
+
+/** The device of a major number, or null. */
+function cdev_lookup(major: u32): cdev {
+  mutex_lock(sym.chrdevs_lock);
+  const region = sym.chrdevs[major % CHRDEV_MAJOR_HASH_SIZE];
+  mutex_unlock(sym.chrdevs_lock);
+  return isnull(region) || region.major != major ? changetype<cdev>(0) : region.cdev;
 }
 
 export function chrdev_open(node: inode, filp: file): i32 {
-  const major = node.i_rdev >> MINORBITS;
-  const region = sym.chrdevs[major % CHRDEV_MAJOR_HASH_SIZE];
-  if (isnull(region) || region.major != major) return -ENXIO;
-  node.i_cdev = region.cdev;
-  filp.f_op = region.cdev.ops;
+  const dev = cdev_lookup(node.i_rdev >> MINORBITS);
+  if (isnull(dev)) return -ENXIO;
+  node.i_cdev = dev;
+  filp.f_op = dev.ops;
   return filp.f_op.open == 0 ? 0 : call_indirect<i32>(text_index(filp.f_op.open), node, filp);
 }
 

@@ -18,7 +18,7 @@ import { files_init, init_dup } from "./file";
 import { fput } from "./file_table";
 import { MKDEV } from "./inode";
 import { libfs_init } from "./libfs";
-import { do_mkdir, do_mknod } from "./namei";
+import { do_mkdir, do_mknod } from "./names";
 import { do_mount, init_mount_tree, mnt_init } from "./namespace";
 import { filp_open } from "./open";
 import { init_ramfs_fs } from "./ramfs/inode";
