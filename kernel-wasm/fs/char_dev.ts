@@ -22,11 +22,13 @@ import { get_random_u32 } from "../lib/random";
 import { strscpy } from "../lib/string";
 import { kfree, kzalloc } from "../mm/slub";
 import { MKDEV } from "./inode";
+import { generic_file_llseek } from "./read_write";
 
 const NULL_MINOR: u32 = 3;
 const ZERO_MINOR: u32 = 5;
 const RANDOM_MINOR: u32 = 8;
 const URANDOM_MINOR: u32 = 9;
+const OLDMEM_MINOR: u32 = 12;
 const RANDOM_PIECE: usize = 256;
 
 /** All minors of a major number go to `fops`. */
@@ -97,14 +99,25 @@ export function read_urandom(filp: file, buf: u64, count: usize, pos: i64): i64 
   return left == count && count ? -EFAULT : count - left;
 }
 
+/** /dev/oldmem: the crashed kernel's memory, by physical address, to the end of what the machine has. */
+export function read_oldmem(filp: file, buf: u64, count: usize, pos: i64): i64 {
+  const top = <i64>(<u32>memory.size()) << 16;
+  if (pos >= top) return 0;
+  const n = <usize>min<i64>(count, top - pos);
+  return copy_to_buf(buf, <usize>pos, n) ? -EFAULT : n;
+}
+
 export function memory_open(node: inode, filp: file): i32 {
   const minor = node.i_rdev & ((1 << MINORBITS) - 1);
   if (minor == NULL_MINOR) filp.f_op = sym.null_fops;
   else if (minor == ZERO_MINOR) filp.f_op = sym.zero_fops;
   else if (!CONFIG_CRASH_DUMP && (minor == RANDOM_MINOR || minor == URANDOM_MINOR)) {
     filp.f_op = sym.urandom_fops;
+  } else if (CONFIG_CRASH_DUMP && minor == OLDMEM_MINOR) {
+    filp.f_op = sym.oldmem_fops;
+  } else {
+    return -ENXIO;
   }
-  else return -ENXIO;
   return 0;
 }
 
@@ -115,7 +128,10 @@ export function chrdev_init(): void {
   sym.null_fops.write = fnptr(write_null);
   sym.zero_fops.read = fnptr(read_zero);
   sym.zero_fops.write = fnptr(write_null);
-  if (!CONFIG_CRASH_DUMP) {
+  if (CONFIG_CRASH_DUMP) {
+    sym.oldmem_fops.read = fnptr(read_oldmem);
+    sym.oldmem_fops.llseek = fnptr(generic_file_llseek);
+  } else {
     sym.urandom_fops.read = fnptr(read_urandom);
     sym.urandom_fops.write = fnptr(write_null);
   }

@@ -57,7 +57,9 @@ export function default_rootfs(): i32 {
   do_mknod(c`/dev/console`, S_IFCHR | 0o600, MKDEV(TTYAUX_MAJOR, 1));
   do_mknod(c`/dev/null`, S_IFCHR | 0o666, MKDEV(MEM_MAJOR, 3));
   do_mknod(c`/dev/zero`, S_IFCHR | 0o666, MKDEV(MEM_MAJOR, 5));
-  if (!CONFIG_CRASH_DUMP) {
+  if (CONFIG_CRASH_DUMP) {
+    do_mknod(c`/dev/oldmem`, S_IFCHR | 0o400, MKDEV(MEM_MAJOR, 12));
+  } else {
     do_mknod(c`/dev/random`, S_IFCHR | 0o666, MKDEV(MEM_MAJOR, 8));
     do_mknod(c`/dev/urandom`, S_IFCHR | 0o666, MKDEV(MEM_MAJOR, 9));
   }

@@ -1,6 +1,6 @@
 /**
- * From names to files (fs/namei.c): path walk and open; names.ts makes and removes names. All names are kernel
- * strings; getname() fetches a user's. A walk's state is a nameidata on the heap, given back by
+ * From names to files (fs/namei.c): path walk and open; names.ts makes and removes names. All names are
+ * kernel strings; getname() fetches a user's. A walk's state is a nameidata on the heap, given back by
  * put_nameidata().
  *
  * A directory's i_rwsem is held where its names are looked up by the file system, made, removed or renamed;

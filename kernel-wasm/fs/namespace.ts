@@ -216,7 +216,9 @@ function show_mountpoint(m: seq_file, mnt: mount): void {
   spin_unlock(sym.dcache_lock);
 }
 
-/** /proc/PID/mountinfo: number, parent's number, device, root, mountpoint, options - type, source, options. */
+/**
+ * /proc/PID/mountinfo: number, parent's number, device, root, mountpoint, options - type, source, options.
+ */
 export function show_mountinfo(m: seq_file, unused: usize): i32 {
   const head = sym.init_mnt_ns.list;
   down_read(sym.namespace_sem);

@@ -1,7 +1,7 @@
 /**
  * Pipes (fs/pipe.c): a ring of pages between two open files of one inode of pipefs. Reading an empty pipe and
- * writing a full one sleep and start over; restart_block.done is what a write has put in already. The ring and
- * the numbers of users are guarded by pipe->mutex, which nobody sleeps with.
+ * writing a full one sleep and start over; restart_block.done is what a write has put in already. The ring
+ * and the numbers of users are guarded by pipe->mutex, which nobody sleeps with.
  */
 import {
   EAGAIN,

@@ -59,7 +59,9 @@ function find_entry(dir: proc_dir_entry, name: usize, len: usize): proc_dir_entr
   return changetype<proc_dir_entry>(0);
 }
 
-/** A new entry below `parent` (null: /proc), not in the tree yet. Null when memory is short. `name` is kept. */
+/**
+ * A new entry below `parent` (null: /proc), not in the tree yet. Null when memory is short. `name` is kept.
+ */
 function proc_alloc(name: usize, mode: u32, parent: proc_dir_entry): proc_dir_entry {
   const entry = changetype<proc_dir_entry>(kzalloc(proc_dir_entry.SIZE, GFP_KERNEL));
   if (isnull(entry)) return entry;
