@@ -151,7 +151,7 @@ function kernfs_unlink(kn: kernfs_node): void {
  * Takes a file or a directory with all that is in it out of the tree, and waits for those who are in one of
  * its functions; what has it open gets ENODEV. Not for a store() of its own.
  */
-export function kernfs_remove(kn: kernfs_node): void {
+export function sysfs_remove_dir(kn: kernfs_node): void {
   down_write(sym.kernfs_rwsem);
   kernfs_unlink(kn);
   up_write(sym.kernfs_rwsem);

@@ -30,7 +30,7 @@ import {
 import { sym } from "../../include/generated/symbols";
 import { ERR_PTR } from "../../include/err";
 import { read_lock, read_unlock, write_lock, write_unlock } from "../../kernel/locking/qrwlock";
-import { INIT_LIST_HEAD, list_add_tail, list_is_head } from "../../lib/list";
+import { INIT_LIST_HEAD, list_add_tail, list_del, list_is_head } from "../../lib/list";
 import { memcmp, strlen } from "../../lib/string";
 import { kfree, kzalloc } from "../../mm/slub";
 import { d_add, d_make_root } from "../dcache";
@@ -152,6 +152,26 @@ export function proc_symlink(
   entry.size = dest ? strlen(dest) : 0;
   entry.proc_iops = isnull(ops) ? sym.proc_link_inode_operations : ops;
   return proc_register(entry);
+}
+
+/** With proc_subdir_lock for writing. */
+function proc_unlink(entry: proc_dir_entry): void {
+  const head = entry.subdir;
+  while (!list_is_head(head.next, head)) proc_unlink(proc_dir_entry.from_subdir_node(head.next));
+  list_del(entry.subdir_node);
+  if (S_ISDIR(entry.mode)) entry.parent.nlink -= 1;
+  kfree(changetype<usize>(entry));
+}
+
+/**
+ * Takes an entry and what is below it away. Nobody may have a file of it open: the module that made it sees
+ * to that.
+ */
+export function proc_remove(entry: proc_dir_entry): void {
+  if (isnull(entry)) return;
+  write_lock(sym.proc_subdir_lock);
+  proc_unlink(entry);
+  write_unlock(sym.proc_subdir_lock);
 }
 
 export function proc_set_size(entry: proc_dir_entry, size: i64): void {
