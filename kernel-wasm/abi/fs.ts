@@ -76,6 +76,7 @@ export default abi({
       u8 i_blkbits;
       blkcnt_t i_blocks;
       unsigned long i_state;
+      struct rw_semaphore i_rwsem;
       struct hlist_node i_hash;
       struct list_head i_lru;
       struct list_head i_sb_list;
@@ -96,6 +97,7 @@ export default abi({
       atomic_long_t f_count;
       unsigned int f_flags;
       fmode_t f_mode;
+      struct mutex f_pos_lock;
       loff_t f_pos;
       const struct cred *f_cred;
       void *private_data;
@@ -182,9 +184,17 @@ export default abi({
       struct list_head s_mounts;
       void *s_fs_info;
       char s_id[32];
+      struct mutex s_vfs_rename_mutex;
       const struct dentry_operations *s_d_op;
+      struct list_lru s_dentry_lru;
+      spinlock_t s_inode_list_lock;
       struct list_head s_inodes;
     };
+
+    /* include/linux/list_lru.h; one node of memory */
+    struct list_lru_one { struct list_head list; long nr_items; };
+    struct list_lru_node { spinlock_t lock; struct list_lru_one lru; long nr_items; };
+    struct list_lru { struct list_lru_node *node; };
 
     struct file_system_type {
       const char *name;
@@ -307,6 +317,7 @@ export default abi({
     FMODE_LSEEK: 4,
     FMODE_PREAD: 8,
     FMODE_PWRITE: 0x10,
+    FMODE_ATOMIC_POS: 0x8000,
 
     SEEK_SET: 0,
     SEEK_CUR: 1,
@@ -339,6 +350,9 @@ export default abi({
 
     DCACHE_MOUNTED: 0x00010000,
     DCACHE_OP_DELETE: 0x00000008,
+    DCACHE_LRU_LIST: 0x00080000,
+    DCACHE_PAR_LOOKUP: 0x10000000,
+    S_DEAD: 16,
 
     MINORBITS: 20,
     MEM_MAJOR: 1,
@@ -360,6 +374,16 @@ export default abi({
     struct kernfs_node sysfs_root;
   `,
   bss: `
+    spinlock_t dcache_lock;
+    spinlock_t mount_lock;
+    struct rw_semaphore namespace_sem;
+    spinlock_t sb_lock;
+    rwlock_t file_systems_lock;
+    struct mutex chrdevs_lock;
+    rwlock_t proc_subdir_lock;
+    struct rw_semaphore kernfs_rwsem;
+    struct mutex kernfs_open_file_mutex;
+    struct mutex sysctl_mutex;
     struct char_device_struct *chrdevs[CHRDEV_MAJOR_HASH_SIZE];
     struct super_block *blockdev_superblock;
     unsigned long last_ino;

@@ -35,6 +35,7 @@ export default abi({
     };
   `,
   bss: `
+    struct mutex hostfs_mutex;                /* the request, the bounce extent and the paths */
     struct hostfs_req hostfs_req;
     struct hostfs_extent hostfs_bounce;       /* the page that small reads and writes go through */
     char hostfs_path[HOSTFS_PATH_MAX];

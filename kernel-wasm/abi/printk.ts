@@ -19,6 +19,7 @@ export default abi({
       u32 caller_id;          /* pid, or 0x80000000 + CPU outside of a task */
       struct dev_printk_info dev_info;
     };
+    struct uart_port { spinlock_t lock; unsigned long iobase; unsigned int irq, line; };
     struct prb_data_blk_lpos { unsigned long begin; unsigned long next; };
     struct prb_desc { atomic_long_t state_var; struct prb_data_blk_lpos text_blk_lpos; };
     struct prb_data_block { unsigned long id; char data[0]; };
@@ -82,6 +83,7 @@ export default abi({
     struct printk_info console_info;
     u64 console_seq;
     struct console serial8250_console;
+    struct uart_port serial8250_port;
   `,
   percpu: `
     u8 printk_count;

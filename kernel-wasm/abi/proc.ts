@@ -43,6 +43,7 @@ export default abi({
       size_t pad_until;
       loff_t index;
       loff_t read_pos;
+      struct mutex lock;
       const struct seq_operations *op;
       const struct file *file;
       void *private;
@@ -67,6 +68,7 @@ export default abi({
 
     struct kernfs_node {
       atomic_t count;
+      atomic_t active;               /* negative: removed */
       struct kernfs_node *parent;
       const char *name;
       struct list_head children;
@@ -80,13 +82,13 @@ export default abi({
       ssize_t (*store)(struct kernfs_node *, const char *buf, size_t count);
     };
 
-    /* A file of /proc/PID: text of show(m, task), or a link to get_link(task). */
+    /* A file of /proc/PID: text of show(m, task), or a link to what get_link(task, path) finds. */
     struct pid_entry {
       const char *name;
       unsigned int len;
       umode_t mode;
       int (*show)(struct seq_file *, struct task_struct *);
-      struct path *(*get_link)(struct task_struct *);
+      int (*get_link)(struct task_struct *, struct path *);
     };
     struct proc_inode { struct pid *pid; unsigned int fd; struct pid_entry *entry; };
 
@@ -132,17 +134,16 @@ export default abi({
     struct file_operations proc_single_file_operations;
     struct file_operations proc_pid_set_comm_operations;
     struct dentry_operations pid_dentry_operations;
-    struct super_operations proc_sops, ramfs_ops;
+    struct super_operations proc_sops, ramfs_ops, sysfs_ops;
+    struct dentry_operations kernfs_dops;
+    struct super_block *sysfs_sb;
     struct inode_operations simple_symlink_inode_operations;
     struct pid_entry tgid_base_stuff[PID_ENTRIES_MAX];
     int nr_tgid_base_stuff;
-    char proc_number[16];
-    char proc_limit_text[48];
     struct proc_dir_entry *proc_sys_vm;
     struct kernfs_node *cpu_kobj;
     struct proc_ops config_gz_proc_ops;
     struct proc_ops kallsyms_proc_ops;
-    char ksym_name[KSYM_NAME_LEN];
   `,
   init: {
     boot_cpu_data: cpuinfo(),
@@ -156,6 +157,7 @@ export default abi({
     PROC_DYNAMIC_FIRST: 0xf0000000,
     KSYM_NAME_LEN: 128,
     NT_GNU_BUILD_ID: 3,
+    KN_DEACTIVATED_BIAS: "-0x7fffffff",
   },
   backtrace: ["seq_read_iter", "proc_sys_call_handler"],
   targets: ["production"],

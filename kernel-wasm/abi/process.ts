@@ -12,6 +12,7 @@ export default abi({
       long (*fn)(struct restart_block *);
       u64 expires;          /* nanosleep: the end of the sleep */
       u64 done;             /* what the call has finished: bytes of a write, the child of a vfork */
+      struct file *filp;    /* fdget()'s reference: kept while the call sleeps */
     };
 
     /* On the stack of a task in schedule_timeout(). */
@@ -25,6 +26,7 @@ export default abi({
       unsigned long private;
     };
     struct pipe_inode_info {
+      struct mutex mutex;
       wait_queue_head_t rd_wait, wr_wait;
       unsigned int head, tail, max_usage, ring_size;
       unsigned int readers, writers, files, r_counter, w_counter;

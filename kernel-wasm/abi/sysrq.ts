@@ -19,7 +19,6 @@ export default abi({
     struct sysrq_key_op sysrq_ops[SYSRQ_OPS];
     int nr_sysrq_ops;
     struct proc_ops sysrq_trigger_proc_ops;
-    char sysrq_char[1];
   `,
   init: { sysrq_enabled: 1 },
   defines: {

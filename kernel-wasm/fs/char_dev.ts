@@ -16,22 +16,23 @@ import {
 import { cdev, char_device_struct, file, file_operations, inode } from "../include/generated/structs";
 import { sym } from "../include/generated/symbols";
 import { clear_buf, copy_to_buf } from "../arch/lib/usercopy";
+import { mutex_lock, mutex_unlock } from "../kernel/locking/mutex";
 import { INIT_LIST_HEAD } from "../lib/list";
 import { get_random_u32 } from "../lib/random";
 import { strscpy } from "../lib/string";
 import { kfree, kzalloc } from "../mm/slub";
 import { MKDEV } from "./inode";
+import { generic_file_llseek } from "./read_write";
 
 const NULL_MINOR: u32 = 3;
 const ZERO_MINOR: u32 = 5;
 const RANDOM_MINOR: u32 = 8;
 const URANDOM_MINOR: u32 = 9;
+const OLDMEM_MINOR: u32 = 12;
 const RANDOM_PIECE: usize = 256;
 
 /** All minors of a major number go to `fops`. */
 export function register_chrdev(major: u32, name: usize, fops: file_operations): i32 {
-  const index = major % CHRDEV_MAJOR_HASH_SIZE;
-  if (sym.chrdevs.va(index) != 0) return -EBUSY;
   const region = changetype<char_device_struct>(kzalloc(char_device_struct.SIZE, GFP_KERNEL));
   const dev = changetype<cdev>(kzalloc(cdev.SIZE, GFP_KERNEL));
   if (isnull(region) || isnull(dev)) return -ENOMEM;
@@ -43,16 +44,30 @@ export function register_chrdev(major: u32, name: usize, fops: file_operations):
   region.minorct = 256;
   strscpy(region.name, name, 64);
   region.cdev = dev;
-  sym.chrdevs[index] = region;
-  return 0;
+  const index = major % CHRDEV_MAJOR_HASH_SIZE;
+  mutex_lock(sym.chrdevs_lock);
+  const taken = sym.chrdevs.va(index) != 0;
+  if (!taken) sym.chrdevs[index] = region;
+  mutex_unlock(sym.chrdevs_lock);
+  if (!taken) return 0;
+  kfree(changetype<usize>(dev));
+  kfree(changetype<usize>(region));
+  return -EBUSY;
+}
+
+/** The device of a major number, or null. */
+function cdev_lookup(major: u32): cdev {
+  mutex_lock(sym.chrdevs_lock);
+  const region = sym.chrdevs[major % CHRDEV_MAJOR_HASH_SIZE];
+  mutex_unlock(sym.chrdevs_lock);
+  return isnull(region) || region.major != major ? changetype<cdev>(0) : region.cdev;
 }
 
 export function chrdev_open(node: inode, filp: file): i32 {
-  const major = node.i_rdev >> MINORBITS;
-  const region = sym.chrdevs[major % CHRDEV_MAJOR_HASH_SIZE];
-  if (isnull(region) || region.major != major) return -ENXIO;
-  node.i_cdev = region.cdev;
-  filp.f_op = region.cdev.ops;
+  const dev = cdev_lookup(node.i_rdev >> MINORBITS);
+  if (isnull(dev)) return -ENXIO;
+  node.i_cdev = dev;
+  filp.f_op = dev.ops;
   return filp.f_op.open == 0 ? 0 : call_indirect<i32>(text_index(filp.f_op.open), node, filp);
 }
 
@@ -84,14 +99,25 @@ export function read_urandom(filp: file, buf: u64, count: usize, pos: i64): i64 
   return left == count && count ? -EFAULT : count - left;
 }
 
+/** /dev/oldmem: the crashed kernel's memory, by physical address, to the end of what the machine has. */
+export function read_oldmem(filp: file, buf: u64, count: usize, pos: i64): i64 {
+  const top = <i64>(<u32>memory.size()) << 16;
+  if (pos >= top) return 0;
+  const n = <usize>min<i64>(count, top - pos);
+  return copy_to_buf(buf, <usize>pos, n) ? -EFAULT : n;
+}
+
 export function memory_open(node: inode, filp: file): i32 {
   const minor = node.i_rdev & ((1 << MINORBITS) - 1);
   if (minor == NULL_MINOR) filp.f_op = sym.null_fops;
   else if (minor == ZERO_MINOR) filp.f_op = sym.zero_fops;
   else if (!CONFIG_CRASH_DUMP && (minor == RANDOM_MINOR || minor == URANDOM_MINOR)) {
     filp.f_op = sym.urandom_fops;
+  } else if (CONFIG_CRASH_DUMP && minor == OLDMEM_MINOR) {
+    filp.f_op = sym.oldmem_fops;
+  } else {
+    return -ENXIO;
   }
-  else return -ENXIO;
   return 0;
 }
 
@@ -102,7 +128,10 @@ export function chrdev_init(): void {
   sym.null_fops.write = fnptr(write_null);
   sym.zero_fops.read = fnptr(read_zero);
   sym.zero_fops.write = fnptr(write_null);
-  if (!CONFIG_CRASH_DUMP) {
+  if (CONFIG_CRASH_DUMP) {
+    sym.oldmem_fops.read = fnptr(read_oldmem);
+    sym.oldmem_fops.llseek = fnptr(generic_file_llseek);
+  } else {
     sym.urandom_fops.read = fnptr(read_urandom);
     sym.urandom_fops.write = fnptr(write_null);
   }

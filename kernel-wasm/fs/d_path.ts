@@ -1,8 +1,10 @@
 /** The name of an open file or directory, from the root of the tree (fs/d_path.c). Production only. */
 import { path } from "../include/generated/structs";
+import { sym } from "../include/generated/symbols";
+import { spin_lock, spin_unlock } from "../kernel/locking/spinlock";
+import { strlen } from "../lib/string";
 import { d_unhashed } from "./dcache";
 import { real_mount } from "./namespace";
-import { strlen } from "../lib/string";
 
 const SLASH: u8 = 0x2f;
 
@@ -14,6 +16,15 @@ function prepend(at: usize, start: usize, text: usize, len: usize): usize {
 
 /** Written to the end of [buf, buf + size), with its NUL; returns where it begins. */
 export function d_path(p: path, buf: usize, size: usize): usize {
+  spin_lock(sym.mount_lock);
+  spin_lock(sym.dcache_lock);
+  const at = prepend_path(p, buf, size);
+  spin_unlock(sym.dcache_lock);
+  spin_unlock(sym.mount_lock);
+  return at;
+}
+
+function prepend_path(p: path, buf: usize, size: usize): usize {
   let at = buf + size - 1;
   store<u8>(at, 0);
   let d = p.dentry;

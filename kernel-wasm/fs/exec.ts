@@ -8,6 +8,7 @@
  *     bfff0000  stack, growing down from bffff000: strings, then envp[], argv[], argc at sp (System V ABI)
  */
 import {
+  CONFIG_CRASH_DUMP,
   BINPRM_BUF_SIZE,
   E2BIG,
   EACCES,
@@ -165,7 +166,7 @@ export function begin_new_exec(bprm: linux_binprm): i32 {
   if (is_global_init(t)) t.signal.flags |= SIGNAL_UNKILLABLE;
   flush_signal_handlers(t);
   t.exit_signal = SIGCHLD;
-  do_close_on_exec();
+  if (!CONFIG_CRASH_DUMP) do_close_on_exec();
   set_comm(t, bprm.filename);
   return 0;
 }

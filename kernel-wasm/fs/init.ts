@@ -18,7 +18,7 @@ import { files_init, init_dup } from "./file";
 import { fput } from "./file_table";
 import { MKDEV } from "./inode";
 import { libfs_init } from "./libfs";
-import { do_mkdir, do_mknod } from "./namei";
+import { do_mkdir, do_mknod } from "./names";
 import { do_mount, init_mount_tree, mnt_init } from "./namespace";
 import { filp_open } from "./open";
 import { init_ramfs_fs } from "./ramfs/inode";
@@ -57,7 +57,9 @@ export function default_rootfs(): i32 {
   do_mknod(c`/dev/console`, S_IFCHR | 0o600, MKDEV(TTYAUX_MAJOR, 1));
   do_mknod(c`/dev/null`, S_IFCHR | 0o666, MKDEV(MEM_MAJOR, 3));
   do_mknod(c`/dev/zero`, S_IFCHR | 0o666, MKDEV(MEM_MAJOR, 5));
-  if (!CONFIG_CRASH_DUMP) {
+  if (CONFIG_CRASH_DUMP) {
+    do_mknod(c`/dev/oldmem`, S_IFCHR | 0o400, MKDEV(MEM_MAJOR, 12));
+  } else {
     do_mknod(c`/dev/random`, S_IFCHR | 0o666, MKDEV(MEM_MAJOR, 8));
     do_mknod(c`/dev/urandom`, S_IFCHR | 0o666, MKDEV(MEM_MAJOR, 9));
   }

@@ -1,4 +1,7 @@
-/** Inodes (fs/inode.c): a file's identity, whatever its names. */
+/**
+ * Inodes (fs/inode.c): a file's identity, whatever its names. i_rwsem (inode_lock) guards what is in the
+ * file, or the names in the directory.
+ */
 import {
   CONFIG_CRASH_DUMP,
   GFP_KERNEL,
@@ -9,9 +12,12 @@ import {
   S_IFMT,
 } from "../include/generated/constants";
 import { inode, super_block } from "../include/generated/structs";
-import { sym } from "../include/generated/symbols";
+import { sym, this_cpu } from "../include/generated/symbols";
+import { down_write, down_write_trylock, init_rwsem, up_write } from "../kernel/locking/rwsem";
+import { spin_lock, spin_lock_init, spin_unlock } from "../kernel/locking/spinlock";
 import { ktime_get_real } from "../kernel/time";
-import { INIT_LIST_HEAD, list_add, list_del_init } from "../lib/list";
+import { atomic_dec_and_test, atomic_inc, atomic_inc_not_zero } from "../lib/atomic";
+import { INIT_LIST_HEAD, list_add, list_del_init, list_is_head } from "../lib/list";
 import { xa_init_flags } from "../lib/xarray";
 import { truncate_inode_pages } from "../mm/filemap";
 import { kfree, kzalloc } from "../mm/slub";
@@ -41,8 +47,7 @@ export function MKDEV(major: u32, minor: u32): u32 {
 }
 
 export function get_next_ino(): u64 {
-  sym.last_ino += 1;
-  return sym.last_ino;
+  return atomic.add<u64>(sym.addr_of_last_ino(), 1) + 1;
 }
 
 /** A fresh inode of a file system, one reference, no operations. Null when memory is short. */
@@ -56,6 +61,8 @@ export function new_inode(sb: super_block): inode {
 export function init_inode(node: inode, sb: super_block): void {
   node.i_sb = sb;
   node.i_nlink = 1;
+  spin_lock_init(node.i_lock);
+  init_rwsem(node.i_rwsem);
   node.i_blkbits = PAGE_SHIFT;
   node.i_count.counter = 1;
   node.i_mapping = node.i_data;
@@ -65,7 +72,10 @@ export function init_inode(node: inode, sb: super_block): void {
   INIT_LIST_HEAD(node.i_data.private_list);
   INIT_LIST_HEAD(node.i_lru);
   inode_set_times(node);
+  if (!CONFIG_CRASH_DUMP) this_cpu.nr_inodes += 1;
+  spin_lock(sb.s_inode_list_lock);
   list_add(node.i_sb_list, sb.s_inodes);
+  spin_unlock(sb.s_inode_list_lock);
 }
 
 function inode_set_times(node: inode): void {
@@ -84,20 +94,55 @@ export function inode_update_mtime(node: inode): void {
   memory.copy(changetype<usize>(node.i_ctime), changetype<usize>(node.i_mtime), 16);
 }
 
+@inline
+export function inode_lock(node: inode): void {
+  down_write(node.i_rwsem);
+}
+
+@inline
+export function inode_unlock(node: inode): void {
+  up_write(node.i_rwsem);
+}
+
+@inline
+export function inode_trylock(node: inode): bool {
+  return down_write_trylock(node.i_rwsem);
+}
+
 export function ihold(node: inode): void {
-  node.i_count.counter += 1;
+  atomic_inc(node.i_count);
 }
 
 /** The last reference takes the pages with it, then the file system's own part (evict_inode). */
 export function iput(node: inode): void {
   if (isnull(node)) return;
-  node.i_count.counter -= 1;
-  if (node.i_count.counter > 0) return;
+  if (!atomic_dec_and_test(node.i_count)) return;
   truncate_inode_pages(node.i_mapping, 0);
   const sb = node.i_sb;
   if (sb.s_op_va != 0 && sb.s_op.evict_inode != 0) call_indirect<void>(text_index(sb.s_op.evict_inode), node);
+  spin_lock(sb.s_inode_list_lock);
   list_del_init(node.i_sb_list);
+  spin_unlock(sb.s_inode_list_lock);
+  if (!CONFIG_CRASH_DUMP) this_cpu.nr_inodes -= 1;
   kfree(changetype<usize>(node));
+}
+
+/**
+ * The inode of a superblock behind `from` (null: the first) that is in use, with a reference; that of `from`
+ * is given up. Null at the end.
+ */
+export function next_inode(sb: super_block, from: inode): inode {
+  const head = sb.s_inodes;
+  let found = changetype<inode>(0);
+  spin_lock(sb.s_inode_list_lock);
+  let at = isnull(from) ? head.next : from.i_sb_list.next;
+  for (; isnull(found) && !list_is_head(at, head); at = at.next) {
+    const node = inode.from_i_sb_list(at);
+    if (atomic_inc_not_zero(node.i_count)) found = node;
+  }
+  spin_unlock(sb.s_inode_list_lock);
+  iput(from);
+  return found;
 }
 
 export function init_special_inode(node: inode, mode: u32, rdev: u32): void {

@@ -12,6 +12,7 @@ import {
 import { file } from "../include/generated/structs";
 import { kfree, kmalloc } from "../mm/slub";
 import { fget } from "./file";
+import { fput } from "./file_table";
 import { S_ISREG } from "./inode";
 import { kernel_read } from "./read_write";
 
@@ -42,6 +43,8 @@ export function kernel_read_file(filp: file, to: usize): i64 {
 
 export function kernel_read_file_from_fd(fd: i32, to: usize): i64 {
   const filp = fget(fd);
-  if (isnull(filp) || (filp.f_mode & FMODE_READ) == 0) return -EBADF;
-  return kernel_read_file(filp, to);
+  if (isnull(filp)) return -EBADF;
+  const size = filp.f_mode & FMODE_READ ? kernel_read_file(filp, to) : -EBADF;
+  fput(filp);
+  return size;
 }

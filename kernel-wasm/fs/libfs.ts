@@ -2,8 +2,7 @@
 import { ENOTEMPTY } from "../include/generated/constants";
 import { dentry, dir_context, file, inode } from "../include/generated/structs";
 import { sym } from "../include/generated/symbols";
-import { list_is_head } from "../lib/list";
-import { d_add, dget, dput, simple_empty } from "./dcache";
+import { d_add, dget, dput, next_positive, simple_empty } from "./dcache";
 import { dir_emit, dir_emit_dots, dt_type } from "./readdir";
 import { generic_file_llseek } from "./read_write";
 
@@ -35,18 +34,17 @@ export function simple_rename(old_dir: inode, from: dentry, new_dir: inode, to: 
 /** Positions count the children from 2 on. */
 export function dcache_readdir(filp: file, ctx: dir_context): i32 {
   if (!dir_emit_dots(filp, ctx)) return 0;
-  const head = filp.f_path.dentry.d_subdirs;
-  let pos: i64 = 2;
-  for (let at = head.prev; !list_is_head(at, head); at = at.prev) {
-    const d = dentry.from_d_child(at);
-    if (d.d_inode_va == 0) continue;
+  const dir = filp.f_path.dentry;
+  let d = next_positive(dir, changetype<dentry>(0));
+  for (let pos: i64 = 2; !isnull(d); pos++) {
     if (pos == ctx.pos) {
       const node = d.d_inode;
-      if (!dir_emit(ctx, d.d_name.name, d.d_name.len, node.i_ino, dt_type(node.i_mode))) return 0;
+      if (!dir_emit(ctx, d.d_name.name, d.d_name.len, node.i_ino, dt_type(node.i_mode))) break;
       ctx.pos += 1;
     }
-    pos += 1;
+    d = next_positive(dir, d);
   }
+  dput(d);
   return 0;
 }
 

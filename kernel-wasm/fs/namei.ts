@@ -1,22 +1,22 @@
 /**
- * From names to files (fs/namei.c): path walk, and what creates, removes and renames names. All names are
+ * From names to files (fs/namei.c): path walk and open; names.ts makes and removes names. All names are
  * kernel strings; getname() fetches a user's. A walk's state is a nameidata on the heap, given back by
  * put_nameidata().
+ *
+ * A directory's i_rwsem is held where its names are looked up by the file system, made, removed or renamed;
+ * a walk that meets a name in the tree takes none.
  */
 import {
   CONFIG_CRASH_DUMP,
-  EBUSY,
+  CONFIG_SMP,
   EEXIST,
-  EINVAL,
   EISDIR,
   ELOOP,
   ENAMETOOLONG,
   ENOENT,
   ENOMEM,
   ENOTDIR,
-  ENOTEMPTY,
   EPERM,
-  EXDEV,
   GFP_KERNEL,
   LAST_DOT,
   LAST_DOTDOT,
@@ -38,8 +38,7 @@ import {
   O_ACCMODE,
   O_WRONLY,
   PATH_MAX,
-  RENAME_NOREPLACE,
-  S_IFDIR,
+  S_DEAD,
   S_IFREG,
 } from "../include/generated/constants";
 import { dentry, file, inode, nameidata, path } from "../include/generated/structs";
@@ -48,9 +47,10 @@ import { strncpy_from_user } from "../arch/lib/usercopy";
 import { get_current } from "../arch/kernel/current";
 import { strlen } from "../lib/string";
 import { kfree, kmalloc, kzalloc } from "../mm/slub";
-import { d_alloc, d_delete, d_drop, d_lookup, d_move, dget, dput, simple_empty } from "./dcache";
-import { S_ISDIR, S_ISLNK, ihold, iput } from "./inode";
-import { follow_mounts, mntget, path_get, path_put, real_mount } from "./namespace";
+import { d_alloc, d_drop, d_lookup, dget_parent, dput } from "./dcache";
+import { get_fs_pwd, get_fs_root } from "./fs_struct";
+import { S_ISDIR, S_ISLNK, inode_lock, inode_unlock } from "./inode";
+import { follow_mounts, follow_up, path_get, path_put } from "./namespace";
 import { alloc_empty_file, fput } from "./file_table";
 import { do_truncate, vfs_open } from "./open";
 
@@ -86,18 +86,12 @@ function follow_dotdot(nd: nameidata): void {
   const p = nd.path;
   while (!(p.dentry == nd.root.dentry && p.mnt == nd.root.mnt)) {
     if (p.dentry != p.mnt.mnt_root) {
-      const parent = dget(p.dentry.d_parent);
+      const parent = dget_parent(p.dentry);
       dput(p.dentry);
       p.dentry = parent;
       break;
     }
-    const m = real_mount(p.mnt);
-    if (m.mnt_parent == m) break;
-    const at = dget(m.mnt_mountpoint);
-    mntget(m.mnt_parent.mnt);
-    path_put(p);
-    p.mnt = m.mnt_parent.mnt;
-    p.dentry = at;
+    if (!follow_up(p)) break;
   }
   follow_mounts(p);
 }
@@ -108,24 +102,50 @@ function d_valid(d: dentry): bool {
   return call_indirect<i32>(text_index(d.d_op.d_revalidate), d, <u32>0) != 0;
 }
 
+/** A directory that another CPU has removed meanwhile: nothing is found or made in it any more. */
+@inline
+export function is_dead(dir: inode): bool {
+  return CONFIG_SMP && (dir.i_flags & S_DEAD) != 0;
+}
+
+/** A name that the tree knows, and that still means the same; null for others. */
+function lookup_fast(parent: dentry, name: usize, len: usize): dentry {
+  const known = d_lookup(parent, name, len);
+  if (isnull(known) || CONFIG_CRASH_DUMP || d_valid(known)) return known;
+  d_drop(known);
+  dput(known);
+  return changetype<dentry>(0);
+}
+
 /**
- * The dentry of a name in a directory, negative when there is no such file; asks the file system if need be.
+ * The dentry of a name in a directory that is locked, negative when there is no such file; asks the file
+ * system if need be.
  */
 export function lookup_one(parent: dentry, name: usize, len: usize): dentry {
   if (len > NAME_MAX) return ERR_PTR<dentry>(-ENAMETOOLONG);
-  const known = d_lookup(parent, name, len);
-  if (!isnull(known)) {
-    if (CONFIG_CRASH_DUMP || d_valid(known)) return known;
-    d_drop(known);
-    dput(known);
-  }
+  const known = lookup_fast(parent, name, len);
+  if (!isnull(known)) return known;
   const dir = parent.d_inode;
+  if (is_dead(dir)) return ERR_PTR<dentry>(-ENOENT);
   const d = d_alloc(parent, name, len, parent.d_sb);
   if (isnull(d)) return ERR_PTR<dentry>(-ENOMEM);
   const found = call_indirect<dentry>(text_index(dir.i_op.lookup), dir, d, <u32>0);
   if (isnull(found)) return d;
   dput(d);
   return found;
+}
+
+/** The same for a directory that is not locked: its lock is taken when the tree does not know the name. */
+function lookup_slow(parent: dentry, name: usize, len: usize): dentry {
+  if (!CONFIG_SMP) return lookup_one(parent, name, len);
+  if (len > NAME_MAX) return ERR_PTR<dentry>(-ENAMETOOLONG);
+  const known = lookup_fast(parent, name, len);
+  if (!isnull(known)) return known;
+  const dir = parent.d_inode;
+  inode_lock(dir);
+  const d = lookup_one(parent, name, len);
+  inode_unlock(dir);
+  return d;
 }
 
 /** A component's kind: `.`, `..` or a name. */
@@ -174,7 +194,7 @@ function walk_component(nd: nameidata, name: usize, len: usize, type: i32, follo
     follow_dotdot(nd);
     return 0;
   }
-  const d = lookup_one(nd.path.dentry, name, len);
+  const d = lookup_slow(nd.path.dentry, name, len);
   if (IS_ERR(d)) return PTR_ERR(d);
   if (d.d_inode_va == 0) {
     dput(d);
@@ -225,8 +245,9 @@ export function kern_path(name: usize, flags: u32): nameidata {
   if (isnull(nd)) return ERR_PTR<nameidata>(-ENOMEM);
   const fs = get_current().fs;
   nd.flags = flags;
-  set_path(nd.root, fs.root);
-  set_path(nd.path, load<u8>(name) == SLASH ? fs.root : fs.pwd);
+  get_fs_root(fs, nd.root);
+  if (load<u8>(name) == SLASH) set_path(nd.path, nd.root);
+  else get_fs_pwd(fs, nd.path);
   const err = load<u8>(name) == 0 ? -ENOENT : link_path_walk(nd, name, false, (flags & LOOKUP_PARENT) != 0);
   if (!err) return nd;
   put_nameidata(nd);
@@ -239,8 +260,8 @@ export function put_nameidata(nd: nameidata): void {
   kfree(changetype<usize>(nd));
 }
 
-/** The dentry that a walk with LOOKUP_PARENT stopped before; maybe negative. */
-function lookup_last(nd: nameidata): dentry {
+/** The dentry that a walk with LOOKUP_PARENT stopped before; maybe negative. The directory is locked. */
+export function lookup_last(nd: nameidata): dentry {
   return lookup_one(nd.path.dentry, nd.last.name, nd.last.len);
 }
 
@@ -257,24 +278,28 @@ function create_behind_link(nd: nameidata, d: dentry, flags: i32, mode: u32): i3
   return made;
 }
 
+/** An empty file for a negative dentry of a locked directory. */
+function create_file(nd: nameidata, dir: inode, d: dentry, flags: i32, mode: u32): i32 {
+  if (is_dead(dir)) return -ENOENT;
+  if (dir.i_op.create == 0) return -EPERM;
+  const bits = (mode & 0o7777 & ~get_current().fs.umask) | S_IFREG;
+  return call_indirect<i32>(text_index(dir.i_op.create), dir, d, bits, <i32>((flags & O_EXCL) != 0));
+}
+
 /** open(O_CREAT): finds or makes the last component, and goes there. */
 function lookup_create(nd: nameidata, flags: i32, mode: u32): i32 {
   if (nd.last_type != LAST_NORM || nd.flags & LOOKUP_DIRECTORY) return -EISDIR;
+  const dir = nd.path.dentry.d_inode;
+  inode_lock(dir);
   const d = lookup_last(nd);
-  if (IS_ERR(d)) return PTR_ERR(d);
-  let err = 0;
-  if (!CONFIG_CRASH_DUMP && d.d_inode_va != 0 && S_ISLNK(d.d_inode.i_mode)) {
-    if (flags & (O_EXCL | O_NOFOLLOW)) err = flags & O_EXCL ? -EEXIST : -ELOOP;
-    if (!err) return create_behind_link(nd, d, flags, mode);
-  } else if (d.d_inode_va != 0) {
-    if (flags & O_EXCL) err = -EEXIST;
-  } else {
-    const dir = nd.path.dentry.d_inode;
-    err = -EPERM;
-    if (dir.i_op.create != 0) {
-      const bits = (mode & 0o7777 & ~get_current().fs.umask) | S_IFREG;
-      err = call_indirect<i32>(text_index(dir.i_op.create), dir, d, bits, <i32>((flags & O_EXCL) != 0));
-    }
+  let err = IS_ERR(d) ? PTR_ERR(d) : 0;
+  if (!err && d.d_inode_va == 0) err = create_file(nd, dir, d, flags, mode);
+  else if (!err && flags & O_EXCL) err = -EEXIST;
+  inode_unlock(dir);
+  if (IS_ERR(d)) return err;
+  if (!CONFIG_CRASH_DUMP && !err && d.d_inode_va != 0 && S_ISLNK(d.d_inode.i_mode)) {
+    if ((flags & O_NOFOLLOW) == 0) return create_behind_link(nd, d, flags, mode);
+    err = -ELOOP;
   }
   if (err) {
     dput(d);
@@ -326,148 +351,4 @@ export function path_openat(name: usize, flags: i32, mode: u32): file {
   if (!err) return filp;
   fput(filp);
   return ERR_PTR<file>(err);
-}
-
-/** Prepares a name that shall be made: the negative dentry, or an ERR_PTR. */
-function create_target(nd: nameidata): dentry {
-  if (nd.last_type != LAST_NORM) return ERR_PTR<dentry>(-EEXIST);
-  const d = lookup_last(nd);
-  if (IS_ERR(d) || d.d_inode_va == 0) return d;
-  dput(d);
-  return ERR_PTR<dentry>(-EEXIST);
-}
-
-export function do_mkdir(name: usize, mode: u32): i32 {
-  const nd = kern_path(name, LOOKUP_PARENT);
-  if (IS_ERR(nd)) return PTR_ERR(nd);
-  const d = create_target(nd);
-  let err = IS_ERR(d) ? PTR_ERR(d) : 0;
-  if (!err) {
-    const dir = nd.path.dentry.d_inode;
-    const bits = (mode & 0o1777 & ~get_current().fs.umask) | S_IFDIR;
-    err = dir.i_op.mkdir == 0 ? -EPERM : call_indirect<i32>(text_index(dir.i_op.mkdir), dir, d, bits);
-    dput(d);
-  }
-  put_nameidata(nd);
-  return err;
-}
-
-/** A device node or an empty regular file. */
-export function do_mknod(name: usize, mode: u32, dev: u32): i32 {
-  const nd = kern_path(name, LOOKUP_PARENT);
-  if (IS_ERR(nd)) return PTR_ERR(nd);
-  const d = create_target(nd);
-  let err = IS_ERR(d) ? PTR_ERR(d) : 0;
-  if (!err) {
-    const dir = nd.path.dentry.d_inode;
-    err = dir.i_op.mknod == 0 ? -EPERM : call_indirect<i32>(text_index(dir.i_op.mknod), dir, d, mode, dev);
-    dput(d);
-  }
-  put_nameidata(nd);
-  return err;
-}
-
-/** A symbolic link whose text is `target`. */
-export function do_symlink(target: usize, name: usize): i32 {
-  const nd = kern_path(name, LOOKUP_PARENT);
-  if (IS_ERR(nd)) return PTR_ERR(nd);
-  const d = create_target(nd);
-  let err = IS_ERR(d) ? PTR_ERR(d) : 0;
-  if (!err) {
-    const dir = nd.path.dentry.d_inode;
-    err = dir.i_op.symlink == 0 ? -EPERM : call_indirect<i32>(text_index(dir.i_op.symlink), dir, d, target);
-    dput(d);
-  }
-  put_nameidata(nd);
-  return err;
-}
-
-function remove(nd: nameidata, directory: bool): i32 {
-  if (nd.last_type != LAST_NORM) {
-    if (!directory) return -EISDIR;
-    return nd.last_type == LAST_DOT ? -EINVAL : -EBUSY;
-  }
-  const d = lookup_last(nd);
-  if (IS_ERR(d)) return PTR_ERR(d);
-  const node = d.d_inode;
-  const dir = nd.path.dentry.d_inode;
-  const op = directory ? dir.i_op.rmdir : dir.i_op.unlink;
-  let err = 0;
-  if (isnull(node)) err = -ENOENT;
-  else if (directory && !S_ISDIR(node.i_mode)) err = -ENOTDIR;
-  else if (!directory && S_ISDIR(node.i_mode)) err = -EISDIR;
-  else if (op == 0) err = -EPERM;
-  else err = call_indirect<i32>(text_index(op), dir, d);
-  if (!err) d_delete(d);
-  dput(d);
-  return err;
-}
-
-/** unlink(2), or rmdir(2) for a directory. */
-export function do_unlink(name: usize, directory: bool): i32 {
-  const nd = kern_path(name, LOOKUP_PARENT);
-  if (IS_ERR(nd)) return PTR_ERR(nd);
-  const err = remove(nd, directory);
-  put_nameidata(nd);
-  return err;
-}
-
-function rename_checks(from: dentry, to: dentry, flags: u32): i32 {
-  const old = from.d_inode;
-  const target = to.d_inode;
-  if (isnull(old)) return -ENOENT;
-  if (isnull(target)) return 0;
-  if (flags & RENAME_NOREPLACE) return -EEXIST;
-  if (S_ISDIR(old.i_mode)) {
-    if (!S_ISDIR(target.i_mode)) return -ENOTDIR;
-    return simple_empty(to) ? 0 : -ENOTEMPTY;
-  }
-  return S_ISDIR(target.i_mode) ? -EISDIR : 0;
-}
-
-/** vfs_rename: the file system first, then the tree. */
-function vfs_rename(old_dir: inode, from: dentry, new_dir: inode, to: dentry, flags: u32): i32 {
-  let err = rename_checks(from, to, flags);
-  if (err) return err;
-  if (from.d_inode_va == to.d_inode_va) return 0;
-  if (old_dir.i_op.rename == 0) return -EPERM;
-  const replaced = to.d_inode;
-  if (!isnull(replaced)) ihold(replaced);
-  err = call_indirect<i32>(text_index(old_dir.i_op.rename), old_dir, from, new_dir, to, flags);
-  if (!err) d_move(from, to);
-  if (!isnull(replaced)) iput(replaced);
-  return err;
-}
-
-function rename_between(from: nameidata, to: nameidata, flags: u32): i32 {
-  if (from.path.mnt != to.path.mnt) return -EXDEV;
-  if (from.last_type != LAST_NORM) return -EBUSY;
-  if (to.last_type != LAST_NORM) return flags & RENAME_NOREPLACE ? -EEXIST : -EBUSY;
-  const old = lookup_last(from);
-  if (IS_ERR(old)) return PTR_ERR(old);
-  const target = lookup_last(to);
-  let err = IS_ERR(target) ? PTR_ERR(target) : 0;
-  if (!err) {
-    // A directory cannot move below itself.
-    for (let d = to.path.dentry; d.d_parent != d; d = d.d_parent) if (d == old) err = -EINVAL;
-    if (!err) err = vfs_rename(from.path.dentry.d_inode, old, to.path.dentry.d_inode, target, flags);
-    dput(target);
-  }
-  dput(old);
-  return err;
-}
-
-export function do_renameat2(from: usize, to: usize, flags: u32): i32 {
-  if (flags & ~RENAME_NOREPLACE) return -EINVAL;
-  const old = kern_path(from, LOOKUP_PARENT);
-  if (IS_ERR(old)) return PTR_ERR(old);
-  const target = kern_path(to, LOOKUP_PARENT);
-  if (IS_ERR(target)) {
-    put_nameidata(old);
-    return PTR_ERR(target);
-  }
-  const err = rename_between(old, target, flags);
-  put_nameidata(target);
-  put_nameidata(old);
-  return err;
 }

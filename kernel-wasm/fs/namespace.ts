@@ -1,4 +1,8 @@
-/** Mounts (fs/namespace.c): the tree of file systems, and the initial namespace with rootfs at its root. */
+/**
+ * Mounts (fs/namespace.c): the tree of file systems, and the initial namespace with rootfs at its root.
+ * namespace_sem is held while something is mounted or the list is read, mount_lock where the tree changes and
+ * by walks that cross mounts.
+ */
 import {
   DCACHE_MOUNTED,
   ENODEV,
@@ -6,8 +10,11 @@ import {
   ENOTDIR,
   GFP_KERNEL,
   LOOKUP_FOLLOW,
+  MINORBITS,
+  SB_RDONLY,
 } from "../include/generated/constants";
 import {
+  atomic_t,
   dentry,
   file_system_type,
   mnt_namespace,
@@ -18,7 +25,10 @@ import {
 } from "../include/generated/structs";
 import { sym } from "../include/generated/symbols";
 import { ERR_PTR, IS_ERR, PTR_ERR } from "../include/err";
+import { down_read, down_write, up_read, up_write } from "../kernel/locking/rwsem";
+import { spin_lock, spin_unlock } from "../kernel/locking/spinlock";
 import { panic } from "../kernel/panic";
+import { atomic_dec, atomic_inc } from "../lib/atomic";
 import { INIT_LIST_HEAD, list_add_tail, list_is_head } from "../lib/list";
 import { strlen, strscpy } from "../lib/string";
 import { kzalloc } from "../mm/slub";
@@ -33,13 +43,18 @@ export function real_mount(mnt: vfsmount): mount {
   return mount.from_mnt(mnt);
 }
 
+@inline
+function mnt_count(mnt: vfsmount): atomic_t {
+  return changetype<atomic_t>(mount.addr_of_mnt_count(real_mount(mnt)));
+}
+
 export function mntget(mnt: vfsmount): vfsmount {
-  if (!isnull(mnt)) real_mount(mnt).mnt_count += 1;
+  if (!isnull(mnt)) atomic_inc(mnt_count(mnt));
   return mnt;
 }
 
 export function mntput(mnt: vfsmount): void {
-  if (!isnull(mnt)) real_mount(mnt).mnt_count -= 1;
+  if (!isnull(mnt)) atomic_dec(mnt_count(mnt));
 }
 
 /** A mount of a new superblock, not in the tree yet. ERR_PTR on failure. */
@@ -50,8 +65,7 @@ export function vfs_kern_mount(type: file_system_type, flags: i32, devname: usiz
   const root = call_indirect<dentry>(text_index(type.mount), type, flags, devname, data);
   if (IS_ERR(root)) return ERR_PTR<mount>(PTR_ERR(root));
   strscpy(name, devname, strlen(devname) + 1);
-  sym.mnt_id_next += 1;
-  m.mnt_id = sym.mnt_id_next;
+  m.mnt_id = atomic.add<i32>(sym.addr_of_mnt_id_next(), 1) + 1;
   m.mnt_count = 1;
   m.mnt_devname = name;
   m.mnt.mnt_root = root;
@@ -61,7 +75,9 @@ export function vfs_kern_mount(type: file_system_type, flags: i32, devname: usiz
   INIT_LIST_HEAD(m.mnt_mounts);
   INIT_LIST_HEAD(m.mnt_child);
   INIT_LIST_HEAD(m.mnt_list);
+  spin_lock(sym.mount_lock);
   list_add_tail(m.mnt_instance, root.d_sb.s_mounts);
+  spin_unlock(sym.mount_lock);
   return m;
 }
 
@@ -78,7 +94,9 @@ export function do_mount(devname: usize, dir: usize, fstype: usize, flags: i32, 
   if (isnull(type)) return -ENODEV;
   const nd = kern_path(dir, LOOKUP_FOLLOW);
   if (IS_ERR(nd)) return PTR_ERR(nd);
+  down_write(sym.namespace_sem);
   const err = mount_at(nd.path, type, flags, devname, data);
+  up_write(sym.namespace_sem);
   put_nameidata(nd);
   return err;
 }
@@ -88,22 +106,29 @@ function mount_at(at: path, type: file_system_type, flags: i32, devname: usize, 
   if (!S_ISDIR(where.d_inode.i_mode)) return -ENOTDIR;
   const m = vfs_kern_mount(type, flags, devname, data);
   if (IS_ERR(m)) return PTR_ERR(m);
+  spin_lock(sym.mount_lock);
   m.mnt_parent = real_mount(at.mnt);
   m.mnt_mountpoint = dget(where);
+  spin_lock(sym.dcache_lock);
   where.d_flags |= DCACHE_MOUNTED;
+  spin_unlock(sym.dcache_lock);
   list_add_tail(m.mnt_child, m.mnt_parent.mnt_mounts);
   attach_to_namespace(m);
+  spin_unlock(sym.mount_lock);
   return 0;
 }
 
-/** The mount whose mountpoint is `d` in `mnt`, or null. */
+/** The mount whose mountpoint is `d` in `mnt`, with a reference, or null. */
 export function lookup_mnt(mnt: vfsmount, d: dentry): vfsmount {
   const head = real_mount(mnt).mnt_mounts;
-  for (let at = head.prev; !list_is_head(at, head); at = at.prev) {
+  let found = changetype<vfsmount>(0);
+  spin_lock(sym.mount_lock);
+  for (let at = head.prev; isnull(found) && !list_is_head(at, head); at = at.prev) {
     const m = mount.from_mnt_child(at);
-    if (m.mnt_mountpoint == d) return m.mnt;
+    if (m.mnt_mountpoint == d) found = mntget(m.mnt);
   }
-  return changetype<vfsmount>(0);
+  spin_unlock(sym.mount_lock);
+  return found;
 }
 
 /** Goes on to the root of what is mounted on `p`, as often as needed. */
@@ -112,11 +137,25 @@ export function follow_mounts(p: path): void {
     const mnt = lookup_mnt(p.mnt, p.dentry);
     if (isnull(mnt)) return;
     const root = dget(mnt.mnt_root);
-    mntget(mnt);
     path_put(p);
     p.mnt = mnt;
     p.dentry = root;
   }
+}
+
+/** From the root of what is mounted to where; false at the top. */
+export function follow_up(p: path): bool {
+  const m = real_mount(p.mnt);
+  spin_lock(sym.mount_lock);
+  const up = m.mnt_parent;
+  const at = up == m ? changetype<dentry>(0) : dget(m.mnt_mountpoint);
+  if (up != m) mntget(up.mnt);
+  spin_unlock(sym.mount_lock);
+  if (up == m) return false;
+  path_put(p);
+  p.mnt = up.mnt;
+  p.dentry = at;
+  return true;
 }
 
 export function path_get(p: path): void {
@@ -155,12 +194,44 @@ export function init_mount_tree(): void {
 /** /proc/mounts. */
 export function show_vfsmounts(m: seq_file, unused: usize): i32 {
   const head = sym.init_mnt_ns.list;
+  down_read(sym.namespace_sem);
   for (let at = head.next; !list_is_head(at, head); at = at.next) {
     const mnt = mount.from_mnt_list(at);
     seq_printf(m, c`%s `, mnt.mnt_devname);
-    seq_path_root(m, mnt);
-    seq_printf(m, c` %s %s 0 0\n`, mnt.mnt.mnt_sb.s_type.name, mnt.mnt.mnt_sb.s_flags & 1 ? c`ro` : c`rw`);
+    show_mountpoint(m, mnt);
+    seq_printf(m, c` %s %s 0 0\n`, mnt.mnt.mnt_sb.s_type.name, ro_or_rw(mnt.mnt.mnt_sb.s_flags));
   }
+  up_read(sym.namespace_sem);
+  return 0;
+}
+
+@inline
+function ro_or_rw(flags: u64): usize {
+  return flags & SB_RDONLY ? c`ro` : c`rw`;
+}
+
+function show_mountpoint(m: seq_file, mnt: mount): void {
+  spin_lock(sym.dcache_lock);
+  seq_path_root(m, mnt);
+  spin_unlock(sym.dcache_lock);
+}
+
+/**
+ * /proc/PID/mountinfo: number, parent's number, device, root, mountpoint, options - type, source, options.
+ */
+export function show_mountinfo(m: seq_file, unused: usize): i32 {
+  const head = sym.init_mnt_ns.list;
+  down_read(sym.namespace_sem);
+  for (let at = head.next; !list_is_head(at, head); at = at.next) {
+    const mnt = mount.from_mnt_list(at);
+    const sb = mnt.mnt.mnt_sb;
+    const minor = sb.s_dev & ((1 << MINORBITS) - 1);
+    seq_printf(m, c`%i %i %u:%u / `, mnt.mnt_id, mnt.mnt_parent.mnt_id, sb.s_dev >> MINORBITS, minor);
+    show_mountpoint(m, mnt);
+    const rights = ro_or_rw(sb.s_flags);
+    seq_printf(m, c` %s - %s %s %s\n`, rights, sb.s_type.name, mnt.mnt_devname, rights);
+  }
+  up_read(sym.namespace_sem);
   return 0;
 }
 

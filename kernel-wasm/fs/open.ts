@@ -3,6 +3,7 @@ import {
   ATTR_SIZE,
   EINVAL,
   ENODEV,
+  FMODE_ATOMIC_POS,
   FMODE_LSEEK,
   FMODE_PREAD,
   FMODE_PWRITE,
@@ -20,6 +21,7 @@ import { IS_ERR, PTR_ERR } from "../include/err";
 import { kfree, kzalloc } from "../mm/slub";
 import { fd_install, get_unused_fd_flags, put_unused_fd } from "./file";
 import { fput } from "./file_table";
+import { S_ISDIR, S_ISREG, inode_lock, inode_unlock } from "./inode";
 import { getname, path_openat, putname } from "./namei";
 import { path_get, path_put } from "./namespace";
 
@@ -31,6 +33,7 @@ function do_dentry_open(filp: file): i32 {
   if (node.i_fop_va == 0) return -ENODEV;
   filp.f_op = node.i_fop;
   filp.f_mode |= FMODE_LSEEK | FMODE_PREAD | FMODE_PWRITE;
+  if (S_ISREG(node.i_mode) || S_ISDIR(node.i_mode)) filp.f_mode |= FMODE_ATOMIC_POS;
   if (filp.f_op.open != 0) {
     const err = call_indirect<i32>(text_index(filp.f_op.open), node, filp);
     if (err) return err;
@@ -93,7 +96,9 @@ export function do_truncate(d: dentry, length: i64): i32 {
   if (isnull(attr)) return -ENOMEM;
   attr.ia_valid = ATTR_SIZE;
   attr.ia_size = length;
+  inode_lock(node);
   const err = call_indirect<i32>(text_index(node.i_op.setattr), d, attr);
+  inode_unlock(node);
   kfree(changetype<usize>(attr));
   return err;
 }

@@ -1,6 +1,7 @@
 /**
  * Pipes (fs/pipe.c): a ring of pages between two open files of one inode of pipefs. Reading an empty pipe and
- * writing a full one sleep and start over; restart_block.done is what a write has put in already.
+ * writing a full one sleep and start over; restart_block.done is what a write has put in already. The ring
+ * and the numbers of users are guarded by pipe->mutex, which nobody sleeps with.
  */
 import {
   EAGAIN,
@@ -40,7 +41,9 @@ import { sym } from "../include/generated/symbols";
 import { IS_ERR, PTR_ERR } from "../include/err";
 import { get_current } from "../arch/kernel/current";
 import { copy_from_buf, copy_to_buf, copy_to_user } from "../arch/lib/usercopy";
-import { init_waitqueue_head, wait_event_sleep, wake_up_all } from "../kernel/sched/wait";
+import { mutex_init, mutex_lock, mutex_unlock } from "../kernel/locking/mutex";
+import { schedule } from "../kernel/sched/core";
+import { finish_wait, init_waitqueue_head, prepare_to_wait, wake_up_all } from "../kernel/sched/wait";
 import { send_signal, signal_pending } from "../kernel/signal";
 import { page_to_phys } from "../mm/page";
 import { alloc_page, put_page } from "../mm/page_alloc";
@@ -51,6 +54,9 @@ import { alloc_empty_file, fput } from "./file_table";
 import { get_next_ino, iput, new_inode } from "./inode";
 import { mntget, vfs_kern_mount } from "./namespace";
 import { mount_nodev, register_filesystem } from "./super";
+
+/** What a try says that has nothing to do yet. */
+const MUST_WAIT: i64 = i64.MIN_VALUE;
 
 @inline
 function info(filp: file): pipe_inode_info {
@@ -81,6 +87,7 @@ function alloc_pipe_info(): pipe_inode_info {
   pipe.bufs = changetype<pipe_buffer>(bufs);
   pipe.ring_size = PIPE_DEF_BUFFERS;
   pipe.max_usage = PIPE_DEF_BUFFERS;
+  mutex_init(pipe.mutex);
   init_waitqueue_head(pipe.rd_wait);
   init_waitqueue_head(pipe.wr_wait);
   return pipe;
@@ -104,19 +111,29 @@ function drain(pipe: pipe_inode_info, buf: u64, count: usize): i64 {
   return done;
 }
 
+/** With pipe->mutex. */
+function try_read(filp: file, pipe: pipe_inode_info, buf: u64, count: usize): i64 {
+  if (pipe.tail != pipe.head) return drain(pipe, buf, count);
+  if (!pipe.writers) return 0;
+  return filp.f_flags & O_NONBLOCK ? -EAGAIN : MUST_WAIT;
+}
+
 export function pipe_read(filp: file, buf: u64, count: usize, pos: i64): i64 {
   if (!count) return 0;
   const pipe = info(filp);
-  if (pipe.tail != pipe.head) {
-    const done = drain(pipe, buf, count);
-    if (done > 0) wake_up_all(pipe.wr_wait);
-    return done;
+  const t = get_current();
+  while (true) {
+    mutex_lock(pipe.mutex);
+    const done = try_read(filp, pipe, buf, count);
+    if (done == MUST_WAIT) prepare_to_wait(pipe.rd_wait, TASK_INTERRUPTIBLE);
+    mutex_unlock(pipe.mutex);
+    if (done != MUST_WAIT || signal_pending(t)) {
+      finish_wait(t);
+      if (done > 0) wake_up_all(pipe.wr_wait);
+      return done == MUST_WAIT ? -ERESTARTSYS : done;
+    }
+    schedule();
   }
-  if (!pipe.writers) return 0;
-  if (filp.f_flags & O_NONBLOCK) return -EAGAIN;
-  if (signal_pending(get_current())) return -ERESTARTSYS;
-  wait_event_sleep(pipe.rd_wait, TASK_INTERRUPTIBLE);
-  return 0;
 }
 
 /** Bytes less than a page that fit behind what was written last go there. */
@@ -146,43 +163,59 @@ function append(pipe: pipe_inode_info, buf: u64, len: usize): i64 {
   return len;
 }
 
-export function pipe_write(filp: file, buf: u64, count: usize, pos: i64): i64 {
-  if (!count) return 0;
-  const pipe = info(filp);
-  const t = get_current();
-  let done = <usize>t.restart_block.done;
-  let err: i64 = 0;
-  if (!pipe.readers) {
-    send_signal(SIGPIPE, SI_KERNEL, t);
-    return done ? done : -EPIPE;
-  }
-  if (!done) {
-    err = merge(pipe, buf, count & (PAGE_SIZE - 1));
-    if (err > 0) done = <usize>err;
-  }
+/**
+ * Puts in what fits, with pipe->mutex; `from` bytes were put in before. The number of all bytes that are in;
+ * less than `count`: it must wait, unless there is an error, which is negative.
+ */
+function try_write(pipe: pipe_inode_info, buf: u64, count: usize, from: usize): i64 {
+  if (!pipe.readers) return -EPIPE;
+  let done = from;
+  let err: i64 = done ? 0 : merge(pipe, buf, count & (PAGE_SIZE - 1));
+  if (err > 0) done = <usize>err;
   while (err >= 0 && done < count && pipe.head - pipe.tail < pipe.max_usage) {
     err = append(pipe, buf + done, min<usize>(count - done, PAGE_SIZE));
     if (err > 0) done += <usize>err;
   }
-  if (done) wake_up_all(pipe.rd_wait);
-  if (done == count) return done;
-  if (err < 0) return done ? done : err;
-  if (filp.f_flags & O_NONBLOCK) return done ? done : -EAGAIN;
-  if (signal_pending(t)) return done ? done : -ERESTARTSYS;
-  t.restart_block.done = done;
-  wait_event_sleep(pipe.wr_wait, TASK_INTERRUPTIBLE);
-  return 0;
+  if (done != from) wake_up_all(pipe.rd_wait);
+  return err < 0 && !done ? err : done;
+}
+
+export function pipe_write(filp: file, buf: u64, count: usize, pos: i64): i64 {
+  if (!count) return 0;
+  const pipe = info(filp);
+  const t = get_current();
+  while (true) {
+    const before = t.restart_block.done;
+    mutex_lock(pipe.mutex);
+    const n = try_write(pipe, buf, count, <usize>before);
+    const full = n >= 0 && n < <i64>count && pipe.head - pipe.tail == pipe.max_usage;
+    const wait = full && (filp.f_flags & O_NONBLOCK) == 0;
+    if (wait) prepare_to_wait(pipe.wr_wait, TASK_INTERRUPTIBLE);
+    mutex_unlock(pipe.mutex);
+    if (!wait || signal_pending(t)) {
+      finish_wait(t);
+      if (n == -EPIPE) send_signal(SIGPIPE, SI_KERNEL, t);
+      if (n > 0) return n;
+      if (before) return before;
+      return n < 0 ? n : wait ? -ERESTARTSYS : -EAGAIN;
+    }
+    t.restart_block.done = <u64>n;
+    schedule();
+  }
 }
 
 /** The other side learns that nobody is left here. */
 export function pipe_release(node: inode, filp: file): i32 {
   const pipe = info(filp);
+  mutex_lock(pipe.mutex);
   if (filp.f_mode & FMODE_READ) pipe.readers -= 1;
   if (filp.f_mode & FMODE_WRITE) pipe.writers -= 1;
   wake_up_all(pipe.rd_wait);
   wake_up_all(pipe.wr_wait);
   pipe.files -= 1;
-  if (!pipe.files) free_pipe_info(pipe);
+  const last = pipe.files == 0;
+  mutex_unlock(pipe.mutex);
+  if (last) free_pipe_info(pipe);
   return 0;
 }
 

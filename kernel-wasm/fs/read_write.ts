@@ -1,5 +1,6 @@
 /** Reading, writing, seeking and copying open files (fs/read_write.c). */
 import {
+  CONFIG_SMP,
   EBADF,
   EFAULT,
   EINVAL,
@@ -25,7 +26,8 @@ import { file } from "../include/generated/structs";
 import { access_ok, copy_from_user, copy_to_user } from "../arch/lib/usercopy";
 import { kfree, kmalloc } from "../mm/slub";
 import { __get_free_page, free_page } from "../mm/page_alloc";
-import { fget } from "./file";
+import { fdget, fdget_pos, fdput, fdput_pos, fget } from "./file";
+import { fput } from "./file_table";
 import { S_ISDIR, S_ISREG } from "./inode";
 
 /** llseek by the inode's size. */
@@ -87,33 +89,40 @@ function advance(filp: file, pos: i64, done: i64): void {
 }
 
 export function ksys_read(fd: u32, buf: u64, count: usize): i64 {
-  const filp = fget(fd);
+  const filp = fdget_pos(fd);
   if (isnull(filp)) return -EBADF;
   const pos = filp.f_pos;
   const done = vfs_read(filp, buf, count, pos);
   advance(filp, pos, done);
+  fdput_pos(filp);
   return done;
 }
 
 export function ksys_write(fd: u32, buf: u64, count: usize): i64 {
-  const filp = fget(fd);
+  const filp = fdget_pos(fd);
   if (isnull(filp)) return -EBADF;
   const pos = filp.f_flags & O_APPEND ? filp.f_inode.i_size : filp.f_pos;
   const done = vfs_write(filp, buf, count, pos);
   advance(filp, pos, done);
+  fdput_pos(filp);
   return done;
 }
 
 export function ksys_pread64(fd: u32, buf: u64, count: usize, pos: i64): i64 {
   if (pos < 0) return -EINVAL;
-  const filp = fget(fd);
+  const filp = fdget(fd);
   if (isnull(filp)) return -EBADF;
-  return filp.f_mode & FMODE_PREAD ? vfs_read(filp, buf, count, pos) : -ESPIPE;
+  const done = filp.f_mode & FMODE_PREAD ? vfs_read(filp, buf, count, pos) : -ESPIPE;
+  fdput(filp);
+  return done;
 }
 
 export function ksys_lseek(fd: u32, offset: i64, whence: i32): i64 {
-  const filp = fget(fd);
-  return isnull(filp) ? -EBADF : vfs_llseek(filp, offset, whence);
+  const filp = fdget_pos(fd);
+  if (isnull(filp)) return -EBADF;
+  const to = vfs_llseek(filp, offset, whence);
+  fdput_pos(filp);
+  return to;
 }
 
 /**
@@ -188,7 +197,6 @@ function get_offset(user: u64, to: usize): bool {
   return copy_from_user(to, user, 8) == 0;
 }
 
-/** Offsets are the files' own, or the user's when given; those move on, and not the files'. */
 export function ksys_copy_file_range(
   fd_in: u32,
   off_in: u64,
@@ -197,9 +205,18 @@ export function ksys_copy_file_range(
   len: u64,
   flags: u32,
 ): i64 {
-  const from = fget(fd_in);
-  const to = fget(fd_out);
-  if (isnull(from) || isnull(to)) return -EBADF;
+  // Without other tasks no file goes meanwhile.
+  const from = CONFIG_SMP ? fget(fd_in) : fdget(fd_in);
+  const to = CONFIG_SMP ? fget(fd_out) : fdget(fd_out);
+  const both = !isnull(from) && !isnull(to);
+  const done = both ? copy_between(from, off_in, to, off_out, len, flags) : -EBADF;
+  if (CONFIG_SMP && !isnull(from)) fput(from);
+  if (CONFIG_SMP && !isnull(to)) fput(to);
+  return done;
+}
+
+/** Offsets are the files' own, or the user's when given; those move on, and not the files'. */
+function copy_between(from: file, off_in: u64, to: file, off_out: u64, len: u64, flags: u32): i64 {
   const offsets = kmalloc(16, GFP_KERNEL);
   if (!offsets) return -ENOMEM;
   store<i64>(offsets, from.f_pos);

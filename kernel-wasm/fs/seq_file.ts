@@ -1,10 +1,12 @@
 /**
  * Files whose text a function makes (fs/seq_file.c), whole at the first read and kept until the file is
- * closed or read from its start again: `show(m: seq_file, v: usize): i32` prints with seq_printf().
+ * closed or read from its start again: `show(m: seq_file, v: usize): i32` prints with seq_printf(). Its lock
+ * is for tasks that share the open file.
  */
 import { EFAULT, ENOMEM, GFP_KERNEL, PAGE_SIZE } from "../include/generated/constants";
-import { file, inode, mount, seq_file, seq_operations } from "../include/generated/structs";
+import { dentry, file, inode, mount, seq_file, seq_operations } from "../include/generated/structs";
 import { copy_to_buf } from "../arch/lib/usercopy";
+import { mutex_init, mutex_lock, mutex_unlock } from "../kernel/locking/mutex";
 import { strlen } from "../lib/string";
 import { vsnprintf } from "../lib/vsprintf";
 import { kfree, kmalloc, kzalloc } from "../mm/slub";
@@ -54,22 +56,25 @@ export function seq_putc(m: seq_file, ch: u8): void {
   m.count += 1;
 }
 
+/** A name with those above it, in its own file system. */
+function seq_dentry(m: seq_file, d: dentry): void {
+  if (d.d_parent == d) return;
+  seq_dentry(m, d.d_parent);
+  seq_putc(m, 0x2f);
+  seq_puts(m, d.d_name.name);
+}
+
+/** Where a mount lies in the tree; nothing for the root's. */
+function seq_mountpoint(m: seq_file, mnt: mount): void {
+  if (mnt.mnt_parent == mnt) return;
+  seq_mountpoint(m, mnt.mnt_parent);
+  seq_dentry(m, mnt.mnt_mountpoint);
+}
+
 /** Where a mount's root lies in the tree. */
 export function seq_path_root(m: seq_file, mnt: mount): void {
-  if (mnt.mnt_parent == mnt) {
-    seq_putc(m, 0x2f);
-    return;
-  }
-  let d = mnt.mnt_mountpoint;
-  if (mnt.mnt_parent.mnt_parent != mnt.mnt_parent) seq_path_root(m, mnt.mnt_parent);
-  let depth = 0;
-  for (; d.d_parent != d; d = d.d_parent) depth++;
-  while (depth > 0) {
-    d = mnt.mnt_mountpoint;
-    for (let i = 1; i < depth; i++) d = d.d_parent;
-    seq_printf(m, c`/%s`, d.d_name.name);
-    depth--;
-  }
+  if (mnt.mnt_parent == mnt) seq_putc(m, 0x2f);
+  else seq_mountpoint(m, mnt);
 }
 
 /** Opens a file whose text `show` makes; `data` becomes m.private_. */
@@ -81,6 +86,7 @@ export function single_open(filp: file, show: u64, data: usize): i32 {
   m.op = op;
   m.file = filp;
   m.private_ = data;
+  mutex_init(m.lock);
   filp.private_data = changetype<usize>(m);
   return 0;
 }
@@ -108,6 +114,13 @@ function generate(m: seq_file): i32 {
 
 export function seq_read(filp: file, buf: u64, count: usize, pos: i64): i64 {
   const m = changetype<seq_file>(filp.private_data);
+  mutex_lock(m.lock);
+  const n = single_read(m, buf, count, pos);
+  mutex_unlock(m.lock);
+  return n;
+}
+
+function single_read(m: seq_file, buf: u64, count: usize, pos: i64): i64 {
   if (pos == 0 || m.index == 0) {
     const err = generate(m);
     if (err) return err;

@@ -5,8 +5,9 @@
  * Production only.
  */
 import { EFAULT, ENOMEM, GFP_KERNEL, PAGE_SIZE } from "../include/generated/constants";
-import { file, proc_ops, seq_file, seq_operations } from "../include/generated/structs";
+import { file, inode, proc_ops, seq_file, seq_operations } from "../include/generated/structs";
 import { copy_to_buf } from "../arch/lib/usercopy";
+import { mutex_init, mutex_lock, mutex_unlock } from "../kernel/locking/mutex";
 import { kfree, kmalloc, kzalloc } from "../mm/slub";
 import { seq_has_overflowed, seq_lseek, single_release } from "./seq_file";
 
@@ -20,6 +21,7 @@ export function seq_open(filp: file, start: u64, next: u64, show: u64): i32 {
   op.show = show;
   m.op = op;
   m.file = filp;
+  mutex_init(m.lock);
   filp.private_data = changetype<usize>(m);
   return 0;
 }
@@ -54,9 +56,31 @@ function fill(m: seq_file): i32 {
   return 0;
 }
 
+/** Like seq_open(), with `size` bytes for the records' own use at m.private, freed with the file. */
+export function seq_open_private(filp: file, start: u64, next: u64, show: u64, size: usize): i32 {
+  const room = kzalloc(size, GFP_KERNEL);
+  if (!room) return -ENOMEM;
+  const err = seq_open(filp, start, next, show);
+  if (err) kfree(room);
+  else changetype<seq_file>(filp.private_data).private_ = room;
+  return err;
+}
+
+export function seq_release_private(node: inode, filp: file): i32 {
+  kfree(changetype<seq_file>(filp.private_data).private_);
+  return single_release(node, filp);
+}
+
 /** Text from `pos` on; a position that was not read last starts over and skips. */
 export function seq_read_iter(filp: file, buf: u64, count: usize, pos: i64): i64 {
   const m = changetype<seq_file>(filp.private_data);
+  mutex_lock(m.lock);
+  const n = read_records(m, buf, count, pos);
+  mutex_unlock(m.lock);
+  return n;
+}
+
+function read_records(m: seq_file, buf: u64, count: usize, pos: i64): i64 {
   if (pos != m.read_pos) {
     m.index = 0;
     m.count = 0;

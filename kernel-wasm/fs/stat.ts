@@ -13,7 +13,7 @@ import { IS_ERR, PTR_ERR } from "../include/err";
 import { copy_to_user } from "../arch/lib/usercopy";
 import { kfree, kzalloc } from "../mm/slub";
 import { strlen } from "../lib/string";
-import { fget } from "./file";
+import { fdget, fdput } from "./file";
 import { S_ISLNK } from "./inode";
 import { getname, kern_path, put_nameidata, putname } from "./namei";
 
@@ -51,8 +51,11 @@ function report(node: inode, user: u64): i32 {
 }
 
 export function do_fstat(fd: u32, user: u64): i32 {
-  const filp = fget(fd);
-  return isnull(filp) ? -EBADF : report(filp.f_inode, user);
+  const filp = fdget(fd);
+  if (isnull(filp)) return -EBADF;
+  const err = report(filp.f_inode, user);
+  fdput(filp);
+  return err;
 }
 
 /** With `flags` 0, a link itself (lstat). */

@@ -17,7 +17,7 @@ import { sym } from "../include/generated/symbols";
 import { IS_ERR } from "../include/err";
 import { fput } from "../fs/file_table";
 import { MKDEV, S_ISDIR } from "../fs/inode";
-import { do_mkdir, do_mknod, do_unlink } from "../fs/namei";
+import { do_mkdir, do_mknod, do_unlink } from "../fs/names";
 import { filp_open } from "../fs/open";
 import { kernel_write } from "../fs/read_write";
 import { pr_emerg, pr_info } from "../kernel/printk/printk";

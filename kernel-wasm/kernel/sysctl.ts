@@ -18,10 +18,14 @@ import {
   register_sysctl_any,
   register_sysctl_int,
 } from "../fs/proc/proc_sysctl";
+import { drop_caches_sysctl_handler } from "../fs/drop_caches";
+import { fs_sysctl_init } from "../fs/file_stat";
 import { proc_mkdir } from "../fs/proc/generic";
 import { hung_task_sysctl_init } from "./hung_task";
 import { mutex_lock, mutex_unlock } from "./locking/mutex";
 import { down_read, down_write, up_read, up_write } from "./locking/rwsem";
+import { set_max_huge_pages } from "../mm/hugetlb";
+import { update_per_zone_wmarks } from "../mm/mm_init";
 import { add_taint } from "./panic";
 import { watchdog_sysctl_init } from "./watchdog";
 
@@ -108,13 +112,35 @@ function more_of_kernel(dir: proc_dir_entry): void {
   register_sysctl_int(dir, c`ngroups_max`, sym.addr_of_ngroups_max(), 0o444, 0, 0);
 }
 
+/** min_free_kbytes, watermark_scale_factor: the watermarks follow. */
+export function watermark_sysctl_handler(table: ctl_table, write: i32, buffer: usize, len: usize): i64 {
+  const n = proc_dointvec_minmax(table, write, buffer, len);
+  if (n < 0 || !write) return n;
+  if (table.data == sym.addr_of_min_free_kbytes()) sym.user_min_free_kbytes = sym.min_free_kbytes;
+  update_per_zone_wmarks();
+  return n;
+}
+
+/** The pool grows or shrinks as far as memory allows; what it has come to is read back. */
+export function hugetlb_sysctl_handler(table: ctl_table, write: i32, buffer: usize, len: usize): i64 {
+  sym.nr_hugepages_written = sym.hstates[0].nr_huge_pages;
+  const n = proc_doulongvec_minmax(table, write, buffer, len);
+  if (n >= 0 && write) set_max_huge_pages(sym.nr_hugepages_written);
+  return n;
+}
+
 function vm_sysctl_init(dir: proc_dir_entry): void {
   sym.proc_sys_vm = dir;
+  const most = i32.MAX_VALUE;
+  const marks = fnptr(watermark_sysctl_handler);
+  const scale = sym.addr_of_watermark_scale_factor();
   register_sysctl_int(dir, c`panic_on_oom`, sym.addr_of_sysctl_panic_on_oom(), 0o644, 0, 2);
-  register_sysctl_int(dir, c`min_free_kbytes`, sym.addr_of_min_free_kbytes(), 0o444, 0, i32.MAX_VALUE);
-  register_sysctl_int(
-    dir, c`watermark_scale_factor`, sym.addr_of_watermark_scale_factor(), 0o444, 1, 3000,
-  );
+  register_sysctl(dir, c`min_free_kbytes`, sym.addr_of_min_free_kbytes(), 4, 0o644, marks, 0, most);
+  register_sysctl(dir, c`watermark_scale_factor`, scale, 4, 0o644, marks, 1, 3000);
+  const drop = fnptr(drop_caches_sysctl_handler);
+  register_sysctl(dir, c`drop_caches`, sym.addr_of_sysctl_drop_caches(), 4, 0o200, drop, 1, 4);
+  const pool = fnptr(hugetlb_sysctl_handler);
+  register_sysctl(dir, c`nr_hugepages`, sym.addr_of_nr_hugepages_written(), 8, 0o644, pool, 0, i64.MAX_VALUE);
 }
 
 /** The tree below `root`, /proc/sys. */
@@ -130,5 +156,6 @@ export function kernel_sysctl_init(root: proc_dir_entry): void {
   if (!CONFIG_CRASH_DUMP) {
     more_of_kernel(dir);
     vm_sysctl_init(proc_mkdir(c`vm`, root));
+    fs_sysctl_init(proc_mkdir(c`fs`, root));
   }
 }

@@ -228,6 +228,14 @@ export function init_per_zone_wmark_min(): void {
   calculate_totalreserve_pages();
 }
 
+/** A sysctl has changed what they follow from. */
+export function update_per_zone_wmarks(): void {
+  let pages: u64 = 0;
+  for (let i: usize = 0; i <= ZONE_NORMAL; i++) pages += managed(i);
+  setup_per_zone_wmarks(pages);
+  calculate_totalreserve_pages();
+}
+
 function setup_per_zone_wmarks(lowmem_pages: u64): void {
   const pages_min = <u64>sym.min_free_kbytes >> (PAGE_SHIFT - 10);
   for (let i: usize = 0; i < MAX_NR_ZONES; i++) {

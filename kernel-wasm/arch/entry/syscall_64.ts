@@ -44,14 +44,8 @@ import { pt_regs } from "../../include/generated/structs";
 import { IS_ERR, PTR_ERR } from "../../include/err";
 import { close_fd } from "../../fs/file";
 import { x64_process_call } from "./syscall_process";
-import {
-  do_mkdir,
-  do_renameat2,
-  do_symlink,
-  do_unlink,
-  getname,
-  putname,
-} from "../../fs/namei";
+import { getname, putname } from "../../fs/namei";
+import { do_mkdir, do_renameat2, do_symlink, do_unlink } from "../../fs/names";
 import { do_sys_openat2 } from "../../fs/open";
 import { ksys_copy_file_range, ksys_lseek, ksys_pread64, ksys_read, ksys_write } from "../../fs/read_write";
 import { ksys_getdents64 } from "../../fs/readdir";

@@ -18,6 +18,7 @@ import { sym } from "../../include/generated/symbols";
 import { register_blkdev } from "../../block/genhd";
 import { add_disk, bdev_cache_init } from "../../fs/buffer/bdev";
 import { pr_info } from "../../kernel/printk/printk";
+import { spin_lock, spin_lock_init, spin_unlock } from "../../kernel/locking/spinlock";
 import { INIT_LIST_HEAD, list_add_tail } from "../../lib/list";
 import { snprintf } from "../../lib/vsprintf";
 import { xa_init_flags, xa_load, xa_store } from "../../lib/xarray";
@@ -28,8 +29,12 @@ import { kzalloc } from "../../mm/slub";
 const NAME_SIZE: u32 = 32;
 const PAGE_SECTORS_SHIFT = PAGE_SHIFT - SECTOR_SHIFT;
 
+/** Pages of a disk are added, never removed: brd_lock is for the tree alone. */
 function brd_lookup_page(brd: brd_device, sector: u64): page {
-  return changetype<page>(pa(xa_load(brd.brd_pages, sector >> PAGE_SECTORS_SHIFT)));
+  spin_lock(brd.brd_lock);
+  const p = changetype<page>(pa(xa_load(brd.brd_pages, sector >> PAGE_SECTORS_SHIFT)));
+  spin_unlock(brd.brd_lock);
+  return p;
 }
 
 function brd_insert_page(brd: brd_device, sector: u64): page {
@@ -38,12 +43,16 @@ function brd_insert_page(brd: brd_device, sector: u64): page {
   const p = alloc_page(GFP_NOIO | __GFP_ZERO | __GFP_HIGHMEM);
   if (isnull(p)) return p;
   p.index = sector >> PAGE_SECTORS_SHIFT;
-  if (xa_store(brd.brd_pages, p.index, va(changetype<usize>(p)))) {
-    put_page(p);
-    return changetype<page>(0);
+  spin_lock(brd.brd_lock);
+  // Another CPU may have been faster.
+  let in_tree = changetype<page>(pa(xa_load(brd.brd_pages, p.index)));
+  if (isnull(in_tree) && xa_store(brd.brd_pages, p.index, va(changetype<usize>(p))) == 0) {
+    brd.brd_nr_pages += 1;
+    in_tree = p;
   }
-  brd.brd_nr_pages += 1;
-  return p;
+  spin_unlock(brd.brd_lock);
+  if (in_tree != p) put_page(p);
+  return in_tree;
 }
 
 /** One block, which lies within a page. */
@@ -68,6 +77,7 @@ function brd_alloc(number: i32): i32 {
   if (isnull(brd) || isnull(disk)) return -ENOMEM;
   brd.brd_number = number;
   brd.brd_disk = disk;
+  spin_lock_init(brd.brd_lock);
   xa_init_flags(brd.brd_pages, 0);
   list_add_tail(brd.brd_list, sym.brd_devices);
   disk.major = RAMDISK_MAJOR;

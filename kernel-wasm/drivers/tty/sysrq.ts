@@ -7,6 +7,7 @@ import {
   CONSOLE_LOGLEVEL_DEFAULT,
   EFAULT,
   ENOMEM,
+  GFP_KERNEL,
   LOGLEVEL_INFO,
   SYSRQ_ENABLE_BOOT,
   SYSRQ_ENABLE_DUMP,
@@ -27,6 +28,7 @@ import { panic } from "../../kernel/panic";
 import { console_loglevel, pr_cont, pr_info, set_console_loglevel } from "../../kernel/printk/printk";
 import { emergency_restart, kernel_power_off } from "../../kernel/reboot";
 import { show_state_filter } from "../../kernel/sched/debug";
+import { kfree, kmalloc } from "../../mm/slub";
 
 /** Index of a key in the table: 0-9, a-z, A-Z; -1 for others. */
 function sysrq_key_table_key2index(key: u32): i32 {
@@ -161,13 +163,17 @@ function print_help(): void {
 
 /** proc_write of /proc/sysrq-trigger: the first character, or all after an underscore. */
 export function write_sysrq_trigger(f: file, buf: u64, count: usize, pos: i64): i64 {
+  const at = kmalloc(1, GFP_KERNEL);
+  if (!at) return -ENOMEM;
   let bulk = false;
-  for (let i: usize = 0; i < count; i++) {
-    if (copy_from_user(sym.sysrq_char, buf + i, 1) != 0) return -EFAULT;
-    const ch = load<u8>(sym.sysrq_char);
-    if (ch == 95) bulk = true;
-    else __handle_sysrq(ch, false);
+  let err = 0;
+  for (let i: usize = 0; i < count && !err; i++) {
+    err = copy_from_user(at, buf + i, 1) ? -EFAULT : 0;
+    const ch = load<u8>(at);
+    if (!err && ch == 95) bulk = true;
+    else if (!err) __handle_sysrq(ch, false);
     if (!bulk) break;
   }
-  return count;
+  kfree(at);
+  return err ? err : count;
 }

@@ -13,6 +13,7 @@ import {
   PAGE_SHIFT,
   PAGE_SIZE,
   PG_dirty,
+  PG_private,
   SEEK_CUR,
   SEEK_END,
   SEEK_SET,
@@ -22,6 +23,7 @@ import {
   S_IFDIR,
 } from "../../include/generated/constants";
 import {
+  address_space,
   bdev_inode,
   block_device,
   dentry,
@@ -34,6 +36,7 @@ import {
 import { sym } from "../../include/generated/symbols";
 import { IS_ERR, PTR_ERR } from "../../include/err";
 import { copy_from_buf, copy_to_buf } from "../../arch/lib/usercopy";
+import { spin_lock, spin_unlock } from "../../kernel/locking/spinlock";
 import { panic } from "../../kernel/panic";
 import { INIT_LIST_HEAD, list_add_tail, list_is_head } from "../../lib/list";
 import { snprintf } from "../../lib/vsprintf";
@@ -42,8 +45,8 @@ import { add_to_page_cache_lru, delete_from_page_cache, find_get_page } from "..
 import { page_flag, page_to_phys } from "../../mm/page";
 import { kfree, kmem_cache_create, kmem_cache_zalloc, kzalloc } from "../../mm/slub";
 import { d_make_root } from "../dcache";
-import { MKDEV, init_inode, new_inode } from "../inode";
-import { do_mknod } from "../namei";
+import { MKDEV, init_inode, inode_lock, inode_trylock, inode_unlock, new_inode } from "../inode";
+import { do_mknod } from "../names";
 import { mount_nodev, register_filesystem } from "../super";
 import {
   block_read_range,
@@ -137,7 +140,9 @@ export function blkdev_get_no_open(dev: u32): block_device {
 export function blkdev_open(node: inode, filp: file): i32 {
   const bdev = blkdev_get_no_open(node.i_rdev);
   if (isnull(bdev)) return -ENXIO;
+  inode_lock(bdev.bd_inode);
   bdev.bd_openers += 1;
+  inode_unlock(bdev.bd_inode);
   filp.private_data = changetype<usize>(bdev);
   filp.f_mapping = bdev.bd_inode.i_mapping;
   return 0;
@@ -160,6 +165,13 @@ export function blkdev_llseek(filp: file, offset: i64, whence: i32): i64 {
 
 export function blkdev_read_iter(filp: file, buf: u64, count: usize, pos: i64): i64 {
   const bdev = bdev_of(filp);
+  inode_lock(bdev.bd_inode);
+  const n = bdev_read(bdev, buf, count, pos);
+  inode_unlock(bdev.bd_inode);
+  return n;
+}
+
+function bdev_read(bdev: block_device, buf: u64, count: usize, pos: i64): i64 {
   const mapping = bdev.bd_inode.i_mapping;
   const end = min<i64>(pos + count, bdev.bd_inode.i_size);
   let at = pos;
@@ -185,6 +197,13 @@ export function blkdev_read_iter(filp: file, buf: u64, count: usize, pos: i64): 
 
 export function blkdev_write_iter(filp: file, buf: u64, count: usize, pos: i64): i64 {
   const bdev = bdev_of(filp);
+  inode_lock(bdev.bd_inode);
+  const n = bdev_write(bdev, buf, count, pos);
+  inode_unlock(bdev.bd_inode);
+  return n;
+}
+
+function bdev_write(bdev: block_device, buf: u64, count: usize, pos: i64): i64 {
   const mapping = bdev.bd_inode.i_mapping;
   const end = min<i64>(pos + count, bdev.bd_inode.i_size);
   if (count && pos >= end) return -ENOSPC;
@@ -213,7 +232,13 @@ export function blkdev_write_iter(filp: file, buf: u64, count: usize, pos: i64):
 
 /** Writes every dirty page of a device's cache to the device. */
 export function __sync_blockdev(bdev: block_device): i32 {
-  const mapping = bdev.bd_inode.i_mapping;
+  inode_lock(bdev.bd_inode);
+  const err = write_pages(bdev.bd_inode.i_mapping);
+  inode_unlock(bdev.bd_inode);
+  return err;
+}
+
+function write_pages(mapping: address_space): i32 {
   for (let i = xa_find(mapping.i_pages, 0); i != u64.MAX_VALUE; i = xa_find(mapping.i_pages, i + 1)) {
     const p = find_get_page(mapping, i);
     const err = page_flag(p, PG_dirty) ? block_write_full_page(p) : 0;
@@ -226,13 +251,24 @@ export function blkdev_fsync(filp: file, start: i64, end: i64, datasync: i32): i
   return __sync_blockdev(bdev_of(filp));
 }
 
-/** Drops a device's clean pages from its cache; how many. */
+/**
+ * Drops a device's clean pages from its cache; how many. Memory may be wanted by who has the device's lock:
+ * then there is nothing to drop.
+ */
 export function invalidate_bdev(bdev: block_device): u64 {
-  const mapping = bdev.bd_inode.i_mapping;
+  if (!inode_trylock(bdev.bd_inode)) return 0;
+  const dropped = invalidate_mapping_pages(bdev.bd_inode.i_mapping);
+  inode_unlock(bdev.bd_inode);
+  return dropped;
+}
+
+/** With the inode's lock. What is dirty, mapped or in somebody's hands stays. */
+export function invalidate_mapping_pages(mapping: address_space): u64 {
   let dropped: u64 = 0;
   for (let i = xa_find(mapping.i_pages, 0); i != u64.MAX_VALUE; i = xa_find(mapping.i_pages, i + 1)) {
     const p = find_get_page(mapping, i);
-    if (page_flag(p, PG_dirty) || !try_to_free_buffers(p)) continue;
+    if (page_flag(p, PG_dirty) || p._mapcount.counter >= 0) continue;
+    if (page_flag(p, PG_private) && !try_to_free_buffers(p)) continue;
     delete_from_page_cache(mapping, i);
     dropped++;
   }
@@ -251,10 +287,13 @@ export function invalidate_bdevs(): u64 {
 
 /** Pages that all devices' caches hold: "Buffers" of /proc/meminfo. */
 export function nr_blockdev_pages(): u64 {
+  const sb = sym.blockdev_superblock;
+  const head = sb.s_inodes;
   let pages: u64 = 0;
-  const head = sym.blockdev_superblock.s_inodes;
+  spin_lock(sb.s_inode_list_lock);
   for (let at = head.next; !list_is_head(at, head); at = at.next) {
     pages += inode.from_i_sb_list(at).i_mapping.nrpages;
   }
+  spin_unlock(sb.s_inode_list_lock);
   return pages;
 }

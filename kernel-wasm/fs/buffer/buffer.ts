@@ -1,9 +1,11 @@
 /**
  * Buffer heads (fs/buffer.c): the blocks of a page in a block device's cache. They hang in a ring on
- * page.private, the page carries PG_private and one reference more.
+ * page.private, the page carries PG_private and one reference more. Who reads or writes a device has its
+ * inode's lock, which guards its pages' rings; BH_Lock is on a buffer while its block moves.
  */
 import {
   BH_Dirty,
+  BH_Lock,
   BH_Mapped,
   BH_Uptodate,
   EIO,
@@ -22,6 +24,8 @@ import {
 } from "../../include/generated/constants";
 import { block_device, buffer_head, page } from "../../include/generated/structs";
 import { sym } from "../../include/generated/symbols";
+import { cpu_relax } from "../../kernel/locking/spinlock";
+import { clear_bit, set_bit, test_and_set_bit } from "../../lib/atomic";
 import { INIT_LIST_HEAD } from "../../lib/list";
 import { clear_page_flag, page_flag, page_to_phys, set_page_flag } from "../../mm/page";
 import { get_page, put_page } from "../../mm/page_alloc";
@@ -42,7 +46,7 @@ export function buffer_init(): void {
 }
 
 @inline function set_buffer_flag(bh: buffer_head, bit: i32): void {
-  bh.b_state |= <u64>1 << <u64>bit;
+  set_bit(bit, buffer_head.addr_of_b_state(bh));
 }
 
 /** A buffer for the block of `size` bytes at `offset` of a page. */
@@ -112,7 +116,7 @@ export function block_invalidate_page(p: page): void {
   const first = page_buffers(p);
   let bh = first;
   do {
-    bh.b_state &= ~(<u64>1 << BH_Dirty);
+    clear_bit(BH_Dirty, buffer_head.addr_of_b_state(bh));
     bh = bh.b_this_page;
   } while (changetype<usize>(bh) != changetype<usize>(first));
   if (page_flag(p, PG_dirty)) {
@@ -122,11 +126,23 @@ export function block_invalidate_page(p: page): void {
   try_to_free_buffers(p);
 }
 
+/** The holder does not sleep, so who waits spins. */
+function lock_buffer(bh: buffer_head): void {
+  while (test_and_set_bit(BH_Lock, buffer_head.addr_of_b_state(bh))) cpu_relax();
+}
+
+function unlock_buffer(bh: buffer_head): void {
+  clear_bit(BH_Lock, buffer_head.addr_of_b_state(bh));
+}
+
 function transfer(bh: buffer_head, write: bool): i32 {
   const bdev = bh.b_bdev;
   const sector = bh.b_blocknr * (bh.b_size >> SECTOR_SHIFT);
   const fn = text_index(bdev.bd_disk.fops.rw_block);
-  return call_indirect<i32>(fn, bdev, sector, bh.b_data, <u32>bh.b_size, write ? 1 : 0);
+  lock_buffer(bh);
+  const err = call_indirect<i32>(fn, bdev, sector, bh.b_data, <u32>bh.b_size, write ? 1 : 0);
+  unlock_buffer(bh);
+  return err;
 }
 
 /** Brings the blocks that overlap [from, to) of a page and are not up to date in from the device. */
@@ -194,7 +210,7 @@ export function block_write_full_page(p: page): i32 {
     if (buffer_flag(bh, BH_Dirty)) {
       const err = transfer(bh, true);
       if (err) return err;
-      bh.b_state &= ~(<u64>1 << BH_Dirty);
+      clear_bit(BH_Dirty, buffer_head.addr_of_b_state(bh));
     }
     bh = bh.b_this_page;
   } while (changetype<usize>(bh) != changetype<usize>(first));

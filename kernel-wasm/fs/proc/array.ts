@@ -17,9 +17,12 @@ import {
 import { mm_struct, seq_file, sighand_struct, task_struct } from "../../include/generated/structs";
 import { sym, this_cpu } from "../../include/generated/symbols";
 import { is_kernel_text, stack_address } from "../../arch/kernel/process_regs";
+import { mmput } from "../../kernel/fork";
 import { kallsyms_symbol_start } from "../../kernel/kallsyms";
+import { read_lock, read_unlock } from "../../kernel/locking/qrwlock";
 import { pid_nr } from "../../kernel/pid";
 import { __schedule, schedule, schedule_idle } from "../../kernel/sched/core";
+import { get_task_mm, task_lock, task_unlock } from "../../kernel/sched/task";
 import { seq_printf, seq_puts } from "../seq_file";
 
 const TASK_REPORT: u32 = 0x7f;
@@ -61,12 +64,14 @@ function parent_nr(task: task_struct): i32 {
 }
 
 export function proc_pid_stat(m: seq_file, task: task_struct): i32 {
+  const mm = get_task_mm(task);
+  const user = !isnull(mm);
+  // Signals, parents and groups stay while the lists of tasks are locked.
+  read_lock(sym.tasklist_lock);
   const sig = task.signal;
   const live = !isnull(sig) && task.sighand_va != 0;
   const pgid = live ? pid_nr(sig.pids[PIDTYPE_PGID]) : -1;
   const sid = live ? pid_nr(sig.pids[PIDTYPE_SID]) : -1;
-  const mm = task.mm;
-  const user = !isnull(mm);
   seq_printf(
     m, c`%d (%s) %c %d %d %d 0 -1 %u %lu`, task.pid, task.comm, load<u8>(get_task_state(task)),
     parent_nr(task), pgid, sid, task.flags, task.min_flt,
@@ -92,12 +97,14 @@ export function proc_pid_stat(m: seq_file, task: task_struct): i32 {
     user ? mm.env_start : 0, user ? mm.env_end : 0,
   );
   seq_printf(m, c` %d\n`, task.exit_code);
+  read_unlock(sym.tasklist_lock);
+  if (user) mmput(mm);
   return 0;
 }
 
 /** Pages: size, resident, shared, text, lib, data, dirty. */
 export function proc_pid_statm(m: seq_file, task: task_struct): i32 {
-  const mm = task.mm;
+  const mm = get_task_mm(task);
   if (isnull(mm)) {
     seq_puts(m, c`0 0 0 0 0 0 0\n`);
     return 0;
@@ -107,6 +114,7 @@ export function proc_pid_statm(m: seq_file, task: task_struct): i32 {
   seq_printf(
     m, c`%lu %lu %lu %lu 0 %lu 0\n`, mm.total_vm, total_rss(mm), shared, text, mm.data_vm + mm.stack_vm,
   );
+  mmput(mm);
   return 0;
 }
 
@@ -141,9 +149,14 @@ function task_sig(m: seq_file, task: task_struct): void {
 }
 
 export function proc_pid_status(m: seq_file, task: task_struct): i32 {
+  const mm = get_task_mm(task);
+  read_lock(sym.tasklist_lock);
   const cred = task.cred;
+  task_lock(task);
   seq_printf(m, c`Name:\t%s\n`, task.comm);
   if (task.fs_va != 0) seq_printf(m, c`Umask:\t%#04o\n`, task.fs.umask);
+  const fds = task.files_va == 0 ? 0 : task.files.fdt.max_fds;
+  task_unlock(task);
   seq_printf(
     m, c`State:\t%s\nTgid:\t%d\nNgid:\t0\nPid:\t%d\nPPid:\t%d\nTracerPid:\t0\n`, get_task_state(task),
     task.tgid, task.pid, parent_nr(task),
@@ -152,8 +165,8 @@ export function proc_pid_status(m: seq_file, task: task_struct): i32 {
     m, c`Uid:\t%u\t%u\t%u\t%u\nGid:\t%u\t%u\t%u\t%u\n`, cred.uid.val, cred.euid.val, cred.suid.val,
     cred.fsuid.val, cred.gid.val, cred.egid.val, cred.sgid.val, cred.fsgid.val,
   );
-  seq_printf(m, c`FDSize:\t%u\nGroups:\t \n`, task.files_va == 0 ? 0 : task.files.fdt.max_fds);
-  if (task.mm_va != 0) task_mem(m, task.mm);
+  seq_printf(m, c`FDSize:\t%u\nGroups:\t \n`, fds);
+  if (!isnull(mm)) task_mem(m, mm);
   task_sig(m, task);
   seq_printf(
     m, c`CapPrm:\t%08x%08x\nCapEff:\t%08x%08x\nCpus_allowed:\t%lx\n`, cred.cap_permitted.cap[1],
@@ -162,6 +175,8 @@ export function proc_pid_status(m: seq_file, task: task_struct): i32 {
   seq_printf(
     m, c`voluntary_ctxt_switches:\t%lu\nnonvoluntary_ctxt_switches:\t%lu\n`, task.nvcsw, task.nivcsw,
   );
+  read_unlock(sym.tasklist_lock);
+  if (!isnull(mm)) mmput(mm);
   return 0;
 }
 

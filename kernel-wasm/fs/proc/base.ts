@@ -1,6 +1,7 @@
 /**
  * /proc/PID (fs/proc/base.c, self.c): a directory a process, made when a path leads there. Its inodes keep
  * the struct pid; what they show is asked of the task that has it then, ESRCH when there is none any more.
+ * The task is held by a reference meanwhile; its files, memory and directories are reached under task_lock.
  * Production only.
  */
 import {
@@ -32,8 +33,12 @@ import {
 import { sym } from "../../include/generated/symbols";
 import { ERR_PTR, IS_ERR, PTR_ERR } from "../../include/err";
 import { get_current } from "../../arch/kernel/current";
+import { read_lock, read_unlock } from "../../kernel/locking/qrwlock";
 import { find_vpid, pid_task, put_pid } from "../../kernel/pid";
+import { put_task_struct } from "../../kernel/fork";
+import { find_get_task_by_vpid, get_pid_task } from "../../kernel/sched/task";
 import { idr_get_next_id } from "../../lib/idr";
+import { refcount_inc } from "../../lib/refcount";
 import { memcmp } from "../../lib/string";
 import { snprintf } from "../../lib/vsprintf";
 import { __get_free_page, free_page } from "../../mm/page_alloc";
@@ -42,7 +47,8 @@ import { d_path } from "../d_path";
 import { d_add } from "../dcache";
 import { S_ISDIR, get_next_ino, new_inode } from "../inode";
 import { nd_jump_link } from "../namei";
-import { dir_emit, dir_emit_dots, dt_type } from "../readdir";
+import { path_put } from "../namespace";
+import { dir_emit, dir_emit_dots, dir_number, dt_type } from "../readdir";
 import { seq_lseek, seq_read, single_open, single_release } from "../seq_file";
 import { readlink_copy } from "../stat";
 import { fd_path } from "./fd";
@@ -58,9 +64,9 @@ export function PROC_I(node: inode): proc_inode {
   return changetype<proc_inode>(node.i_private);
 }
 
-/** The process behind an inode of /proc/PID, or null: it has ended. */
+/** The process behind an inode of /proc/PID, for put_task_struct(); or null: it has ended. */
 export function get_proc_task(node: inode): task_struct {
-  return pid_task(PROC_I(node).pid, PIDTYPE_PID);
+  return get_pid_task(PROC_I(node).pid, PIDTYPE_PID);
 }
 
 export function proc_pid_make_inode(sb: super_block, p: pid, mode: u32): inode {
@@ -70,7 +76,7 @@ export function proc_pid_make_inode(sb: super_block, p: pid, mode: u32): inode {
     kfree(changetype<usize>(ei));
     return node;
   }
-  p.count.refs.counter += 1;
+  refcount_inc(p.count);
   ei.pid = p;
   node.i_ino = get_next_ino();
   node.i_mode = <u16>mode;
@@ -87,7 +93,10 @@ export function proc_evict_inode(node: inode): void {
 }
 
 export function pid_revalidate(d: dentry, flags: u32): i32 {
-  return isnull(get_proc_task(d.d_inode)) ? 0 : 1;
+  read_lock(sym.tasklist_lock);
+  const task = pid_task(PROC_I(d.d_inode).pid, PIDTYPE_PID);
+  read_unlock(sym.tasklist_lock);
+  return isnull(task) ? 0 : 1;
 }
 
 /** Gives a name below /proc/PID its inode; null, as lookup operations return it. */
@@ -111,13 +120,39 @@ export function name_to_int(name: usize, len: usize): i32 {
 
 function proc_pid_lookup(dir: inode, d: dentry): dentry {
   const number = name_to_int(d.d_name.name, d.d_name.len);
-  const p = number < 0 ? changetype<pid>(0) : find_vpid(number);
-  if (isnull(pid_task(p, PIDTYPE_PID))) return ERR_PTR<dentry>(-ENOENT);
+  const task = number < 0 ? changetype<task_struct>(0) : find_get_task_by_vpid(number);
+  if (isnull(task)) return ERR_PTR<dentry>(-ENOENT);
+  const p = get_task_pid(task);
+  put_task_struct(task);
+  if (isnull(p)) return ERR_PTR<dentry>(-ENOENT);
   const node = proc_pid_make_inode(dir.i_sb, p, S_IFDIR | 0o555);
+  put_pid(p);
   if (isnull(node)) return ERR_PTR<dentry>(-ENOMEM);
   node.i_op = sym.proc_tgid_base_inode_operations;
   node.i_fop = sym.proc_tgid_base_operations;
   return proc_pid_instantiate(d, node);
+}
+
+/** A task's number with a reference; null when it has given it back. */
+function get_task_pid(task: task_struct): pid {
+  read_lock(sym.tasklist_lock);
+  const p = task.thread_pid;
+  if (!isnull(p)) refcount_inc(p.count);
+  read_unlock(sym.tasklist_lock);
+  return p;
+}
+
+/** The lowest number from `nr` on that a process has, or a negative error. */
+function next_tgid(nr: u32): i32 {
+  let found: i32 = -ENOENT;
+  read_lock(sym.tasklist_lock);
+  for (;;) {
+    found = idr_get_next_id(sym.init_pid_ns.idr, nr);
+    if (found < 0 || !isnull(pid_task(find_vpid(found), PIDTYPE_PID))) break;
+    nr = <u32>found + 1;
+  }
+  read_unlock(sym.tasklist_lock);
+  return found;
 }
 
 /** Static entries first, then processes. */
@@ -132,27 +167,22 @@ export function proc_root_readdir(filp: file, ctx: dir_context): i32 {
     if (err || ctx.error) return err;
     ctx.pos = FIRST_PROCESS_ENTRY + 1;
   }
-  const name = ctx_scratch();
+  const name = dir_number(ctx);
   while (true) {
-    const nr = idr_get_next_id(sym.init_pid_ns.idr, <u32>(ctx.pos - FIRST_PROCESS_ENTRY));
+    const nr = next_tgid(<u32>(ctx.pos - FIRST_PROCESS_ENTRY));
     if (nr < 0) return 0;
     ctx.pos = FIRST_PROCESS_ENTRY + nr;
-    if (!isnull(pid_task(find_vpid(nr), PIDTYPE_PID))) {
-      const len = snprintf(name, NUMBER_SIZE, c`%d`, nr);
-      if (!dir_emit(ctx, name, len, <u64>nr + PROC_DYNAMIC_FIRST, dt_type(S_IFDIR))) return 0;
-    }
+    const len = snprintf(name, NUMBER_SIZE, c`%d`, nr);
+    if (!dir_emit(ctx, name, len, <u64>nr + PROC_DYNAMIC_FIRST, dt_type(S_IFDIR))) return 0;
     ctx.pos += 1;
   }
 }
 
-/** Room for a number's digits. */
-export function ctx_scratch(): usize {
-  return sym.proc_number;
-}
-
 /** /proc/PID/NAME. */
 export function proc_tgid_base_lookup(dir: inode, d: dentry, flags: u32): dentry {
-  if (isnull(get_proc_task(dir))) return ERR_PTR<dentry>(-ENOENT);
+  const task = get_proc_task(dir);
+  if (isnull(task)) return ERR_PTR<dentry>(-ENOENT);
+  put_task_struct(task);
   for (let i: usize = 0; i < <usize>sym.nr_tgid_base_stuff; i++) {
     const entry: pid_entry = sym.tgid_base_stuff[i];
     if (entry.len != d.d_name.len || memcmp(entry.name, d.d_name.name, entry.len) != 0) continue;
@@ -189,36 +219,55 @@ export function proc_single_show(m: seq_file, v: usize): i32 {
   const node = m.file.f_inode;
   const task = get_proc_task(node);
   if (isnull(task)) return -ESRCH;
-  return call_indirect<i32>(text_index(PROC_I(node).entry.show), m, task);
+  const err = call_indirect<i32>(text_index(PROC_I(node).entry.show), m, task);
+  put_task_struct(task);
+  return err;
 }
 
 export function proc_pid_single_open(node: inode, filp: file): i32 {
   return single_open(filp, fnptr(proc_single_show), 0);
 }
 
-/** Where a link of /proc/PID leads: an object of the task's; null when there is none. */
-function link_path(node: inode): path {
+/**
+ * Where a link of /proc/PID leads: the path of an object of the task's, with references, to be freed with
+ * put_link_path(); or an ERR_PTR.
+ */
+function get_link_path(node: inode): path {
   const task = get_proc_task(node);
-  if (isnull(task)) return changetype<path>(0);
-  const ei = PROC_I(node);
-  if (isnull(ei.entry)) return fd_path(task, ei.fd);
-  return call_indirect<path>(text_index(ei.entry.get_link), task);
+  if (isnull(task)) return ERR_PTR<path>(-ENOENT);
+  const to = changetype<path>(kzalloc(path.SIZE, GFP_KERNEL));
+  let err = -ENOMEM;
+  if (!isnull(to)) {
+    const ei = PROC_I(node);
+    if (isnull(ei.entry)) err = fd_path(task, ei.fd, to);
+    else err = call_indirect<i32>(text_index(ei.entry.get_link), task, to);
+  }
+  put_task_struct(task);
+  if (!err) return to;
+  kfree(changetype<usize>(to));
+  return ERR_PTR<path>(err);
+}
+
+function put_link_path(to: path): void {
+  path_put(to);
+  kfree(changetype<usize>(to));
 }
 
 export function proc_pid_get_link(d: dentry, nd: nameidata): usize {
-  const to = link_path(d.d_inode);
-  if (isnull(to)) return ERR_PTR<usize>(-ENOENT);
+  const to = get_link_path(d.d_inode);
+  if (IS_ERR(to)) return changetype<usize>(to);
   nd_jump_link(nd, to);
+  put_link_path(to);
   return 0;
 }
 
 export function proc_pid_readlink(d: dentry, user: u64, size: i32): i32 {
-  const to = link_path(d.d_inode);
-  if (isnull(to)) return -ENOENT;
+  const to = get_link_path(d.d_inode);
+  if (IS_ERR(to)) return PTR_ERR(to);
   const page = __get_free_page(GFP_KERNEL);
-  if (!page) return -ENOMEM;
-  const n = readlink_copy(user, size, d_path(to, page, PAGE_SIZE));
-  free_page(page);
+  const n = page ? readlink_copy(user, size, d_path(to, page, PAGE_SIZE)) : -ENOMEM;
+  if (page) free_page(page);
+  put_link_path(to);
   return n;
 }
 
@@ -231,9 +280,11 @@ export function proc_self_get_link(d: dentry, nd: nameidata): usize {
 }
 
 export function proc_self_readlink(d: dentry, user: u64, size: i32): i32 {
-  const text = ctx_scratch();
-  snprintf(text, NUMBER_SIZE, c`%d`, get_current().tgid);
-  return readlink_copy(user, size, text);
+  const text = proc_self_get_link(d, changetype<nameidata>(0));
+  if (IS_ERR(text)) return PTR_ERR(text);
+  const n = readlink_copy(user, size, text);
+  kfree(text);
+  return n;
 }
 
 /** Operations, and the links of /proc itself. */
@@ -264,7 +315,6 @@ export function proc_base_init(): void {
   sym.proc_pid_link_inode_operations.readlink = fnptr(proc_pid_readlink);
   sym.proc_self_inode_operations.get_link = fnptr(proc_self_get_link);
   sym.proc_self_inode_operations.readlink = fnptr(proc_self_readlink);
-  const self = proc_symlink(c`self`, none, 0);
-  if (!isnull(self)) self.proc_iops = sym.proc_self_inode_operations;
+  proc_symlink(c`self`, none, 0, sym.proc_self_inode_operations);
   proc_symlink(c`mounts`, none, c`self/mounts`);
 }

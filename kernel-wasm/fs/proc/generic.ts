@@ -1,6 +1,7 @@
 /**
  * /proc's tree (fs/proc/generic.c, inode.c). An entry is made once, by proc_create() and its kin; inodes
  * follow when a path leads there. Operations of an entry are its proc_ops, or a show function for text.
+ * proc_subdir_lock guards the tree.
  */
 import {
   CONFIG_CRASH_DUMP,
@@ -21,12 +22,14 @@ import {
   file,
   file_system_type,
   inode,
+  inode_operations,
   proc_dir_entry,
   proc_ops,
   super_block,
 } from "../../include/generated/structs";
 import { sym } from "../../include/generated/symbols";
 import { ERR_PTR } from "../../include/err";
+import { read_lock, read_unlock, write_lock, write_unlock } from "../../kernel/locking/qrwlock";
 import { INIT_LIST_HEAD, list_add_tail, list_del, list_is_head } from "../../lib/list";
 import { memcmp, strlen } from "../../lib/string";
 import { kfree, kzalloc } from "../../mm/slub";
@@ -46,6 +49,7 @@ export function pde_data(node: inode): usize {
   return PDE(node).data;
 }
 
+/** With proc_subdir_lock. */
 function find_entry(dir: proc_dir_entry, name: usize, len: usize): proc_dir_entry {
   const head = dir.subdir;
   for (let at = head.next; !list_is_head(at, head); at = at.next) {
@@ -56,28 +60,50 @@ function find_entry(dir: proc_dir_entry, name: usize, len: usize): proc_dir_entr
 }
 
 /**
- * A new entry below `parent` (null: /proc). Null when the name is taken or memory is short. `name` is kept.
+ * A new entry below `parent` (null: /proc), not in the tree yet. Null when memory is short. `name` is kept.
  */
-function register_entry(name: usize, mode: u32, parent: proc_dir_entry): proc_dir_entry {
-  const none = changetype<proc_dir_entry>(0);
-  const dir = isnull(parent) ? sym.proc_root : parent;
-  const len = strlen(name);
-  if (!isnull(find_entry(dir, name, len))) return none;
+function proc_alloc(name: usize, mode: u32, parent: proc_dir_entry): proc_dir_entry {
   const entry = changetype<proc_dir_entry>(kzalloc(proc_dir_entry.SIZE, GFP_KERNEL));
-  if (isnull(entry)) return none;
-  sym.proc_inum_next += 1;
+  if (isnull(entry)) return entry;
   entry.refcnt.refs.counter = 1;
-  entry.low_ino = 0xf0000000 + sym.proc_inum_next;
   entry.nlink = S_ISDIR(mode) ? 2 : 1;
   entry.mode = <u16>mode;
   entry.name = name;
-  entry.namelen = <u8>len;
-  entry.parent = dir;
+  entry.namelen = <u8>strlen(name);
+  entry.parent = isnull(parent) ? sym.proc_root : parent;
   INIT_LIST_HEAD(entry.subdir);
-  list_add_tail(entry.subdir_node, dir.subdir);
   return entry;
 }
 
+/** Into the tree; null, and the entry is freed, when the name is taken. */
+function proc_register(entry: proc_dir_entry): proc_dir_entry {
+  const dir = entry.parent;
+  write_lock(sym.proc_subdir_lock);
+  const taken = !isnull(find_entry(dir, entry.name, entry.namelen));
+  if (!taken) {
+    sym.proc_inum_next += 1;
+    entry.low_ino = 0xf0000000 + sym.proc_inum_next;
+    if (S_ISDIR(entry.mode)) dir.nlink += 1;
+    list_add_tail(entry.subdir_node, dir.subdir);
+  }
+  write_unlock(sym.proc_subdir_lock);
+  if (!taken) return entry;
+  kfree(changetype<usize>(entry));
+  return changetype<proc_dir_entry>(0);
+}
+
+/** A regular file, not in the tree yet. */
+function proc_alloc_reg(name: usize, mode: u32, parent: proc_dir_entry, ops: proc_ops): proc_dir_entry {
+  const type = mode & S_IFMT ? 0 : S_IFREG;
+  const bits = mode & 0o777 ? 0 : 0o444;
+  const entry = proc_alloc(name, mode | type | bits, parent);
+  if (isnull(entry)) return entry;
+  entry.proc_ops = ops;
+  entry.proc_iops = sym.proc_file_inode_operations;
+  return entry;
+}
+
+/** Null when the name is taken or memory is short, as of all that follow. */
 export function proc_create_data(
   name: usize,
   mode: u32,
@@ -85,14 +111,10 @@ export function proc_create_data(
   ops: proc_ops,
   data: usize,
 ): proc_dir_entry {
-  const type = mode & S_IFMT ? 0 : S_IFREG;
-  const bits = mode & 0o777 ? 0 : 0o444;
-  const entry = register_entry(name, mode | type | bits, parent);
+  const entry = proc_alloc_reg(name, mode, parent, ops);
   if (isnull(entry)) return entry;
-  entry.proc_ops = ops;
   entry.data = data;
-  entry.proc_iops = sym.proc_file_inode_operations;
-  return entry;
+  return proc_register(entry);
 }
 
 export function proc_create(name: usize, mode: u32, parent: proc_dir_entry, ops: proc_ops): proc_dir_entry {
@@ -106,25 +128,50 @@ export function proc_create_single(
   parent: proc_dir_entry,
   show: u64,
 ): proc_dir_entry {
-  const entry = proc_create_data(name, mode, parent, sym.proc_single_ops, 0);
-  if (!isnull(entry)) entry.single_show = show;
-  return entry;
+  const entry = proc_alloc_reg(name, mode, parent, sym.proc_single_ops);
+  if (isnull(entry)) return entry;
+  entry.single_show = show;
+  return proc_register(entry);
 }
 
 export function proc_mkdir(name: usize, parent: proc_dir_entry): proc_dir_entry {
-  const entry = register_entry(name, S_IFDIR | 0o555, parent);
-  if (!isnull(entry)) entry.parent.nlink += 1;
-  return entry;
+  const entry = proc_alloc(name, S_IFDIR | 0o555, parent);
+  return isnull(entry) ? entry : proc_register(entry);
 }
 
-/** A symbolic link; `dest` is kept. */
-export function proc_symlink(name: usize, parent: proc_dir_entry, dest: usize): proc_dir_entry {
-  const entry = register_entry(name, S_IFLNK | 0o777, parent);
+/** A symbolic link; `dest` is kept, and `ops` are those of links with a text when they are null. */
+export function proc_symlink(
+  name: usize,
+  parent: proc_dir_entry,
+  dest: usize,
+  ops: inode_operations = changetype<inode_operations>(0),
+): proc_dir_entry {
+  const entry = proc_alloc(name, S_IFLNK | 0o777, parent);
   if (isnull(entry)) return entry;
   entry.data = dest;
   entry.size = dest ? strlen(dest) : 0;
-  entry.proc_iops = sym.proc_link_inode_operations;
-  return entry;
+  entry.proc_iops = isnull(ops) ? sym.proc_link_inode_operations : ops;
+  return proc_register(entry);
+}
+
+/** With proc_subdir_lock for writing. */
+function proc_unlink(entry: proc_dir_entry): void {
+  const head = entry.subdir;
+  while (!list_is_head(head.next, head)) proc_unlink(proc_dir_entry.from_subdir_node(head.next));
+  list_del(entry.subdir_node);
+  if (S_ISDIR(entry.mode)) entry.parent.nlink -= 1;
+  kfree(changetype<usize>(entry));
+}
+
+/**
+ * Takes an entry and what is below it away. Nobody may have a file of it open: the module that made it sees
+ * to that.
+ */
+export function proc_remove(entry: proc_dir_entry): void {
+  if (isnull(entry)) return;
+  write_lock(sym.proc_subdir_lock);
+  proc_unlink(entry);
+  write_unlock(sym.proc_subdir_lock);
 }
 
 export function proc_set_size(entry: proc_dir_entry, size: i64): void {
@@ -154,7 +201,9 @@ function proc_get_inode(sb: super_block, entry: proc_dir_entry): inode {
 }
 
 export function proc_lookup(dir: inode, d: dentry, flags: u32): dentry {
+  read_lock(sym.proc_subdir_lock);
   const entry = find_entry(PDE(dir), d.d_name.name, d.d_name.len);
+  read_unlock(sym.proc_subdir_lock);
   if (isnull(entry)) return ERR_PTR<dentry>(-ENOENT);
   const node = proc_get_inode(dir.i_sb, entry);
   if (isnull(node)) return ERR_PTR<dentry>(-ENOMEM);
@@ -166,12 +215,14 @@ export function proc_readdir(filp: file, ctx: dir_context): i32 {
   if (!dir_emit_dots(filp, ctx)) return 0;
   const head = PDE(filp.f_inode).subdir;
   let pos: i64 = 2;
+  read_lock(sym.proc_subdir_lock);
   for (let at = head.next; !list_is_head(at, head); at = at.next) {
     const entry = proc_dir_entry.from_subdir_node(at);
     if (pos++ != ctx.pos) continue;
-    if (!dir_emit(ctx, entry.name, entry.namelen, entry.low_ino, dt_type(entry.mode))) return 0;
+    if (!dir_emit(ctx, entry.name, entry.namelen, entry.low_ino, dt_type(entry.mode))) break;
     ctx.pos += 1;
   }
+  read_unlock(sym.proc_subdir_lock);
   return 0;
 }
 

@@ -5,7 +5,8 @@
  *     handler(table: ctl_table, write: i32, buffer: usize, len: usize): i64
  *
  * `buffer` is a page of the kernel's, NUL-terminated at `len` when written, whose last 16 bytes are the
- * handler's scratch. It returns the bytes printed or consumed, or a negative error.
+ * handler's scratch. It returns the bytes printed or consumed, or a negative error. One handler runs at a
+ * time (sysctl_mutex): they parse into shared words, and some change their table for a moment.
  */
 import {
   CONFIG_CRASH_DUMP,
@@ -22,6 +23,7 @@ import {
 import { ctl_table, file, inode, proc_dir_entry } from "../../include/generated/structs";
 import { sym } from "../../include/generated/symbols";
 import { copy_from_buf, copy_to_buf } from "../../arch/lib/usercopy";
+import { mutex_lock, mutex_unlock } from "../../kernel/locking/mutex";
 import { kernel_sysctl_init } from "../../kernel/sysctl";
 import { isdigit, isspace } from "../../lib/ctype";
 import { kstrtoull, skip_spaces } from "../../lib/string";
@@ -87,9 +89,16 @@ export function proc_dointvec_minmax(table: ctl_table, write: i32, buffer: usize
   return done ? skip_spaces(at) - buffer : -EINVAL;
 }
 
-/** One unsigned long. A negative number is read over, as Linux does. */
+/** Prints the unsigned longs at the table's data; one alone can be set. A negative number is read over. */
 export function proc_doulongvec_minmax(table: ctl_table, write: i32, buffer: usize, len: usize): i64 {
-  if (!write) return scnprintf(buffer, <u32>len, c`%lu\n`, load<u64>(table.data));
+  if (!write) {
+    let at = buffer;
+    for (let i: usize = 0; i < <usize>table.maxlen >> 3; i++) {
+      const value = load<u64>(table.data + (i << 3));
+      at += scnprintf(at, <u32>(buffer + len - at), i ? c`\t%lu` : c`%lu`, value);
+    }
+    return at + scnprintf(at, <u32>(buffer + len - at), c`\n`) - buffer;
+  }
   const out = scratch_of(buffer);
   const at = proc_get_long(skip_spaces(buffer), out);
   if (!at) return -EINVAL;
@@ -128,12 +137,16 @@ export function proc_sys_call_handler(filp: file, buf: u64, count: usize, pos: i
   if (!text) return -ENOMEM;
   let n: i64 = -EFAULT;
   if (!write) {
+    mutex_lock(sym.sysctl_mutex);
     n = call_indirect<i64>(text_index(table.proc_handler), table, write, text, TEXT_SIZE);
+    mutex_unlock(sym.sysctl_mutex);
     n = n < 0 ? n : pos >= n ? 0 : min<i64>(n - pos, count);
     if (n > 0 && copy_to_buf(buf, text + <usize>pos, <usize>n)) n = -EFAULT;
   } else if (copy_from_buf(text, buf, count) == 0) {
     store<u8>(text + count, 0);
+    mutex_lock(sym.sysctl_mutex);
     n = call_indirect<i64>(text_index(table.proc_handler), table, write, text, count);
+    mutex_unlock(sym.sysctl_mutex);
   }
   kfree(text);
   return n;

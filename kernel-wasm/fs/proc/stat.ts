@@ -74,6 +74,7 @@ export function stat_proc_show(m: seq_file, v: usize): i32 {
   seq_puts(m, c`cpu `);
   show_cpu_line(m, busy, idle);
   for (let cpu: u32 = 0; cpu < <u32>sym.nr_cpu_ids; cpu++) {
+    if (((sym.__cpu_online_mask.bits[0] >> cpu) & 1) == 0) continue;
     seq_printf(m, c`cpu%d`, cpu);
     show_cpu_line(m, busy_time(cpu), get_idle_time(cpu));
   }

@@ -10,6 +10,9 @@ import {
   VM_WRITE,
 } from "../../include/generated/constants";
 import { mm_struct, seq_file, task_struct, vm_area_struct } from "../../include/generated/structs";
+import { mmput } from "../../kernel/fork";
+import { down_read, up_read } from "../../kernel/locking/rwsem";
+import { get_task_mm } from "../../kernel/sched/task";
 import { __get_free_page, free_page } from "../../mm/page_alloc";
 import { d_path } from "../d_path";
 import { seq_printf, seq_putc, seq_puts } from "../seq_file";
@@ -46,11 +49,18 @@ function show_map_vma(m: seq_file, mm: mm_struct, vma: vm_area_struct, page: usi
 }
 
 export function proc_pid_maps(m: seq_file, task: task_struct): i32 {
-  const mm = task.mm;
+  const mm = get_task_mm(task);
   if (isnull(mm)) return 0;
   const page = __get_free_page(GFP_KERNEL);
-  if (!page) return -ENOMEM;
+  const err = page ? show_maps(m, mm, page) : -ENOMEM;
+  mmput(mm);
+  return err;
+}
+
+function show_maps(m: seq_file, mm: mm_struct, page: usize): i32 {
+  down_read(mm.mmap_lock);
   for (let vma = mm.mmap; !isnull(vma); vma = vma.vm_next) show_map_vma(m, mm, vma, page);
+  up_read(mm.mmap_lock);
   free_page(page);
   return 0;
 }

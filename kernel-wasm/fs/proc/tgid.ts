@@ -4,6 +4,7 @@
  */
 import {
   EFAULT,
+  ENOENT,
   ENOMEM,
   GFP_KERNEL,
   PAGE_SIZE,
@@ -19,41 +20,59 @@ import { file, mm_struct, path, pid_entry, seq_file, task_struct } from "../../i
 import { sym } from "../../include/generated/symbols";
 import { copy_from_buf } from "../../arch/lib/usercopy";
 import { follow_user } from "../../arch/mm/pgtable";
+import { mmput, put_task_struct } from "../../kernel/fork";
+import { read_lock, read_unlock } from "../../kernel/locking/qrwlock";
+import { down_read, up_read } from "../../kernel/locking/rwsem";
 import { panic } from "../../kernel/panic";
+import { get_task_mm, task_lock, task_unlock } from "../../kernel/sched/task";
 import { strlen } from "../../lib/string";
 import { snprintf } from "../../lib/vsprintf";
-import { kfree, kzalloc } from "../../mm/slub";
-import { show_vfsmounts } from "../namespace";
+import { kfree, kmalloc, kzalloc } from "../../mm/slub";
+import { get_fs_pwd, get_fs_root } from "../fs_struct";
+import { path_get, show_mountinfo, show_vfsmounts } from "../namespace";
 import { seq_printf, seq_putc, seq_puts, seq_write } from "../seq_file";
 import { proc_pid_stat, proc_pid_statm, proc_pid_status, task_call_sites } from "./array";
 import { get_proc_task } from "./base";
 import { proc_fd_init } from "./fd";
 import { proc_pid_maps } from "./task_mmu";
 
+/** Room for a limit in digits. */
+const LIMIT_SIZE: usize = 24;
+
 /** Bytes [start, end) of a process's memory, as far as they are there. */
 function seq_user_memory(m: seq_file, mm: mm_struct, start: u64, end: u64): void {
+  down_read(mm.mmap_lock);
   while (start < end) {
     const left = <u64>PAGE_SIZE - (start & (PAGE_SIZE - 1));
     const len = min<u64>(left, end - start);
     const at = follow_user(changetype<usize>(mm.pgd), <usize>start, false);
-    if (!at) return;
+    if (!at) break;
     seq_write(m, at, <usize>len);
     start += len;
   }
+  up_read(mm.mmap_lock);
 }
 
 export function proc_pid_cmdline(m: seq_file, task: task_struct): i32 {
-  if (task.mm_va != 0) seq_user_memory(m, task.mm, task.mm.arg_start, task.mm.arg_end);
+  const mm = get_task_mm(task);
+  if (isnull(mm)) return 0;
+  seq_user_memory(m, mm, mm.arg_start, mm.arg_end);
+  mmput(mm);
   return 0;
 }
 
 export function proc_pid_environ(m: seq_file, task: task_struct): i32 {
-  if (task.mm_va != 0) seq_user_memory(m, task.mm, task.mm.env_start, task.mm.env_end);
+  const mm = get_task_mm(task);
+  if (isnull(mm)) return 0;
+  seq_user_memory(m, mm, mm.env_start, mm.env_end);
+  mmput(mm);
   return 0;
 }
 
 export function proc_pid_comm(m: seq_file, task: task_struct): i32 {
+  task_lock(task);
   seq_puts(m, task.comm);
+  task_unlock(task);
   seq_putc(m, 0x0a);
   return 0;
 }
@@ -69,14 +88,21 @@ export function comm_write(filp: file, buf: u64, count: usize, pos: i64): i64 {
     // As a shell writes it, with a newline.
     const len = strlen(text);
     if (len && load<u8>(text + len - 1) == 0x0a) store<u8>(text + len - 1, 0);
+    task_lock(task);
     memory.copy(task.comm, text, TASK_COMM_LEN);
+    task_unlock(task);
   }
+  if (!isnull(task)) put_task_struct(task);
   kfree(text);
   return result;
 }
 
 export function proc_pid_mounts(m: seq_file, task: task_struct): i32 {
   return show_vfsmounts(m, 0);
+}
+
+export function proc_pid_mountinfo(m: seq_file, task: task_struct): i32 {
+  return show_mountinfo(m, 0);
 }
 
 /** Where a task sleeps, newest call first. */
@@ -116,33 +142,55 @@ function limit_name(i: usize): usize {
 /** /proc/PID/limits prints numbers as text, since one of them is a word. */
 export function proc_pid_limits(m: seq_file, task: task_struct): i32 {
   seq_puts(m, c`Limit                     Soft Limit           Hard Limit           Units     \n`);
-  const text = sym.proc_limit_text;
-  for (let i: usize = 0; i < RLIM_NLIMITS; i++) {
+  const text = kmalloc(2 * LIMIT_SIZE, GFP_KERNEL);
+  if (!text) return -ENOMEM;
+  // What a task shares with its group goes with it, under this lock.
+  read_lock(sym.tasklist_lock);
+  for (let i: usize = 0; i < RLIM_NLIMITS && task.signal_va != 0; i++) {
     const limit = task.signal.rlim[i];
     const soft = limit_text(text, limit.rlim_cur);
-    const hard = limit_text(text + 24, limit.rlim_max);
+    const hard = limit_text(text + LIMIT_SIZE, limit.rlim_max);
     seq_printf(m, limit_name(i), soft, hard);
   }
+  read_unlock(sym.tasklist_lock);
+  kfree(text);
   return 0;
 }
 
 function limit_text(text: usize, value: u64): usize {
   if (value == u64.MAX_VALUE) return c`unlimited`;
-  snprintf(text, 24, c`%lu`, value);
+  snprintf(text, <u32>LIMIT_SIZE, c`%lu`, value);
   return text;
 }
 
-export function proc_cwd_link(task: task_struct): path {
-  return task.fs_va == 0 ? changetype<path>(0) : task.fs.pwd;
+export function proc_cwd_link(task: task_struct, to: path): i32 {
+  task_lock(task);
+  const gone = task.fs_va == 0;
+  if (!gone) get_fs_pwd(task.fs, to);
+  task_unlock(task);
+  return gone ? -ENOENT : 0;
 }
 
-export function proc_root_link(task: task_struct): path {
-  return task.fs_va == 0 ? changetype<path>(0) : task.fs.root;
+export function proc_root_link(task: task_struct, to: path): i32 {
+  task_lock(task);
+  const gone = task.fs_va == 0;
+  if (!gone) get_fs_root(task.fs, to);
+  task_unlock(task);
+  return gone ? -ENOENT : 0;
 }
 
-export function proc_exe_link(task: task_struct): path {
-  if (task.mm_va == 0 || task.mm.exe_file_va == 0) return changetype<path>(0);
-  return task.mm.exe_file.f_path;
+/** The program's file, for as long as the address space is there. */
+export function proc_exe_link(task: task_struct, to: path): i32 {
+  const mm = get_task_mm(task);
+  if (isnull(mm)) return -ENOENT;
+  const filp = mm.exe_file;
+  if (!isnull(filp)) {
+    path_get(filp.f_path);
+    to.mnt_va = filp.f_path.mnt_va;
+    to.dentry_va = filp.f_path.dentry_va;
+  }
+  mmput(mm);
+  return isnull(filp) ? -ENOENT : 0;
 }
 
 function add(name: usize, mode: u32, show: u64, link: u64): void {
@@ -172,6 +220,7 @@ export function tgid_base_init(): void {
   add(c`root`, S_IFLNK | 0o777, 0, fnptr(proc_root_link));
   add(c`exe`, S_IFLNK | 0o777, 0, fnptr(proc_exe_link));
   add(c`mounts`, text, fnptr(proc_pid_mounts), 0);
+  add(c`mountinfo`, text, fnptr(proc_pid_mountinfo), 0);
   add(c`wchan`, text, fnptr(proc_pid_wchan), 0);
   add(c`stack`, S_IFREG | 0o400, fnptr(proc_pid_stack), 0);
   const comm = sym.proc_pid_set_comm_operations;

@@ -12,6 +12,7 @@ import { preempt_disable, preempt_enable } from "./preempt";
 import { cpu_relax, spin_lock_init } from "./spinlock";
 
 export function mutex_init(lock: mutex): void {
+  if (!CONFIG_SMP) return;
   lock.owner.counter = 0;
   spin_lock_init(lock.wait_lock);
   INIT_LIST_HEAD(lock.wait_list);

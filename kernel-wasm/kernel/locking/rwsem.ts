@@ -13,6 +13,7 @@ const RWSEM_WRITER_LOCKED: i64 = 1;
 const RWSEM_READER_BIAS: i64 = 0x100;
 
 export function init_rwsem(sem: rw_semaphore): void {
+  if (!CONFIG_SMP) return;
   sem.count.counter = 0;
   sem.owner.counter = 0;
   raw_spin_lock_init(sem.wait_lock);
@@ -44,6 +45,18 @@ export function down_write(sem: rw_semaphore): void {
   preempt_disable();
   rwsem_optimistic_spin(sem);
   sem.owner.counter = <i64>this_cpu.current_task_va;
+}
+
+/** Takes the semaphore for writing if nobody has it. */
+export function down_write_trylock(sem: rw_semaphore): bool {
+  if (!CONFIG_SMP) return true;
+  preempt_disable();
+  if (atomic.cmpxchg<i64>(rw_semaphore.addr_of_count(sem), 0, RWSEM_WRITER_LOCKED) == 0) {
+    sem.owner.counter = <i64>this_cpu.current_task_va;
+    return true;
+  }
+  preempt_enable();
+  return false;
 }
 
 export function up_write(sem: rw_semaphore): void {

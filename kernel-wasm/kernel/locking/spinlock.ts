@@ -22,6 +22,7 @@ export function cpu_relax(): void {
 }
 
 export function raw_spin_lock_init(lock: raw_spinlock): void {
+  if (!CONFIG_SMP) return;
   lock.raw_lock.val.counter = 0;
 }
 
