@@ -203,7 +203,6 @@ export default abi({
       unsigned long tid;
       struct page *page;
       struct page *partial;
-      spinlock_t lock;
     };
     struct kmem_cache {
       struct kmem_cache_cpu *cpu_slab;
@@ -315,9 +314,12 @@ export default abi({
     struct pcpu_chunk *pcpu_first_chunk;
     void *pcpu_base_addr;
     int pcpu_unit_size;
+    spinlock_t pcpu_lock;
 
+    struct mutex oom_lock;
     enum slab_state slab_state;
     struct list_head slab_caches;
+    struct mutex slab_mutex;
     struct kmem_cache *kmem_cache;
     struct kmem_cache *kmem_cache_node;
     struct kmem_cache boot_kmem_cache;

@@ -1,7 +1,8 @@
 /**
  * The buddy system of a zone: free blocks of 2^order pages on lists by order and migrate type, and the counts
  * that go with them (mm/page_alloc.c). A free block's head has page type buddy and its order in `private`;
- * NR_FREE_PAGES is exact at every moment.
+ * NR_FREE_PAGES is exact at every moment. Lists, counts, and what a free block's head says are changed with
+ * zone.lock held and interrupts off; the functions in __ expect that of their callers.
  */
 import {
   MAX_ORDER,
@@ -16,6 +17,7 @@ import {
 } from "../include/generated/constants";
 import { free_area, list_head, page, zone } from "../include/generated/structs";
 import { sym } from "../include/generated/symbols";
+import { spin_lock_irqsave, spin_unlock_irqrestore } from "../kernel/locking/spinlock";
 import { list_add, list_add_tail, list_del, list_empty, list_move_tail } from "../lib/list";
 import {
   PageBuddy,
@@ -121,11 +123,7 @@ function __rmqueue_smallest(z: zone, order: u32, migratetype: i32): page {
   return changetype<page>(NO_PAGE);
 }
 
-/**
- * Takes one page out of the free block that holds it; the rest of the block stays free, in pieces. False when
- * the page is not free.
- */
-export function take_page_off_buddy(z: zone, pfn: usize): bool {
+function __take_page_off_buddy(z: zone, pfn: usize): bool {
   for (let order: u32 = 0; order < MAX_ORDER; order++) {
     let head = pfn & ~((<usize>1 << order) - 1);
     const p = pfn_to_page(head);
@@ -145,6 +143,17 @@ export function take_page_off_buddy(z: zone, pfn: usize): bool {
     return true;
   }
   return false;
+}
+
+/**
+ * Takes one page out of the free block that holds it; the rest of the block stays free, in pieces. False when
+ * the page is not free.
+ */
+export function take_page_off_buddy(z: zone, pfn: usize): bool {
+  const flags = spin_lock_irqsave(z.lock);
+  const taken = __take_page_off_buddy(z, pfn);
+  spin_unlock_irqrestore(z.lock, flags);
+  return taken;
 }
 
 /** Which other type lends blocks, by preference; MIGRATE_TYPES ends the list. */
@@ -232,7 +241,7 @@ export function __rmqueue(z: zone, order: u32, migratetype: i32): page {
   return p;
 }
 
-/** Whether a list of `order` or more has a block that this type may take. */
+/** Whether a list of `order` or more has a block that this type may take: a look, without the lock. */
 export function zone_has_block(z: zone, order: u32, migratetype: i32): bool {
   for (let o = order; o < MAX_ORDER; o++) {
     const area = z.free_area[o];

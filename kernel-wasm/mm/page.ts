@@ -19,6 +19,7 @@ import {
 } from "../include/generated/constants";
 import { page, pglist_data, zone } from "../include/generated/structs";
 import { sym } from "../include/generated/symbols";
+import { atomic_dec_and_test, clear_bit, set_bit } from "../lib/atomic";
 import { nth_page, phys_to_page } from "./memory_model";
 
 export { nth_page, page_to_pfn, page_to_phys, pfn_to_page, pfn_valid, phys_to_page } from "./memory_model";
@@ -43,12 +44,13 @@ export { nth_page, page_to_pfn, page_to_phys, pfn_to_page, pfn_valid, phys_to_pa
   return ((p.flags >> <u64>bit) & 1) != 0;
 }
 
+/** Atomic: others may change other flags of the page. */
 @inline export function set_page_flag(p: page, bit: i32): void {
-  p.flags |= <u64>1 << <u64>bit;
+  set_bit(bit, page.addr_of_flags(p));
 }
 
 @inline export function clear_page_flag(p: page, bit: i32): void {
-  p.flags &= ~(<u64>1 << <u64>bit);
+  clear_bit(bit, page.addr_of_flags(p));
 }
 
 @inline export function PageReserved(p: page): bool {
@@ -132,6 +134,11 @@ export { nth_page, page_to_pfn, page_to_phys, pfn_to_page, pfn_valid, phys_to_pa
 
 @inline export function set_page_count(p: page, count: i32): void {
   p._refcount.counter = count;
+}
+
+/** Drops a reference; whether it was the last one. */
+@inline export function put_page_testzero(p: page): bool {
+  return atomic_dec_and_test(p._refcount);
 }
 
 @inline export function page_mapcount_reset(p: page): void {

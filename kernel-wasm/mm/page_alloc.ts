@@ -21,6 +21,7 @@ import {
   __GFP_RETRY_MAYFAIL,
   COMPOUND_PAGE_DTOR,
   NR_FREE_PAGES,
+  WMARK_HIGH,
   WMARK_LOW,
   WMARK_MIN,
   ZONELIST_FALLBACK,
@@ -40,7 +41,10 @@ import {
 } from "../include/generated/constants";
 import { page, zone } from "../include/generated/structs";
 import { sym, this_cpu } from "../include/generated/symbols";
+import { atomic_inc, atomic_long_add } from "../lib/atomic";
 import { dump_stack } from "../lib/dump_stack";
+import { mutex_trylock, mutex_unlock } from "../kernel/locking/mutex";
+import { cpu_relax, spin_lock_irqsave, spin_unlock_irqrestore } from "../kernel/locking/spinlock";
 import { add_taint } from "../kernel/panic";
 import { pr_alert, pr_info, pr_warn } from "../kernel/printk/printk";
 
@@ -61,6 +65,7 @@ import {
   page_zone,
   pfn_to_page,
   phys_to_page,
+  put_page_testzero,
   set_page_count,
   set_page_flag,
 } from "./page";
@@ -102,6 +107,21 @@ function zone_watermark_ok(
   return order == 0 || zone_has_block(z, order, type);
 }
 
+/** A block off a zone's lists, or null. */
+function rmqueue(z: zone, order: u32, type: i32): page {
+  const flags = spin_lock_irqsave(z.lock);
+  const p = __rmqueue(z, order, type);
+  spin_unlock_irqrestore(z.lock, flags);
+  return p;
+}
+
+/** A block back to its zone's lists; `to_tail`: to be used last. */
+function free_one_page(z: zone, p: page, pfn: usize, order: u32, to_tail: bool): void {
+  const flags = spin_lock_irqsave(z.lock);
+  __free_one_page(p, pfn, z, order, get_pageblock_migratetype(p), to_tail);
+  spin_unlock_irqrestore(z.lock, flags);
+}
+
 function get_page_from_freelist(gfp: u32, order: u32, alloc_flags: u32): page {
   const highest = gfp_zone(gfp);
   const type = gfp_migratetype(gfp);
@@ -113,7 +133,7 @@ function get_page_from_freelist(gfp: u32, order: u32, alloc_flags: u32): page {
     const mark = z._watermark[alloc_flags & ALLOC_WMARK_MASK] + z.watermark_boost;
     const enough = zone_watermark_ok(z, order, mark, highest, alloc_flags, type);
     if (!enough && !(alloc_flags & ALLOC_NO_WATERMARKS)) continue;
-    const p = __rmqueue(z, order, type);
+    const p = rmqueue(z, order, type);
     if (!isnull(p)) return p;
   }
   return changetype<page>(0);
@@ -126,13 +146,23 @@ export function warn_alloc(gfp: u32, order: u32): void {
   dump_stack();
 }
 
-/** Has the out-of-memory killer (mm/oom_kill.ts) make memory free, as long as it can. */
+/**
+ * Has the out-of-memory killer (mm/oom_kill.ts) make memory free, as long as it can; one CPU at a time, the
+ * others wait for what it gets. Who allocates on the killer's own behalf gets nothing.
+ */
 function __alloc_pages_may_oom(gfp: u32, order: u32): page {
   let p = changetype<page>(0);
   if (!(gfp & __GFP_DIRECT_RECLAIM) || gfp & (__GFP_NORETRY | __GFP_RETRY_MAYFAIL)) return p;
   if (order > PAGE_ALLOC_COSTLY_ORDER || sym.oom_handler == 0) return p;
-  while (isnull(p) && call_indirect<i32>(text_index(sym.oom_handler), gfp, order)) {
-    p = get_page_from_freelist(gfp, order, WMARK_MIN);
+  for (let more = true; isnull(p) && more; ) {
+    if (<u64>sym.oom_lock.owner.counter == this_cpu.current_task_va) return p;
+    if (mutex_trylock(sym.oom_lock)) {
+      // Another CPU may have freed enough meanwhile.
+      p = get_page_from_freelist(gfp, order, WMARK_HIGH);
+      if (isnull(p)) more = call_indirect<i32>(text_index(sym.oom_handler), gfp, order) != 0;
+      mutex_unlock(sym.oom_lock);
+    } else cpu_relax();
+    if (isnull(p) && more) p = get_page_from_freelist(gfp, order, WMARK_MIN);
   }
   return p;
 }
@@ -252,14 +282,12 @@ function free_pages_prepare(p: page, order: u32): bool {
 
 function free_the_page(p: page, order: u32): void {
   if (!free_pages_prepare(p, order)) return;
-  __free_one_page(p, page_to_pfn(p), page_zone(p), order, get_pageblock_migratetype(p), false);
+  free_one_page(page_zone(p), p, page_to_pfn(p), order, false);
 }
 
 /** Drops a reference; the last one frees 2^order pages. */
 export function __free_pages(p: page, order: u32): void {
-  const count = p._refcount.counter - 1;
-  set_page_count(p, count);
-  if (count == 0) free_the_page(p, order);
+  if (put_page_testzero(p)) free_the_page(p, order);
 }
 
 export function free_pages(addr: usize, order: u32): void {
@@ -271,8 +299,7 @@ export function free_pages(addr: usize, order: u32): void {
 }
 
 @inline export function get_page(p: page): void {
-  const head = compound_head(p);
-  set_page_count(head, head._refcount.counter + 1);
+  atomic_inc(compound_head(p)._refcount);
 }
 
 /** Drops a reference to a page or to the compound page that it is part of. */
@@ -303,7 +330,7 @@ export function free_pages_exact(addr: usize, size: usize): void {
 }
 
 export function adjust_managed_page_count(p: page, count: i64): void {
-  page_zone(p).managed_pages.counter += count;
+  atomic_long_add(count, page_zone(p).managed_pages);
   totalram_pages_add(count);
 }
 
@@ -327,7 +354,7 @@ function __free_memory_core(start: u64, end: u64): u64 {
     while (pfn + (<usize>1 << order) > last) order--;
     const p = pfn_to_page(pfn);
     adjust_managed_page_count(p, <i64>1 << order);
-    __free_one_page(p, pfn, page_zone(p), order, get_pageblock_migratetype(p), true);
+    free_one_page(page_zone(p), p, pfn, order, true);
     pfn += <usize>1 << order;
   }
   return count;

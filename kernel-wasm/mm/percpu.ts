@@ -6,6 +6,7 @@
 import { PCPU_MIN_ALLOC_SHIFT, PCPU_MIN_ALLOC_SIZE } from "../include/generated/constants";
 import { pcpu_chunk } from "../include/generated/structs";
 import { PERCPU_SIZE, per_cpu_base, sym } from "../include/generated/symbols";
+import { spin_lock_irqsave, spin_unlock_irqrestore } from "../kernel/locking/spinlock";
 import { INIT_LIST_HEAD } from "../lib/list";
 import {
   __clear_bit,
@@ -36,18 +37,27 @@ export function pcpu_setup_first_chunk(base: usize, unit: usize): void {
   sym.pcpu_unit_size = <i32>unit;
 }
 
-/** Cleared memory on every CPU: an offset, or 0 when there is no room. `align`: a power of two. */
-export function __alloc_percpu(size: usize, align: usize): u64 {
-  const chunk = sym.pcpu_first_chunk;
-  const bits = (size + PCPU_MIN_ALLOC_SIZE - 1) >> PCPU_MIN_ALLOC_SHIFT;
+/** Where `bits` units came free in the chunk, or nr_bits. With pcpu_lock. */
+function pcpu_alloc_area(chunk: pcpu_chunk, bits: usize, align: usize): usize {
   const total = <usize>chunk.nr_bits;
   const step = max<usize>(align >> PCPU_MIN_ALLOC_SHIFT, 1);
   const at = bitmap_find_next_zero_area(chunk.alloc_map, total, 0, bits, step);
-  if (at >= total) return 0;
+  if (at >= total) return total;
   bitmap_set(chunk.alloc_map, at, bits);
   __set_bit(at, chunk.bound_map);
   __set_bit(at + bits, chunk.bound_map);
   chunk.free_bytes -= <i32>(bits << PCPU_MIN_ALLOC_SHIFT);
+  return at;
+}
+
+/** Cleared memory on every CPU: an offset, or 0 when there is no room. `align`: a power of two. */
+export function __alloc_percpu(size: usize, align: usize): u64 {
+  const chunk = sym.pcpu_first_chunk;
+  const bits = (size + PCPU_MIN_ALLOC_SIZE - 1) >> PCPU_MIN_ALLOC_SHIFT;
+  const flags = spin_lock_irqsave(sym.pcpu_lock);
+  const at = pcpu_alloc_area(chunk, bits, align);
+  spin_unlock_irqrestore(sym.pcpu_lock, flags);
+  if (at >= <usize>chunk.nr_bits) return 0;
   const offset = <usize>chunk.start_offset + (at << PCPU_MIN_ALLOC_SHIFT);
   for (let cpu: u32 = 0; cpu < sym.nr_cpu_ids; cpu++) {
     memory.fill(per_cpu_base(cpu) + offset, 0, bits << PCPU_MIN_ALLOC_SHIFT);
@@ -55,9 +65,7 @@ export function __alloc_percpu(size: usize, align: usize): u64 {
   return offset;
 }
 
-export function free_percpu(ptr: u64): void {
-  if (!ptr) return;
-  const chunk = sym.pcpu_first_chunk;
+function pcpu_free_area(chunk: pcpu_chunk, ptr: u64): void {
   const at = (<usize>ptr - <usize>chunk.start_offset) >> PCPU_MIN_ALLOC_SHIFT;
   const end = find_next_bit(chunk.bound_map, <usize>chunk.nr_bits + 1, at + 1);
   bitmap_clear(chunk.alloc_map, at, end - at);
@@ -65,6 +73,13 @@ export function free_percpu(ptr: u64): void {
   // A bound stays where an allocation still begins or ends.
   if (at == 0 || find_next_bit(chunk.alloc_map, at, at - 1) >= at) __clear_bit(at, chunk.bound_map);
   if (find_next_bit(chunk.alloc_map, end + 1, end) > end) __clear_bit(end, chunk.bound_map);
+}
+
+export function free_percpu(ptr: u64): void {
+  if (!ptr) return;
+  const flags = spin_lock_irqsave(sym.pcpu_lock);
+  pcpu_free_area(sym.pcpu_first_chunk, ptr);
+  spin_unlock_irqrestore(sym.pcpu_lock, flags);
 }
 
 /** Physical address of a CPU's copy. */

@@ -12,6 +12,7 @@ import {
 } from "../include/generated/constants";
 import { page, zone } from "../include/generated/structs";
 import { sym } from "../include/generated/symbols";
+import { spin_lock_irqsave, spin_unlock_irqrestore } from "../kernel/locking/spinlock";
 import { pr_info } from "../kernel/printk/printk";
 import { list_empty, list_swap } from "../lib/list";
 import { get_random_u32 } from "../lib/random";
@@ -33,9 +34,12 @@ const SHUFFLE_RETRY = 10;
   return CONFIG_SHUFFLE_PAGE_ALLOCATOR && order >= SHUFFLE_ORDER;
 }
 
-/** One random bit; 64 are drawn at a time. */
+/**
+ * One random bit; 64 are drawn at a time. Without a lock of its own: two zones at once may draw a bit twice,
+ * or go past 0, never past the next 64.
+ */
 export function shuffle_pick_tail(): bool {
-  if (sym.shuffle_rand_bits == 0) {
+  if ((sym.shuffle_rand_bits & 63) == 0) {
     sym.shuffle_rand = (<u64>get_random_u32() << 32) | get_random_u32();
     sym.shuffle_rand_bits = 64;
   }
@@ -53,7 +57,7 @@ function shuffle_valid_page(z: zone, pfn: usize, order: u32): page {
   return buddy_order(p) == order ? p : changetype<page>(0);
 }
 
-function shuffle_zone(z: zone): void {
+function __shuffle_zone(z: zone): void {
   const block: usize = 1 << SHUFFLE_ORDER;
   const start = (<usize>z.zone_start_pfn + block - 1) & ~(block - 1);
   const end = <usize>(z.zone_start_pfn + z.spanned_pages);
@@ -70,6 +74,12 @@ function shuffle_zone(z: zone): void {
     if (isnull(b) || get_pageblock_migratetype(a) != get_pageblock_migratetype(b)) continue;
     list_swap(a.lru, b.lru);
   }
+}
+
+function shuffle_zone(z: zone): void {
+  const flags = spin_lock_irqsave(z.lock);
+  __shuffle_zone(z);
+  spin_unlock_irqrestore(z.lock, flags);
 }
 
 /** The block of the largest size that the zone allocates from first: where boots differ, their logs do. */

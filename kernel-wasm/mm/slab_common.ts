@@ -5,6 +5,7 @@
  */
 import {
   CONFIG_BASE_SMALL,
+  CONFIG_SMP,
   DOWN,
   GFP_KERNEL,
   GFP_NOWAIT,
@@ -26,24 +27,25 @@ import {
 } from "../include/generated/constants";
 import { kmem_cache, kmem_cache_cpu, kmem_cache_node, page } from "../include/generated/structs";
 import { sym } from "../include/generated/symbols";
+import { local_irq_restore, local_irq_save } from "../kernel/irqflags";
+import { mutex_init, mutex_lock, mutex_unlock } from "../kernel/locking/mutex";
+import { spin_lock_irqsave, spin_unlock_irqrestore } from "../kernel/locking/spinlock";
 import { panic } from "../kernel/panic";
 import { pr_info } from "../kernel/printk/printk";
-import { INIT_LIST_HEAD, list_add, list_del } from "../lib/list";
+import { atomic_long_read } from "../lib/atomic";
+import { INIT_LIST_HEAD, list_add, list_del, list_is_head } from "../lib/list";
 import { create_kmalloc_caches, kfree } from "./kmalloc";
-import { __alloc_percpu, free_percpu, per_cpu_ptr } from "./percpu";
+import { __alloc_percpu, free_percpu, per_cpu_ptr, this_cpu_ptr } from "./percpu";
 import { get_order } from "./page";
 import { init_cache_random_seq, init_freelist_randomization } from "./slab_random";
+import { add_partial, discard_slab, get_node, new_slab, remove_partial } from "./slab_page";
 import {
-  add_partial,
-  discard_slab,
+  __unfreeze_partials,
   flush_slab,
   get_freepointer,
-  get_node,
   kmem_cache_alloc,
   kmem_cache_free,
   kmem_cache_zalloc,
-  new_slab,
-  unfreeze_partials,
 } from "./slub";
 
 const CACHE_LINE: u32 = 64;
@@ -140,6 +142,7 @@ function set_partial(s: kmem_cache): void {
 }
 
 function init_kmem_cache_node(n: kmem_cache_node): void {
+  // An unlocked list_lock is zero, too.
   memory.fill(changetype<usize>(n), 0, kmem_cache_node.SIZE);
   INIT_LIST_HEAD(n.partial);
   INIT_LIST_HEAD(n.full);
@@ -196,13 +199,14 @@ function create_boot_cache(s: kmem_cache, name: usize, size: u32): void {
   if (!kmem_cache_open(s)) panic(c`Creation of kmalloc slab %s size=%u failed.\n`, name, size);
 }
 
-/** Moves a static cache into an object of its own and tells its slabs. */
+/** Moves a static cache into an object of its own and tells its slabs: the CPU's, and those on the list. */
 function bootstrap(from: kmem_cache): kmem_cache {
   const s = changetype<kmem_cache>(kmem_cache_zalloc(sym.kmem_cache, GFP_NOWAIT));
   memory.copy(changetype<usize>(s), changetype<usize>(from), kmem_cache.SIZE);
-  flush_slab(s, changetype<kmem_cache_cpu>(per_cpu_ptr(s.cpu_slab_va, get_cpu())));
+  const c = changetype<kmem_cache_cpu>(this_cpu_ptr(s.cpu_slab_va));
+  if (c.page_va) c.page.slab_cache = s;
   const head = get_node(s).partial;
-  for (let l = head.next; changetype<usize>(l) != changetype<usize>(head); l = l.next) {
+  for (let l = head.next; !list_is_head(l, head); l = l.next) {
     page.from_slab_list(l).slab_cache = s;
   }
   list_add(s.list, sym.slab_caches);
@@ -211,6 +215,7 @@ function bootstrap(from: kmem_cache): kmem_cache {
 
 export function kmem_cache_init(): void {
   INIT_LIST_HEAD(sym.slab_caches);
+  if (CONFIG_SMP) mutex_init(sym.slab_mutex);
   sym.slub_max_order = CONFIG_BASE_SMALL ? 0 : PAGE_ALLOC_COSTLY_ORDER;
   sym.slub_min_objects = 4 * (fls(sym.nr_cpu_ids) + 1);
   sym.kmem_cache = sym.boot_kmem_cache;
@@ -242,10 +247,11 @@ export function kmem_cache_create(name: usize, size: u32, align: u32, flags: u32
   const s = changetype<kmem_cache>(kmem_cache_zalloc(sym.kmem_cache, GFP_KERNEL));
   if (!isnull(s)) {
     set_cache(s, name, size, align, flags, ctor);
-    if (kmem_cache_open(s)) {
-      list_add(s.list, sym.slab_caches);
-      return s;
-    }
+    mutex_lock(sym.slab_mutex);
+    const opened = kmem_cache_open(s);
+    if (opened) list_add(s.list, sym.slab_caches);
+    mutex_unlock(sym.slab_mutex);
+    if (opened) return s;
     free_cache(s);
   }
   if (flags & SLAB_PANIC) panic(c`kmem_cache_create_usercopy: Failed to create slab '%s'. Error -12\n`, name);
@@ -259,36 +265,50 @@ function free_cache(s: kmem_cache): void {
   kmem_cache_free(sym.kmem_cache, changetype<usize>(s));
 }
 
-/** Ends a cache whose objects are all free; with objects left it stays, and says so. */
-export function kmem_cache_destroy(s: kmem_cache): void {
-  if (isnull(s)) return;
-  s.min_partial = 0;
-  for (let cpu: u32 = 0; cpu < sym.nr_cpu_ids; cpu++) {
-    const c = changetype<kmem_cache_cpu>(per_cpu_ptr(s.cpu_slab_va, cpu));
-    flush_slab(s, c);
-    const partial = c.partial;
-    c.partial_va = 0;
-    unfreeze_partials(s, partial);
-  }
-  shrink_partial(s);
-  if (get_node(s).nr_slabs.counter) {
-    pr_info(c`kmem_cache_destroy %s: Slab cache still has objects\n`, s.name);
-    return;
-  }
-  list_del(s.list);
-  free_cache(s);
-}
-
-/** Empty slabs that an earlier, larger min_partial kept. */
-function shrink_partial(s: kmem_cache): void {
+/** Empty slabs of the partial list go back; those with objects stay. */
+function free_partial(s: kmem_cache): void {
   const n = get_node(s);
   const head = n.partial;
-  for (let l = head.next; changetype<usize>(l) != changetype<usize>(head); ) {
+  let empty = changetype<page>(0);
+  const flags = spin_lock_irqsave(n.list_lock);
+  for (let l = head.next; !list_is_head(l, head); ) {
     const p = page.from_slab_list(l);
     l = l.next;
     if (p.inuse) continue;
-    list_del(p.slab_list);
-    n.nr_partial -= 1;
+    remove_partial(n, p);
+    p.next = empty;
+    empty = p;
+  }
+  spin_unlock_irqrestore(n.list_lock, flags);
+  while (!isnull(empty)) {
+    const p = empty;
+    empty = p.next;
     discard_slab(s, p);
   }
+}
+
+/** Gives every slab back; whether none is left. Nobody uses the cache any more, so no CPU minds its part. */
+function __kmem_cache_shutdown(s: kmem_cache): bool {
+  for (let cpu: u32 = 0; cpu < sym.nr_cpu_ids; cpu++) {
+    const c = changetype<kmem_cache_cpu>(per_cpu_ptr(s.cpu_slab_va, cpu));
+    const flags = local_irq_save();
+    flush_slab(s, c);
+    local_irq_restore(flags);
+    const partial = c.partial;
+    c.partial_va = 0;
+    __unfreeze_partials(s, partial);
+  }
+  free_partial(s);
+  return atomic_long_read(get_node(s).nr_slabs) == 0;
+}
+
+/** Ends a cache whose objects are all free; with objects left it stays, and says so. */
+export function kmem_cache_destroy(s: kmem_cache): void {
+  if (isnull(s)) return;
+  mutex_lock(sym.slab_mutex);
+  const empty = __kmem_cache_shutdown(s);
+  if (empty) list_del(s.list);
+  else pr_info(c`kmem_cache_destroy %s: Slab cache still has objects\n`, s.name);
+  mutex_unlock(sym.slab_mutex);
+  if (empty) free_cache(s);
 }

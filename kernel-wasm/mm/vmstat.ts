@@ -1,6 +1,6 @@
 /**
  * Counters of pages by zone and node, kept exact at every change (mm/vmstat.c without its per-CPU
- * differentials).
+ * differentials: each change is atomic).
  */
 import {
   NR_FREE_PAGES,
@@ -10,19 +10,20 @@ import {
 } from "../include/generated/constants";
 import { page, zone } from "../include/generated/structs";
 import { sym } from "../include/generated/symbols";
+import { atomic_long_add } from "../lib/atomic";
 import { NODE_DATA, page_zone } from "./page";
 
 export function mod_zone_page_state(z: zone, item: i32, delta: i64): void {
-  z.vm_stat[item].counter += delta;
-  sym.vm_zone_stat[item].counter += delta;
+  atomic_long_add(delta, z.vm_stat[item]);
+  atomic_long_add(delta, sym.vm_zone_stat[item]);
 }
 
 /** Slab items are counted in bytes by the callers and in pages here. */
 export function mod_node_page_state(item: i32, delta: i64): void {
   const in_bytes = item == NR_SLAB_RECLAIMABLE_B || item == NR_SLAB_UNRECLAIMABLE_B;
   const pages = in_bytes ? delta >> PAGE_SHIFT : delta;
-  NODE_DATA(0).vm_stat[item].counter += pages;
-  sym.vm_node_stat[item].counter += pages;
+  atomic_long_add(pages, NODE_DATA(0).vm_stat[item]);
+  atomic_long_add(pages, sym.vm_node_stat[item]);
 }
 
 @inline export function mod_lruvec_page_state(p: page, zone_item: i32, node_item: i32, delta: i64): void {
@@ -47,5 +48,5 @@ export function mod_node_page_state(item: i32, delta: i64): void {
 }
 
 @inline export function totalram_pages_add(count: i64): void {
-  sym._totalram_pages.counter += count;
+  atomic_long_add(count, sym._totalram_pages);
 }

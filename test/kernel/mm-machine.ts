@@ -20,7 +20,9 @@ import {
 import {
   idr, kmem_cache as kmem_cache_t, rb_node, rb_root, resource,
 } from "../../kernel-wasm/include/generated/structs";
-import { BSS_START, DATA_END, PERCPU_TEMPLATE, sym } from "../../kernel-wasm/include/generated/symbols";
+import {
+  BSS_START, DATA_END, PERCPU_TEMPLATE, sym, this_cpu,
+} from "../../kernel-wasm/include/generated/symbols";
 import {
   next_resource, resource_depth, resource_init, insert_resource,
 } from "../../kernel-wasm/kernel/resource";
@@ -29,12 +31,19 @@ import {
 } from "../../kernel-wasm/lib/idr";
 import { rb_erase, rb_first, rb_insert_color, rb_link_node, rb_next } from "../../kernel-wasm/lib/rbtree";
 import { radix_tree_init } from "../../kernel-wasm/lib/xarray";
-import { check_zone } from "../../kernel-wasm/mm/buddy";
+import { irqs_disabled, local_irq_enable } from "../../kernel-wasm/kernel/irqflags";
+import { preempt_count } from "../../kernel-wasm/kernel/locking/preempt";
+import { mutex_is_locked } from "../../kernel-wasm/kernel/locking/mutex";
+import { spin_is_locked } from "../../kernel-wasm/kernel/locking/spinlock";
+import { check_zone, take_page_off_buddy } from "../../kernel-wasm/mm/buddy";
+import { __alloc_percpu, free_percpu, per_cpu_ptr } from "../../kernel-wasm/mm/percpu";
 import { kfree, kmalloc, ksize, kzalloc } from "../../kernel-wasm/mm/kmalloc";
 import { memblock_phys_alloc_range, memblock_phys_free, memblock_reserve, memblock_reserved_size,
   memblock_set_bottom_up } from "../../kernel-wasm/mm/memblock";
 import { build_all_zonelists, mem_init } from "../../kernel-wasm/mm/mm_init";
-import { NODE_DATA, phys_to_page } from "../../kernel-wasm/mm/page";
+import {
+  NODE_DATA, page_to_pfn, page_zone, phys_to_page, set_page_count,
+} from "../../kernel-wasm/mm/page";
 import {
   __get_free_pages, alloc_pages_exact, free_pages, free_pages_exact, free_reserved_area, get_page,
   put_page,
@@ -45,8 +54,12 @@ import {
 import { nr_free_pages, totalram_pages } from "../../kernel-wasm/mm/vmstat";
 import { kstrtoint, memparse, strcmp, strrchr, strstr } from "../../kernel-wasm/lib/string";
 
-export function boot(): void {
+@external("test", "turn") declare function give_turn(): void;
+/** Where another CPU may go on, or an interrupt come (mm-interleave.ts). */
+export function turn(): void { give_turn(); }
+export function boot(cpus: u32): void {
   memory.fill(__base + BSS_START, 0, DATA_END - BSS_START);
+  sym.nr_cpu_ids = cpus;
   sym.phys_base = <u64>__phys_base;
   sym.__per_cpu_offset[0] = 0xffff888000000000 + <u64>(__base + PERCPU_TEMPLATE);
 }
@@ -75,6 +88,34 @@ export function early_alloc(size: u32, align: u32, start: u32, end: u32, bottom_
   return <u32>memblock_phys_alloc_range(size, align, start, end);
 }
 export function early_free(at: u32, size: u32): void { memblock_phys_free(at, size); }
+/** The locks that a CPU holds, and whether its interrupts are on. */
+export function locks_held(): u32 { return preempt_count() & 0xff; }
+export function interrupts(): bool { return !irqs_disabled(); }
+/** A CPU begins: its own current task, by whose address a mutex knows its owner, and interrupts. */
+export function start_cpu(): void {
+  this_cpu.current_task_va = va(changetype<usize>(sym.init_task)) + get_cpu();
+  local_irq_enable();
+}
+export function locked(): bool {
+  for (let i: usize = 0; i < 4; i++) if (spin_is_locked(NODE_DATA(0).node_zones[i].lock)) return true;
+  const head = sym.slab_caches;
+  for (let l = head.next; changetype<usize>(l) != changetype<usize>(head); l = l.next) {
+    if (spin_is_locked(kmem_cache_t.from_list(l).node[0].list_lock)) return true;
+  }
+  return spin_is_locked(sym.pcpu_lock) || mutex_is_locked(sym.slab_mutex);
+}
+export function take_off(addr: usize): bool {
+  const p = phys_to_page(addr);
+  return take_page_off_buddy(page_zone(p), page_to_pfn(p));
+}
+export function take_back(addr: usize): void {
+  const p = phys_to_page(addr);
+  set_page_count(p, 1);
+  put_page(p);
+}
+export function percpu_alloc(size: u32, align: u32): u32 { return <u32>__alloc_percpu(size, align); }
+export function percpu_free(at: u32): void { free_percpu(at); }
+export function percpu_at(at: u32, cpu: u32): usize { return per_cpu_ptr(at, cpu); }
 export function check(): i32 {
   for (let i: usize = 0; i < 4; i++) {
     const bad = check_zone(NODE_DATA(0).node_zones[i]);
@@ -204,9 +245,15 @@ type Call = (...args: number[]) => number;
 export interface MmMachine {
   /** Calls an export of ENTRY; results are unsigned. */
   call(name: string, ...args: number[]): number;
+  /** The CPU that the next calls run on. */
+  set_cpu(cpu: number): void;
   view: DataView;
   bytes: Uint8Array;
   layout: Layout;
+  /** Where the image's data begins. */
+  base: number;
+  /** What another CPU's instance of the module needs. */
+  instance: { wasm: Uint8Array; memory: WebAssembly.Memory; link: Record<string, number>; phys_base: number };
   log: string[];
   text(at: number): string;
 }
@@ -231,7 +278,15 @@ export async function compileMm(target: Target): Promise<Awaited<ReturnType<type
  */
 export async function bootMm(
   compiled: Awaited<ReturnType<typeof compileMm>>,
-  options: { size: number; image: number; map: MapEntry[]; reserve?: MapEntry; seed?: number; fill?: number },
+  options: {
+    size: number;
+    image: number;
+    map: MapEntry[];
+    reserve?: MapEntry;
+    seed?: number;
+    fill?: number;
+    cpus?: number;
+  },
 ): Promise<MmMachine> {
   const { layout, wasm, strings } = compiled;
   const memory = new WebAssembly.Memory({ initial: options.size >>> 16, maximum: 65536, shared: true });
@@ -246,6 +301,7 @@ export async function bootMm(
   // image_header.mem_size: up to the top of the boot stack.
   view.setUint32(options.image + 20, end - options.image + 0x8000, true);
   let state = (options.seed ?? 1) >>> 0;
+  let cpu = 0;
   const log: string[] = [];
   const text = (at: number): string => {
     let out = "";
@@ -267,7 +323,7 @@ export async function bootMm(
   };
   const link: Record<string, () => number> = {
     get_sp: () => end + 0x4000,
-    get_cpu: () => 0,
+    get_cpu: () => cpu,
     sym__text: () => options.image,
     sym__stext: () => options.image + 256,
     sym__etext: () => options.image + 0x1000,
@@ -296,6 +352,7 @@ export async function bootMm(
       },
     },
     test: {
+      turn: () => {},
       print: (fmt: number, ...args: bigint[]) => void log.push(format(text(fmt), args)),
       panic: (fmt: number) => {
         throw new Error(`panic: ${text(fmt)}`);
@@ -305,7 +362,7 @@ export async function bootMm(
   const { instance } = await WebAssembly.instantiate(wasm, imports as unknown as WebAssembly.Imports);
   const raw = instance.exports as Record<string, Call>;
   const call = (name: string, ...args: number[]): number => (raw[name] as Call)(...args) >>> 0;
-  call("boot");
+  call("boot", options.cpus ?? 1);
   const params = call("boot_params") >>> 0;
   bytes[params + 0x1e8] = options.map.length;
   options.map.forEach((entry, i) => {
@@ -315,5 +372,9 @@ export async function bootMm(
     view.setUint32(at + 16, entry.type ?? 1, true);
   });
   call("setup", options.reserve?.addr ?? 0, options.reserve?.size ?? 0);
-  return { call, view, bytes, layout, log: log.join("").split("\n"), text };
+  const set_cpu = (number: number): void => void (cpu = number);
+  const values = Object.fromEntries(Object.entries(link).map(([name, value]) => [name, value()]));
+  const others = { wasm, memory, link: values, phys_base: imports.env.__phys_base };
+  const lines = log.join("").split("\n");
+  return { call, set_cpu, view, bytes, layout, base, instance: others, log: lines, text };
 }

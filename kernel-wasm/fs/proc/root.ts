@@ -16,11 +16,12 @@ import { cpuinfo_proc_show } from "./cpuinfo";
 import { devinfo_show, filesystems_proc_show, swaps_proc_show } from "./devices";
 import { kallsyms_init } from "./kallsyms";
 import { meminfo_proc_show } from "./meminfo";
-import { pagetypeinfo_show } from "./pagetypeinfo";
 import { proc_sys_init } from "./proc_sysctl";
 import { slabinfo_proc_show } from "./slabinfo";
 import { stat_proc_show, uptime_proc_show } from "./stat";
-import { buddyinfo_proc_show, vmstat_proc_show, zoneinfo_proc_show } from "./vmstat";
+import {
+  buddyinfo_proc_show, pagetypeinfo_proc_show, vmstat_proc_show, zoneinfo_proc_show,
+} from "./vmstat";
 
 const FSHIFT: u64 = 11;
 const MAX_IORES_LEVEL: i32 = 5;
@@ -84,7 +85,7 @@ function proc_more_init(root: proc_dir_entry): void {
   proc_create_single(c`vmstat`, 0o444, root, fnptr(vmstat_proc_show));
   proc_create_single(c`zoneinfo`, 0o444, root, fnptr(zoneinfo_proc_show));
   proc_create_single(c`buddyinfo`, 0o444, root, fnptr(buddyinfo_proc_show));
-  proc_create_single(c`pagetypeinfo`, 0o400, root, fnptr(pagetypeinfo_show));
+  proc_create_single(c`pagetypeinfo`, 0o400, root, fnptr(pagetypeinfo_proc_show));
   proc_create_single(c`slabinfo`, 0o400, root, fnptr(slabinfo_proc_show));
   proc_base_init();
   kallsyms_init();

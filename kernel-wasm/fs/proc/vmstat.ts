@@ -1,17 +1,25 @@
-/** The page allocator's counters (mm/vmstat.c): /proc/vmstat, zoneinfo, buddyinfo. Production only. */
+/**
+ * The page allocator's counters (mm/vmstat.c): /proc/vmstat, zoneinfo, buddyinfo, pagetypeinfo. Production
+ * only.
+ */
 import {
   MAX_NR_ZONES,
   MAX_ORDER,
+  MIGRATE_TYPES,
   NR_FREE_PAGES,
   NR_VM_NODE_STAT_ITEMS,
   NR_VM_ZONE_STAT_ITEMS,
+  PAGEBLOCK_NR_PAGES,
   WMARK_HIGH,
   WMARK_LOW,
   WMARK_MIN,
 } from "../../include/generated/constants";
-import { seq_file, zone } from "../../include/generated/structs";
+import { list_head, seq_file, zone } from "../../include/generated/structs";
 import { sym } from "../../include/generated/symbols";
-import { NODE_DATA } from "../../mm/page";
+import { spin_lock_irqsave, spin_unlock_irqrestore } from "../../kernel/locking/spinlock";
+import { list_is_head } from "../../lib/list";
+import { NODE_DATA, page_zone, pfn_to_page } from "../../mm/page";
+import { get_pageblock_migratetype } from "../../mm/pageblock";
 import { seq_printf, seq_puts } from "../seq_file";
 
 /** enum zone_stat_item, in its order. */
@@ -130,7 +138,12 @@ function show_zone(m: seq_file, z: zone): void {
 }
 
 export function zoneinfo_proc_show(m: seq_file, v: usize): i32 {
-  for (let i: usize = 0; i < MAX_NR_ZONES; i++) show_zone(m, NODE_DATA(0).node_zones[i]);
+  for (let i: usize = 0; i < MAX_NR_ZONES; i++) {
+    const z = NODE_DATA(0).node_zones[i];
+    const flags = spin_lock_irqsave(z.lock);
+    show_zone(m, z);
+    spin_unlock_irqrestore(z.lock, flags);
+  }
   return 0;
 }
 
@@ -139,9 +152,81 @@ export function buddyinfo_proc_show(m: seq_file, v: usize): i32 {
     const z = NODE_DATA(0).node_zones[i];
     if (z.present_pages == 0) continue;
     seq_printf(m, c`Node %d, zone %8s `, NODE_DATA(0).node_id, z.name);
+    const flags = spin_lock_irqsave(z.lock);
     for (let order: usize = 0; order < MAX_ORDER; order++) {
       seq_printf(m, c`%6lu `, z.free_area[order].nr_free);
     }
+    spin_unlock_irqrestore(z.lock, flags);
+    seq_puts(m, c`\n`);
+  }
+  return 0;
+}
+
+/** enum migratetype, in its order. */
+function migratetype_name(type: usize): usize {
+  switch (<i32>type) {
+    case 0: return c`Unmovable`;
+    case 1: return c`Movable`;
+    case 2: return c`Reclaimable`;
+    case 3: return c`HighAtomic`;
+    case 4: return c`CMA`;
+    default: return c`Isolate`;
+  }
+}
+
+/** Longer lists are not counted to their end: the lock is held meanwhile. */
+const LIST_COUNT_MAX: u64 = 100000;
+
+function count_list(head: list_head): u64 {
+  let count: u64 = 0;
+  for (let l = head.next; !list_is_head(l, head) && count < LIST_COUNT_MAX; l = l.next) count++;
+  return count;
+}
+
+function pagetypeinfo_showfree(m: seq_file, z: zone): void {
+  for (let type: usize = 0; type < MIGRATE_TYPES; type++) {
+    const name = migratetype_name(type);
+    seq_printf(m, c`Node %4d, zone %8s, type %12s `, NODE_DATA(0).node_id, z.name, name);
+    for (let order: usize = 0; order < MAX_ORDER; order++) {
+      const flags = spin_lock_irqsave(z.lock);
+      const count = count_list(z.free_area[order].free_list[type]);
+      spin_unlock_irqrestore(z.lock, flags);
+      seq_printf(m, c`%s%6lu `, count == LIST_COUNT_MAX ? c`>` : c``, count);
+    }
+    seq_puts(m, c`\n`);
+  }
+}
+
+/** Pageblocks of a zone that have this type. */
+function count_blocks(z: zone, type: usize): u64 {
+  const start = <usize>z.zone_start_pfn;
+  const end = start + <usize>z.spanned_pages;
+  let count: u64 = 0;
+  for (let pfn = start & ~(<usize>PAGEBLOCK_NR_PAGES - 1); pfn < end; pfn += PAGEBLOCK_NR_PAGES) {
+    const p = pfn_to_page(max(pfn, start));
+    if (changetype<usize>(page_zone(p)) != changetype<usize>(z)) continue;
+    if (get_pageblock_migratetype(p) == <i32>type) count++;
+  }
+  return count;
+}
+
+export function pagetypeinfo_proc_show(m: seq_file, v: usize): i32 {
+  seq_printf(m, c`Page block order: %d\nPages per block:  %lu\n\n`, sym.pageblock_order, PAGEBLOCK_NR_PAGES);
+  seq_printf(m, c`%-43s `, c`Free pages count per migrate type at order`);
+  for (let order = 0; order < MAX_ORDER; order++) seq_printf(m, c`%6d `, order);
+  seq_puts(m, c`\n`);
+  for (let i: usize = 0; i < MAX_NR_ZONES; i++) {
+    const z = NODE_DATA(0).node_zones[i];
+    if (z.present_pages) pagetypeinfo_showfree(m, z);
+  }
+  seq_printf(m, c`\n%-23s`, c`Number of blocks type `);
+  for (let type: usize = 0; type < MIGRATE_TYPES; type++) seq_printf(m, c`%12s `, migratetype_name(type));
+  seq_puts(m, c`\n`);
+  for (let i: usize = 0; i < MAX_NR_ZONES; i++) {
+    const z = NODE_DATA(0).node_zones[i];
+    if (z.present_pages == 0) continue;
+    seq_printf(m, c`Node %d, zone %8s `, NODE_DATA(0).node_id, z.name);
+    for (let type: usize = 0; type < MIGRATE_TYPES; type++) seq_printf(m, c`%12lu `, count_blocks(z, type));
     seq_puts(m, c`\n`);
   }
   return 0;

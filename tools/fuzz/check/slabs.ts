@@ -11,13 +11,23 @@ import { type CrashedKernel, hex, Inconsistency } from "./kernel.ts";
 const PAGE_SHIFT = 12;
 const FROZEN = 0x80000000;
 
-interface Cache {
+/** A cache as its slabs show it. */
+export interface Cache {
   at: number;
   name: string;
   size: number;
   offset: number;
   slabs: number;
   objects: number;
+  /** Free objects of slabs that are nobody's, and of those that CPUs hold. */
+  free_partial: number;
+  free_cpu: number;
+}
+
+/** Caches by their address, and the slabs that a CPU or a node holds. */
+interface Found {
+  caches: Map<number, Cache>;
+  held: Set<number>;
 }
 
 /** The words of a slab's struct page. */
@@ -51,8 +61,16 @@ function chain(kernel: CrashedKernel, cache: Cache, page: number, object: number
   return count;
 }
 
-/** A slab that is nobody's, or frozen for later: `inuse` is what its free list leaves. */
-function checkSlab(kernel: CrashedKernel, cache: Cache, page: number, frozen: boolean): void {
+/** Each slab is in one place. */
+function hold(kernel: CrashedKernel, { held }: Found, cache: Cache, page: number): void {
+  if (held.has(page)) {
+    throw new Inconsistency(`${cache.name}: slab at ${hex(slabOf(kernel, page).start)} is in two places`);
+  }
+  held.add(page);
+}
+
+/** A slab that is nobody's, or frozen for later: `inuse` is what its free list leaves. Its free objects. */
+function checkSlab(kernel: CrashedKernel, found: Found, cache: Cache, page: number, frozen: boolean): number {
   const slab = slabOf(kernel, page);
   const what = `${cache.name}: slab at ${hex(slab.start)}`;
   if ((kernel.u32(page + layout.flags) & (1 << constants.PG_slab)) === 0) {
@@ -60,14 +78,16 @@ function checkSlab(kernel: CrashedKernel, cache: Cache, page: number, frozen: bo
   }
   if (slab.cache !== cache.at) throw new Inconsistency(`${what} belongs to another cache`);
   if (slab.frozen !== frozen) throw new Inconsistency(`${what} is ${frozen ? "not " : ""}frozen`);
+  hold(kernel, found, cache, page);
   const free = chain(kernel, cache, page, slab.freelist, new Set());
   if (slab.inuse !== slab.objects - free) {
     throw new Inconsistency(`${what}: ${free} of ${slab.objects} objects are free, inuse says ${slab.inuse}`);
   }
+  return free;
 }
 
-function checkCpu(kernel: CrashedKernel, cache: Cache): void {
-  const cpu = kernel.percpuBase() + kernel.u32(cache.at + kmem_cache.cpu_slab);
+function checkCpu(kernel: CrashedKernel, found: Found, cache: Cache, number: number): void {
+  const cpu = kernel.percpuBase(number) + kernel.u32(cache.at + kmem_cache.cpu_slab);
   const page = kernel.pointer(cpu + kmem_cache_cpu.page);
   const freelist = kernel.pointer(cpu + kmem_cache_cpu.freelist);
   if (page === 0) {
@@ -76,22 +96,27 @@ function checkCpu(kernel: CrashedKernel, cache: Cache): void {
     const slab = slabOf(kernel, page);
     if (slab.cache !== cache.at) throw new Inconsistency(`${cache.name}: a CPU's slab is another cache's`);
     if (!slab.frozen) throw new Inconsistency(`${cache.name}: a CPU's slab is not frozen`);
+    hold(kernel, found, cache, page);
     const seen = new Set<number>();
     chain(kernel, cache, page, freelist, seen);
-    chain(kernel, cache, page, slab.freelist, seen);
+    const others = chain(kernel, cache, page, slab.freelist, seen);
+    if (slab.inuse !== slab.objects - others) {
+      throw new Inconsistency(`${cache.name}: a CPU's slab says ${slab.inuse} in use, ${others} came back`);
+    }
+    cache.free_cpu += seen.size;
   }
   for (let next = kernel.pointer(cpu + kmem_cache_cpu.partial), n = 0; next !== 0; n++) {
     if (n > 1000) throw new Inconsistency(`${cache.name}: a CPU's partial list does not end`);
-    checkSlab(kernel, cache, next, true);
+    cache.free_cpu += checkSlab(kernel, found, cache, next, true);
     next = kernel.pointer(next + layout.next);
   }
 }
 
-function checkNode(kernel: CrashedKernel, cache: Cache): void {
+function checkNode(kernel: CrashedKernel, found: Found, cache: Cache): void {
   const node = kernel.pointer(cache.at + kmem_cache.node);
   let partial = 0;
   for (const entry of kernel.list(node + kmem_cache_node.partial, `${cache.name}: partial list`)) {
-    checkSlab(kernel, cache, entry - layout.slab_list, false);
+    cache.free_partial += checkSlab(kernel, found, cache, entry - layout.slab_list, false);
     partial++;
   }
   const expect = (name: "nr_partial" | "nr_slabs" | "total_objects", found: number): void => {
@@ -114,26 +139,51 @@ function readCaches(kernel: CrashedKernel): Map<number, Cache> {
       offset: kernel.u32(at + kmem_cache.offset),
       slabs: 0,
       objects: 0,
+      free_partial: 0,
+      free_cpu: 0,
     });
   }
   return caches;
 }
 
-export function checkSlabs(kernel: CrashedKernel): void {
-  const caches = readCaches(kernel);
+/** A slab that nobody holds must be full. */
+function checkUnheld(kernel: CrashedKernel, cache: Cache, page: number): void {
+  const slab = slabOf(kernel, page);
+  if (slab.freelist === 0 && slab.inuse === slab.objects && !slab.frozen) return;
+  throw new Inconsistency(`${cache.name}: slab at ${hex(slab.start)} has free objects, but is on no list`);
+}
+
+function slabPages(kernel: CrashedKernel): number[] {
   const { first, end } = kernel.pages;
+  const pages: number[] = [];
   for (let pfn = first; pfn < end; pfn++) {
     const at = kernel.pageAt(pfn);
-    if ((kernel.u32(at + layout.flags) & (1 << constants.PG_slab)) === 0) continue;
-    const { cache: owner, objects, inuse } = slabOf(kernel, at);
-    const cache = caches.get(owner);
-    if (cache === undefined) throw new Inconsistency(`slab page ${hex(pfn)} belongs to no cache`);
+    if ((kernel.u32(at + layout.flags) & (1 << constants.PG_slab)) !== 0) pages.push(at);
+  }
+  return pages;
+}
+
+/** Every cache, with what was counted in its slabs. */
+export function checkSlabs(kernel: CrashedKernel): Cache[] {
+  const found: Found = { caches: readCaches(kernel), held: new Set() };
+  const { caches, held } = found;
+  const pages = slabPages(kernel);
+  const ownerOf = (page: number): Cache | undefined => caches.get(slabOf(kernel, page).cache);
+  for (const at of pages) {
+    const { objects, inuse } = slabOf(kernel, at);
+    const cache = ownerOf(at);
+    if (cache === undefined) {
+      throw new Inconsistency(`slab page ${hex(kernel.pfnOf(at))} belongs to no cache`);
+    }
     if (inuse > objects) throw new Inconsistency(`${cache.name}: ${inuse} of ${objects} objects in use`);
     cache.slabs++;
     cache.objects += objects;
   }
+  const cpus = kernel.u32(kernel.symbol("nr_cpu_ids"));
   for (const cache of caches.values()) {
-    checkCpu(kernel, cache);
-    checkNode(kernel, cache);
+    for (let cpu = 0; cpu < cpus; cpu++) checkCpu(kernel, found, cache, cpu);
+    checkNode(kernel, found, cache);
   }
+  for (const at of pages) if (!held.has(at)) checkUnheld(kernel, ownerOf(at) as Cache, at);
+  return [...caches.values()];
 }
