@@ -31,8 +31,9 @@ import {
   _PAGE_USER,
   __GFP_ZERO,
 } from "../../include/generated/constants";
-import { page } from "../../include/generated/structs";
+import { mm_struct, page } from "../../include/generated/structs";
 import { sym } from "../../include/generated/symbols";
+import { spin_lock, spin_unlock } from "../../kernel/locking/spinlock";
 import { memblock_alloc_or_panic } from "../../mm/memblock";
 import { __ClearPageTable, __SetPageTable, page_to_phys, phys_to_page } from "../../mm/page";
 import { __get_free_pages, free_page, put_page } from "../../mm/page_alloc";
@@ -116,6 +117,33 @@ export function follow_user(pgd: usize, addr: usize, write: bool): usize {
   const need: u64 = _PAGE_PRESENT | _PAGE_USER | (write ? _PAGE_RW : 0);
   const leaf = walk(pgd, addr, need);
   return leaf ? entry_target(leaf) | (addr & (PAGE_SIZE - 1)) : 0;
+}
+
+/** Enters a new table; false when another CPU was first. */
+function install_table(mm: mm_struct, entry: usize, value: u64): bool {
+  spin_lock(mm.page_table_lock);
+  const missing = !(load<u64>(entry) & _PAGE_PRESENT);
+  if (missing) store<u64>(entry, value);
+  spin_unlock(mm.page_table_lock);
+  return missing;
+}
+
+/**
+ * Address of the entry for a page at `addr` in the kernel's own tables, or 0 without a table for it; with
+ * `alloc` the tables that are missing are made, and 0 is no memory for one. They never go again.
+ */
+export function kernel_pte(addr: u64, alloc: bool): usize {
+  let table = sym.addr_of_swapper_pg_dir();
+  for (let shift: u32 = PGDIR_SHIFT; shift > PAGE_SHIFT; shift -= LEVEL_BITS) {
+    const entry = entry_at(table, addr, shift);
+    if (!(load<u64>(entry) & _PAGE_PRESENT)) {
+      const lower = alloc ? __get_free_pages(GFP_KERNEL | __GFP_ZERO, 0) : 0;
+      if (!lower) return 0;
+      if (!install_table(sym.init_mm, entry, <u64>lower | _KERNPG_TABLE)) free_page(lower);
+    }
+    table = entry_target(load<u64>(entry));
+  }
+  return entry_at(table, addr, PAGE_SHIFT);
 }
 
 /** A cleared page that serves as a table. */
