@@ -9,8 +9,9 @@
  *     0                  NULL            0
  *
  * Back, an address in [_text, _end) is an image address, one in the memory map a vmemmap address, the rest
- * direct map (a vmalloc page too), so a list that starts at a symbol also ends there. Any other address (LIST_POISON, ERR_PTR, a
- * damaged pointer) is a page fault, as on hardware: taking its low half would hit valid low memory.
+ * direct map (a vmalloc page too), so a list that starts at a symbol also ends there. Any other address
+ * (LIST_POISON, ERR_PTR, a damaged pointer) is a page fault, as on hardware: taking its low half would hit
+ * valid low memory.
  */
 import {
   CONFIG_CRASH_DUMP,

@@ -36,6 +36,7 @@ import { seq_printf, seq_putc, seq_puts } from "../fs/seq_file";
 import { spin_lock, spin_lock_init, spin_unlock } from "../kernel/locking/spinlock";
 import { pr_warn } from "../kernel/printk/printk";
 import { fatal_signal_pending } from "../kernel/signal";
+import { atomic_long_inc, atomic_long_read, atomic_long_sub } from "../lib/atomic";
 import { WARN } from "../lib/bug";
 import { dump_stack } from "../lib/dump_stack";
 import { INIT_LIST_HEAD, list_add_tail, list_del, list_is_head } from "../lib/list";
@@ -100,7 +101,7 @@ export function vmalloc_to_page(addr: u64): page {
 }
 
 export function vmalloc_nr_pages(): u64 {
-  return <u64>sym.nr_vmalloc_pages.counter;
+  return <u64>atomic_long_read(sym.nr_vmalloc_pages);
 }
 
 /** The tables of the range's first 512 GiB: every address space's root is a copy of the kernel's half. */
@@ -224,7 +225,7 @@ function map_pages(vm: vm_struct, prot: u64): i32 {
 
 function free_area_pages(vm: vm_struct): void {
   for (let i: u32 = 0; i < vm.nr_pages; i++) __free_pages(area_page(vm, i), 0);
-  sym.nr_vmalloc_pages.counter -= vm.nr_pages;
+  atomic_long_sub(vm.nr_pages, sym.nr_vmalloc_pages);
 }
 
 function free_array(pages: u64): void {
@@ -237,7 +238,8 @@ function __vunmap(addr: u64, own_pages: bool): void {
   spin_lock(sym.vmap_area_lock);
   const area = __find_vmap_area(addr);
   spin_unlock(sym.vmap_area_lock);
-  if (WARN(isnull(area), c`mm/vmalloc.ts`, 236, c`Trying to vfree() nonexistent vm area (%px)\n`, addr)) return;
+  const text = c`Trying to vfree() nonexistent vm area (%px)\n`;
+  if (WARN(isnull(area), c`mm/vmalloc.ts`, 242, text, addr)) return;
   const vm = area.vm;
   unmap_pages(vm);
   free_vmap_area(area);
@@ -272,7 +274,7 @@ function alloc_area_pages(vm: vm_struct, gfp: u32, prot: u64, count: u32, caller
     if (isnull(p)) return -ENOMEM;
     store<u64>(page_slot(vm.pages_va, i), va(changetype<usize>(p)));
     vm.nr_pages += 1;
-    sym.nr_vmalloc_pages.counter += 1;
+    atomic_long_inc(sym.nr_vmalloc_pages);
   }
   return map_pages(vm, prot);
 }

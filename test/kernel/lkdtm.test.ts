@@ -70,7 +70,7 @@ const OUTCOMES: readonly (readonly [type: string, ends: "panic" | "oops" | "warn
     [
       "VMALLOC_LINEAR_OVERFLOW",
       "oops",
-      /page fault for address: ffffc900\w{5}000\n.*write access in kernel mode\n.*\(0x0002\) - not-present page\n.* PTE 0\n/,
+      /address: ffffc900\w{5}000\n.*write access in kernel mode\n.*\(0x0002\) - not-present page\n.* PTE 0\n/,
     ],
     ["READ_AFTER_FREE", "nothing", /FAIL: Memory was not poisoned!/],
     ["WRITE_BUDDY_AFTER_FREE", "nothing", /bad write to the buddy page after free/],

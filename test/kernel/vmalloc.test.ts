@@ -17,7 +17,7 @@ const used = async (proc: Proc): Promise<number> =>
   Number(/^VmallocUsed: +(\d+) kB$/m.exec(await readText(proc, "/proc/meminfo"))?.[1]);
 
 describe.skipIf(!existsSync(built("vmlinuz")))("vmalloc", () => {
-  it("a loaded image leaves the mapping of its safe copy of VMCOREINFO, and nothing when unloaded", async () => {
+  it("a loaded image leaves its safe copy of VMCOREINFO mapped, an unloaded one nothing", async () => {
     const capture = new Uint8Array(readFileSync(built("capture/image")));
     await runInKernel(
       async (proc) => {

@@ -89,7 +89,8 @@ export function strncpy_from_user(to: usize, from: u64, max: usize): i32 {
 
 /**
  * For file operations, whose `buf` is a user's address or, from kernel_read() and kernel_write(), a kernel
- * one, also of vmalloc(). A user cannot name a kernel address: its registers hold 32 bits, and vfs_read() has asked access_ok().
+ * one, also of vmalloc(). A user cannot name a kernel address: its registers hold 32 bits, and vfs_read() has
+ * asked access_ok().
  */
 export function copy_to_buf(to: u64, from: usize, n: usize): usize {
   if (<i64>to >= 0) return copy_to_user(to, from, n);
