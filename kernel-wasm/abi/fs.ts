@@ -76,6 +76,7 @@ export default abi({
       u8 i_blkbits;
       blkcnt_t i_blocks;
       unsigned long i_state;
+      struct rw_semaphore i_rwsem;
       struct hlist_node i_hash;
       struct list_head i_lru;
       struct list_head i_sb_list;

@@ -1,6 +1,7 @@
 /**
  * CONFIG_DEBUG_LIST's checks (lib/list_debug.c): links that do not agree are the end of whoever goes on with
  * them (CONFIG_BUG_ON_DATA_CORRUPTION).
+ * Production only.
  */
 import { LIST_POISON1, LIST_POISON2 } from "../include/generated/constants";
 import { list_head } from "../include/generated/structs";

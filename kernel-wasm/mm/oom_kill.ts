@@ -2,6 +2,7 @@
  * The out-of-memory killer (mm/oom_kill.c): when an allocation that may wait finds nothing, the task with the
  * most memory is killed. Nobody can wait here in the middle of a call, so the victim's anonymous pages are
  * taken at once, which in Linux is the oom_reaper's job; the task itself ends when it runs next.
+ * Production only.
  */
 import {
   MM_ANONPAGES,
@@ -22,7 +23,7 @@ import { pr_err, pr_info, pr_warn } from "../kernel/printk/printk";
 import { fatal_signal_pending, send_signal } from "../kernel/signal";
 import { dump_stack } from "../lib/dump_stack";
 import { show_mem } from "../lib/show_mem";
-import { reap_anonymous } from "./mmap";
+import { reap_anonymous } from "./memory";
 
 const KB_SHIFT: u64 = PAGE_SHIFT - 10;
 

@@ -10,6 +10,7 @@
  *
  * Each goes as high in the region as it fits. Linux puts elfcorehdr at the region's start; there it would
  * cost the kernel, which is 64 KiB-aligned, 64 KiB of a region that may be no larger than 1 MiB.
+ * Production only.
  */
 import {
   BOOT_E820_ENTRY_SIZE,

@@ -7,7 +7,7 @@
 import { CONFIG_CRASH_DUMP, EFAULT, PAGE_SIZE, TASK_SIZE_MAX } from "../../include/generated/constants";
 import { get_current } from "../kernel/current";
 import { follow_user } from "../mm/pgtable";
-import { handle_mm_fault } from "../../mm/mmap";
+import { fault_in_user } from "../../mm/memory";
 import { memcpy_from_vm, memcpy_to_vm, memset_vm } from "../../mm/vmalloc";
 
 @inline
@@ -21,7 +21,7 @@ function user_byte(addr: u64, write: bool): usize {
   if (isnull(mm) || addr >> 32 != 0) return 0;
   const at = follow_user(changetype<usize>(mm.pgd), <usize>addr, write);
   if (at) return at;
-  if (handle_mm_fault(mm, <usize>addr, write) != 0) return 0;
+  if (fault_in_user(mm, <usize>addr, write) != 0) return 0;
   return follow_user(changetype<usize>(mm.pgd), <usize>addr, write);
 }
 

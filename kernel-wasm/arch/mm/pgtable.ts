@@ -6,7 +6,7 @@
  *     pgd 47..39 -> pud 38..30 (1 GiB leaf) -> pmd 29..21 (2 MiB leaf) -> pte 20..12
  */
 import {
-  ENOMEM,
+  CONFIG_SMP,
   GFP_KERNEL,
   KERNEL_PGD_BOUNDARY,
   NR_PAGETABLE,
@@ -31,9 +31,8 @@ import {
   _PAGE_USER,
   __GFP_ZERO,
 } from "../../include/generated/constants";
-import { mm_struct, page } from "../../include/generated/structs";
+import { page } from "../../include/generated/structs";
 import { sym } from "../../include/generated/symbols";
-import { spin_lock, spin_unlock } from "../../kernel/locking/spinlock";
 import { memblock_alloc_or_panic } from "../../mm/memblock";
 import { __ClearPageTable, __SetPageTable, page_to_phys, phys_to_page } from "../../mm/page";
 import { __get_free_pages, free_page, put_page } from "../../mm/page_alloc";
@@ -120,12 +119,10 @@ export function follow_user(pgd: usize, addr: usize, write: bool): usize {
 }
 
 /** Enters a new table; false when another CPU was first. */
-function install_table(mm: mm_struct, entry: usize, value: u64): bool {
-  spin_lock(mm.page_table_lock);
-  const missing = !(load<u64>(entry) & _PAGE_PRESENT);
-  if (missing) store<u64>(entry, value);
-  spin_unlock(mm.page_table_lock);
-  return missing;
+function install_table(entry: usize, value: u64): bool {
+  if (CONFIG_SMP) return atomic.cmpxchg<u64>(entry, 0, value) == 0;
+  store<u64>(entry, value);
+  return true;
 }
 
 /**
@@ -139,7 +136,7 @@ export function kernel_pte(addr: u64, alloc: bool): usize {
     if (!(load<u64>(entry) & _PAGE_PRESENT)) {
       const lower = alloc ? __get_free_pages(GFP_KERNEL | __GFP_ZERO, 0) : 0;
       if (!lower) return 0;
-      if (!install_table(sym.init_mm, entry, <u64>lower | _KERNPG_TABLE)) free_page(lower);
+      if (!install_table(entry, <u64>lower | _KERNPG_TABLE)) free_page(lower);
     }
     table = entry_target(load<u64>(entry));
   }
@@ -173,30 +170,42 @@ export function pgd_alloc(): usize {
   return pgd;
 }
 
-/**
- * Enters `p` at a user address, in place of what was there; 0 or -ENOMEM. The mapping takes over the caller's
- * reference.
- */
-export function map_user_page(pgd: usize, addr: usize, p: page, prot: u32): i32 {
+/** Address of the last-level entry for a user address, with the tables that are missing; 0 without memory. */
+export function user_pte_alloc(pgd: usize, addr: usize): usize {
   let table = pgd;
   for (let shift: u32 = PGDIR_SHIFT; shift > PAGE_SHIFT; shift -= LEVEL_BITS) {
     const entry = entry_at(table, addr, shift);
     if (!(load<u64>(entry) & _PAGE_PRESENT)) {
       const lower = alloc_table();
-      if (!lower) return -ENOMEM;
-      store<u64>(entry, <u64>lower | _PAGE_TABLE);
+      if (!lower) return 0;
+      if (!install_table(entry, <u64>lower | _PAGE_TABLE)) free_table(lower);
     }
     table = entry_target(load<u64>(entry));
   }
-  let leaf: u64 = <u64>page_to_phys(p) | (_PAGE_PRESENT | _PAGE_USER | _PAGE_ACCESSED);
-  if (prot & PROT_WRITE) leaf |= _PAGE_RW | _PAGE_DIRTY;
-  if (!(prot & PROT_EXEC)) leaf |= _PAGE_NX;
-  store<u64>(entry_at(table, addr, PAGE_SHIFT), leaf);
-  return 0;
+  return entry_at(table, addr, PAGE_SHIFT);
+}
+
+/** The entry that maps `p` for user mode. */
+export function mk_pte(p: page, prot: u32): u64 {
+  let pte: u64 = <u64>page_to_phys(p) | (_PAGE_PRESENT | _PAGE_USER | _PAGE_ACCESSED);
+  if (prot & PROT_WRITE) pte |= _PAGE_RW | _PAGE_DIRTY;
+  return prot & PROT_EXEC ? pte : pte | _PAGE_NX;
+}
+
+@inline export function pte_present(pte: u64): bool {
+  return (pte & _PAGE_PRESENT) != 0;
+}
+
+@inline export function pte_write(pte: u64): bool {
+  return (pte & _PAGE_RW) != 0;
+}
+
+@inline export function pte_page(pte: u64): page {
+  return phys_to_page(entry_target(pte));
 }
 
 /** Address of the present last-level entry for a user address, or 0. */
-function user_pte(pgd: usize, addr: usize): usize {
+export function user_pte(pgd: usize, addr: usize): usize {
   let table = pgd;
   for (let shift: u32 = PGDIR_SHIFT; shift > PAGE_SHIFT; shift -= LEVEL_BITS) {
     const entry = load<u64>(entry_at(table, addr, shift));

@@ -1,4 +1,7 @@
-/** LKDTM: logic bugs and stacks (drivers/misc/lkdtm/bugs.c). */
+/**
+ * LKDTM: logic bugs and stacks (drivers/misc/lkdtm/bugs.c).
+ * Production only.
+ */
 import { THREAD_SIZE, X86_PF_WRITE } from "../../../include/generated/constants";
 import { list_head } from "../../../include/generated/structs";
 import { sym } from "../../../include/generated/symbols";

@@ -1,4 +1,7 @@
-/** LKDTM: memory that was freed, freed wrongly, or not asked for (drivers/misc/lkdtm/heap.c). */
+/**
+ * LKDTM: memory that was freed, freed wrongly, or not asked for (drivers/misc/lkdtm/heap.c).
+ * Production only.
+ */
 import { GFP_KERNEL, PAGE_SIZE } from "../../../include/generated/constants";
 import { kmem_cache } from "../../../include/generated/structs";
 import { pr_err, pr_info } from "../../../kernel/printk/printk";

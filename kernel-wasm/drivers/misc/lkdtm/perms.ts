@@ -1,4 +1,7 @@
-/** LKDTM: memory used as its page's permissions forbid (drivers/misc/lkdtm/perms.c). */
+/**
+ * LKDTM: memory used as its page's permissions forbid (drivers/misc/lkdtm/perms.c).
+ * Production only.
+ */
 import { GFP_KERNEL, LKDTM_EXEC_SIZE, X86_PF_WRITE } from "../../../include/generated/constants";
 import { sym } from "../../../include/generated/symbols";
 import { mmu_access } from "../../../arch/mm/access";
