@@ -1,7 +1,7 @@
 /**
  * What the machine enters the kernel by: power-on or kexec, a system call, the first instruction on a task's
- * stack after a switch, an exception in the kernel or of a program, an interrupt at a poll. Parameters are i32; see arch/ for
- * each.
+ * stack after a switch, an exception in the kernel or of a program, an interrupt at a poll. Parameters are
+ * i32; see arch/ for each.
  */
 export { startup_64 } from "./arch/kernel/setup";
 export { entry_SYSCALL_64 } from "./arch/entry/syscall";

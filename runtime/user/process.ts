@@ -8,6 +8,7 @@ import { errno, errnoName } from "../machine/errno.ts";
 import { PAGE_SIZE } from "../machine/memory.ts";
 import { syscall } from "../machine/x86.ts";
 import { type Context, run } from "./context.ts";
+import { store } from "./fault.ts";
 import type { UserMemory } from "./memory.ts";
 import {
   type Proc,
@@ -18,7 +19,6 @@ import {
   SyscallError,
   type Waited,
 } from "./proc.ts";
-import { store } from "./fault.ts";
 import { SpawnRecord } from "./spawn.ts";
 
 /** Reads and writes go in pieces of at most this; less when the kernel gives no such arena. */
