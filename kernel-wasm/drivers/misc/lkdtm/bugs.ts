@@ -24,16 +24,16 @@ export function lkdtm_PANIC(): void {
 }
 
 export function lkdtm_BUG(): void {
-  BUG(c`drivers/misc/lkdtm/bugs.ts`, 24);
+  BUG(c`drivers/misc/lkdtm/bugs.ts`, 27);
 }
 
 export function lkdtm_WARNING(): void {
-  WARN(true, c`drivers/misc/lkdtm/bugs.ts`, 28, 0);
+  WARN(true, c`drivers/misc/lkdtm/bugs.ts`, 31, 0);
 }
 
 export function lkdtm_WARNING_MESSAGE(): void {
   const count = ++sym.lkdtm_warn_counter;
-  WARN(true, c`drivers/misc/lkdtm/bugs.ts`, 33, c`Warning message trigger count: %d\n`, count);
+  WARN(true, c`drivers/misc/lkdtm/bugs.ts`, 36, c`Warning message trigger count: %d\n`, count);
 }
 
 export function lkdtm_EXCEPTION(): void {
