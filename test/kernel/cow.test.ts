@@ -1,12 +1,18 @@
 /** fork shares the pages of a program until one side writes; a bad store ends it. */
 import { existsSync } from "node:fs";
 import { describe, expect, it } from "vitest";
+import { X86_TRAP_PF } from "../../runtime/machine/x86.ts";
 import { type Proc, SIGSEGV } from "../../runtime/user/proc.ts";
+import type { Process } from "../../runtime/user/process.ts";
 import { built } from "../support/boot.ts";
 import { readText, runInKernel } from "../support/kernel-program.ts";
 
 const PAGES = 64;
 const PAGE = 4096;
+
+/** A store that the page tables do not allow: the page fault with its error code. */
+const store = (proc: Proc, errorCode: number, address: number): Promise<number> =>
+  (proc as Process).syscall(-X86_TRAP_PF, errorCode, address, 0);
 
 /** kB of /proc/meminfo. */
 const meminfo = async (proc: Proc, name: string): Promise<number> =>
@@ -41,7 +47,6 @@ describe.skipIf(!existsSync(built("vmlinuz")))("copy on write", () => {
 
   it("what one side writes, the other does not see; down the generations, whoever ends first", async () => {
     const { console } = await runInKernel(async (proc) => {
-      const heap = await proc.syscall(12, 0);
       const text = async (who: Proc, file: string, value?: string): Promise<string> => {
         // Through a file: the kernel reads and writes the program's memory on its behalf.
         if (value !== undefined) {
@@ -51,7 +56,6 @@ describe.skipIf(!existsSync(built("vmlinuz")))("copy on write", () => {
         }
         return readText(who, file);
       };
-      expect(heap).toBeGreaterThan(0);
       const status = await inChild(proc, async (child) => {
         await child.sbrk(new Uint8Array(3 * PAGE).fill(1));
         const orphan = await child.fork(async (grandchild) => {
@@ -99,12 +103,12 @@ describe.skipIf(!existsSync(built("vmlinuz")))("copy on write", () => {
   it("a store to where nothing is mapped is SIGSEGV, with a line in the log", async () => {
     const { console } = await runInKernel(async (proc) => {
       const status = await inChild(proc, async (child) => {
-        await child.syscall(-14, 6, 0x123000, 0);
+        await store(child, 6, 0x123000);
         return 0;
       });
       expect(status).toBe(SIGSEGV);
       // The text of a program is there to be read.
-      expect(await inChild(proc, (child) => child.syscall(-14, 7, 0x400000, 0))).toBe(SIGSEGV);
+      expect(await inChild(proc, (child) => store(child, 7, 0x400000))).toBe(SIGSEGV);
     });
     expect(console).toMatch(/init\[\d+\]: segfault at 123000 ip 0{10}400002 sp \w{16} error 6 in init\[/);
     expect(console).toMatch(/init\[\d+\]: segfault at 400000 .* error 7 in init\[/);
