@@ -106,6 +106,7 @@ export default abi({
     struct crashkernel_param crashkernel;
     u64 ksysfs_value;
     struct mutex ksysfs_mutex;
+    struct page *vmcoreinfo_page;    /* what vmap() maps as the safe copy */
     struct kexec_buf kexec_file_buf;
     struct sha256_state kexec_digest_state;
     u8 kexec_digest[SHA256_DIGEST_SIZE];

@@ -7,6 +7,7 @@ import { abi } from "./dsl.ts";
 export default abi({
   structs: `
     struct hstate {
+      struct mutex resize_lock;
       int next_nid_to_alloc;
       int next_nid_to_free;
       unsigned int order;
@@ -26,6 +27,7 @@ export default abi({
     };
     struct balloon_dev_info { unsigned long isolated_pages; spinlock_t pages_lock; struct list_head pages; };
     struct virtio_balloon {
+      struct mutex balloon_lock;
       unsigned int num_pages;        /* inflated, in pages of 4 KiB */
       unsigned int target;           /* what the host wants: config.num_pages */
       struct balloon_dev_info vb_dev_info;
@@ -36,6 +38,8 @@ export default abi({
   `,
   bss: `
     int hugetlb_max_hstate;
+    spinlock_t hugetlb_lock;
+    struct mutex mf_mutex;
     unsigned int default_hstate_idx;
     unsigned long default_hstate_max_huge_pages;
     u64 mm_sysfs_value;

@@ -252,6 +252,14 @@ export default abi({
       void *slots[XA_CHUNK_SIZE];
       union { unsigned long tags[3]; unsigned long marks[3]; };
     };
+    /* By address, in vmap_area_root and vmap_area_list. */
+    struct vmap_area {
+      unsigned long va_start;
+      unsigned long va_end;
+      struct rb_node rb_node;
+      struct list_head list;
+      union { unsigned long subtree_max_size; struct vm_struct *vm; };
+    };
     struct idr { struct xarray idr_rt; unsigned int idr_base; unsigned int idr_next; };
   `,
   page_aligned: `
@@ -269,6 +277,7 @@ export default abi({
     int user_min_free_kbytes;
     int sysctl_lowmem_reserve_ratio[__MAX_NR_ZONES];
     nodemask_t node_states[NR_NODE_STATES];
+    struct list_head vmap_area_list;
   `,
   bss: `
     struct pglist_data *node_data[MAX_NUMNODES];

@@ -125,7 +125,7 @@ export default abi({
     "__do_sys_reboot",
   ],
   entry: ["asm_exc_divide_error", "asm_exc_invalid_op", "asm_exc_general_protection", "asm_exc_page_fault",
-    "asm_exc_double_fault", "asm_exc_alignment_check", "asm_exc"],
+    "asm_exc_double_fault", "asm_exc_alignment_check", "asm_exc", "asm_exc_user"],
 });
 
 /** Letters of Linux's taint_flags[]: set, clear, whether a module may carry it. */

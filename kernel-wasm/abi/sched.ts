@@ -142,6 +142,13 @@ export default abi({
       struct anon_vma *parent;
       struct rb_root_cached rb_root;
     };
+    /* A mapping with pages of an anon_vma: its own, and those of the tasks that it was forked from. */
+    struct anon_vma_chain {
+      struct vm_area_struct *vma;
+      struct anon_vma *anon_vma;
+      struct list_head same_vma;
+      struct rb_node rb;
+    };
     struct vm_area_struct {
       unsigned long vm_start;
       unsigned long vm_end;

@@ -6,18 +6,19 @@ import {
   EIO,
   ENOMEM,
   FMODE_READ,
-  GFP_KERNEL,
-  KMALLOC_MAX_SIZE,
 } from "../include/generated/constants";
 import { file } from "../include/generated/structs";
-import { kfree, kmalloc } from "../mm/slub";
+import { vfree, vmalloc } from "../mm/vmalloc";
 import { fget } from "./file";
 import { fput } from "./file_table";
 import { S_ISREG } from "./inode";
-import { kernel_read } from "./read_write";
+import { __kernel_read } from "./read_write";
+
+/** INT_MAX of Linux's callers. */
+const LIMIT: i64 = 0x7fffffff;
 
 /**
- * Reads all of a regular file; the kmalloc'ed buffer's address goes to the pointer member at `to`. Bytes or
+ * Reads all of a regular file; the vmalloc'ed buffer's address goes to the pointer member at `to`. Bytes or
  * an error.
  */
 export function kernel_read_file(filp: file, to: usize): i64 {
@@ -25,19 +26,19 @@ export function kernel_read_file(filp: file, to: usize): i64 {
   if (!S_ISREG(node.i_mode)) return -EINVAL;
   const size = node.i_size;
   if (size <= 0) return -EINVAL;
-  if (size > KMALLOC_MAX_SIZE) return -EFBIG;
-  const buf = kmalloc(<usize>size, GFP_KERNEL);
+  if (size > LIMIT) return -EFBIG;
+  const buf = vmalloc(<u64>size);
   if (!buf) return -ENOMEM;
   let pos: i64 = 0;
   while (pos < size) {
-    const n = kernel_read(filp, buf + <usize>pos, <usize>(size - pos), pos);
+    const n = __kernel_read(filp, buf + <u64>pos, <usize>(size - pos), pos);
     if (n <= 0) {
-      kfree(buf);
+      vfree(buf);
       return n < 0 ? n : -EIO;
     }
     pos += n;
   }
-  store<u64>(to, va(buf));
+  store<u64>(to, buf);
   return size;
 }
 

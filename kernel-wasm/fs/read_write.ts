@@ -62,6 +62,11 @@ export function vfs_read(filp: file, buf: u64, count: usize, pos: i64): i64 {
   return __vfs_read(filp, buf, count, pos);
 }
 
+/** Reads into kernel memory at a virtual address, which may be one of vmalloc(). */
+export function __kernel_read(filp: file, buf: u64, count: usize, pos: i64): i64 {
+  return __vfs_read(filp, buf, count, pos);
+}
+
 /** Reads into kernel memory at physical `buf`. */
 export function kernel_read(filp: file, buf: usize, count: usize, pos: i64): i64 {
   return __vfs_read(filp, va(buf), count, pos);

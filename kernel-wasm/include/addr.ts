@@ -5,12 +5,24 @@
  *     ffff8880_xxxxxxxx  direct map      pa = x
  *     ffffffff_8xxxxxxx  kernel image    pa = x - 0x80000000 + phys_base, within [_text, _end)
  *     ffffea00_xxxxxxxx  vmemmap         pa = vmemmap_phys + x, within the memory map
+ *     ffffc900_xxxxxxxx  vmalloc         what swapper_pg_dir says, up to the page's end
  *     0                  NULL            0
  *
  * Back, an address in [_text, _end) is an image address, one in the memory map a vmemmap address, the rest
- * direct map, so a list that starts at a symbol also ends there. Any other address (LIST_POISON, ERR_PTR, a
- * damaged pointer) is a page fault, as on hardware: taking its low half would hit valid low memory.
+ * direct map (a vmalloc page too), so a list that starts at a symbol also ends there. Any other address
+ * (LIST_POISON, ERR_PTR, a damaged pointer) is a page fault, as on hardware: taking its low half would hit
+ * valid low memory.
  */
+import {
+  CONFIG_CRASH_DUMP,
+  PAGE_SHIFT,
+  PGDIR_SHIFT,
+  PTE_PFN_MASK,
+  PTRS_PER_PTE,
+  VMALLOC_END,
+  VMALLOC_START,
+  _PAGE_PRESENT,
+} from "./generated/constants";
 import { sym, DATA_END } from "./generated/symbols";
 
 @external("hw", "page_fault") declare function hw_page_fault(lo: u32, hi: u32, error_code: u32): void;
@@ -31,6 +43,17 @@ const NOT_IN_TABLE: u32 = 0xffffffff;
 /** #PF error code: an instruction fetch. */
 const PF_INSTR: u32 = 0x10;
 
+/** What the kernel's page tables map an address of 4 KiB pages to, or 0. */
+function vmalloc_to_phys(va: u64): usize {
+  let table = sym.addr_of_swapper_pg_dir();
+  for (let shift: u32 = PGDIR_SHIFT; shift >= PAGE_SHIFT; shift -= 9) {
+    const entry = load<u64>(table + ((<usize>(va >> <u64>shift) & (PTRS_PER_PTE - 1)) << 3));
+    if (!(entry & _PAGE_PRESENT)) return 0;
+    table = <usize>(entry & PTE_PFN_MASK);
+  }
+  return table | (<usize>va & ((1 << PAGE_SHIFT) - 1));
+}
+
 /** The addresses off the direct map. */
 @global function __phys_addr(va: u64): usize {
   const hi = <u32>(va >> 32);
@@ -43,6 +66,9 @@ const PF_INSTR: u32 = 0x10;
     if (at - <u32>sym.mem_map_start_phys < <u32>(sym.mem_map_end_phys - sym.mem_map_start_phys)) return at;
   } else if (va == 0) {
     return 0;
+  } else if (!CONFIG_CRASH_DUMP && va >= VMALLOC_START && va < VMALLOC_END) {
+    const at = vmalloc_to_phys(va);
+    if (at) return at;
   }
   hw_page_fault(lo, hi, 0);
   return unreachable();

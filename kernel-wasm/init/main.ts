@@ -45,6 +45,7 @@ import { workqueue_init, workqueue_init_early } from "../kernel/workqueue";
 import { memblock_alloc_or_panic } from "../mm/memblock";
 import { build_all_zonelists, mem_init } from "../mm/mm_init";
 import { kmem_cache_init } from "../mm/slub";
+import { vmalloc_init } from "../mm/vmalloc";
 import { calibrate_delay } from "./calibrate";
 import { do_initcalls } from "./initcalls";
 import { parse_early_param, parse_kernel_params } from "./setup_params";
@@ -77,6 +78,7 @@ function mm_init(): void {
   mem_init();
   kmem_cache_init();
   radix_tree_init();
+  if (!CONFIG_CRASH_DUMP) vmalloc_init();
 }
 
 /** In Linux's order; never returns. */

@@ -106,16 +106,16 @@ export function crash_save_vmcoreinfo_init(): i32 {
   return 0;
 }
 
-/** A copy in the crash region, which a crashing kernel's stray writes do not reach, becomes the truth. */
-export function crash_update_vmcoreinfo_safecopy(copy: usize): void {
-  if (copy != 0) memory.copy(copy, sym.vmcoreinfo_data, <usize>sym.vmcoreinfo_size);
-  sym.vmcoreinfo_data_safecopy = copy;
+/** A copy in the crash region, mapped at `copy`, becomes the truth: stray writes do not reach it. */
+export function crash_update_vmcoreinfo_safecopy(copy: u64): void {
+  if (copy != 0) memory.copy(pa(copy), sym.vmcoreinfo_data, <usize>sym.vmcoreinfo_size);
+  sym.vmcoreinfo_data_safecopy_va = copy;
 }
 
 /** At the crash: the time goes in, and the note is made again. */
 export function crash_save_vmcoreinfo(): void {
   if (sym.vmcoreinfo_note == 0) return;
-  if (sym.vmcoreinfo_data_safecopy != 0) sym.vmcoreinfo_data = sym.vmcoreinfo_data_safecopy;
+  if (sym.vmcoreinfo_data_safecopy_va != 0) sym.vmcoreinfo_data_va = sym.vmcoreinfo_data_safecopy_va;
   vmcoreinfo_append_str(c`CRASHTIME=%lld\n`, ktime_get_real_seconds());
   update_vmcoreinfo_note();
 }

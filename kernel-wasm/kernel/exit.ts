@@ -164,7 +164,7 @@ export function do_exit(code: i32): void {
   exit_notify(t);
   t.__state = TASK_DEAD;
   schedule();
-  BUG(c`kernel/exit.ts`, 81);
+  BUG(c`kernel/exit.ts`, 167);
 }
 
 export function do_group_exit(code: i32): void {

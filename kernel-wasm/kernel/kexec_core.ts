@@ -22,6 +22,8 @@ import {
   PAGE_SHIFT,
   PAGE_SIZE,
   PANIC_CPU_INVALID,
+  VM_MAP,
+  __PAGE_KERNEL,
 } from "../include/generated/constants";
 import { kexec_segment, kimage, page, resource, task_struct } from "../include/generated/structs";
 import { sym } from "../include/generated/symbols";
@@ -32,6 +34,7 @@ import { INIT_LIST_HEAD } from "../lib/list";
 import { pfn_to_page } from "../mm/memory_model";
 import { free_reserved_page } from "../mm/page_alloc";
 import { kfree, kzalloc } from "../mm/slub";
+import { memcpy_from_vm, vmap, vunmap } from "../mm/vmalloc";
 import { crash_save_vmcoreinfo, crash_update_vmcoreinfo_safecopy } from "./crash_core";
 import { kimage_file_post_load_cleanup } from "./kexec_file";
 import { mutex_lock, mutex_unlock } from "./locking/mutex";
@@ -187,12 +190,19 @@ export function kimage_alloc_crash_control_pages(image: kimage, order: u32): pag
 /** A page in the crash region for VMCOREINFO: the crashing kernel's stray writes do not reach it. */
 export function kimage_crash_copy_vmcoreinfo(image: kimage): i32 {
   if (image.type != KEXEC_TYPE_CRASH) return 0;
-  if (isnull(kimage_alloc_crash_control_pages(image, 0))) {
+  const vmcoreinfo_page = kimage_alloc_crash_control_pages(image, 0);
+  if (isnull(vmcoreinfo_page)) {
     pr_warn(c`kexec: Could not allocate vmcoreinfo buffer\n`);
     return -ENOMEM;
   }
-  image.vmcoreinfo_data_copy = <usize>(image.control_page - PAGE_SIZE);
-  crash_update_vmcoreinfo_safecopy(image.vmcoreinfo_data_copy);
+  store<u64>(sym.addr_of_vmcoreinfo_page(), va(changetype<usize>(vmcoreinfo_page)));
+  const safecopy = vmap(sym.addr_of_vmcoreinfo_page(), 1, VM_MAP, __PAGE_KERNEL);
+  if (!safecopy) {
+    pr_warn(c`kexec: Could not vmap vmcoreinfo buffer\n`);
+    return -ENOMEM;
+  }
+  image.vmcoreinfo_data_copy_va = safecopy;
+  crash_update_vmcoreinfo_safecopy(safecopy);
   return 0;
 }
 
@@ -200,7 +210,7 @@ export function kimage_crash_copy_vmcoreinfo(image: kimage): i32 {
 export function kimage_load_crash_segment(image: kimage, segment: kexec_segment): i32 {
   const mem = <usize>segment.mem;
   const bufsz = <usize>segment.bufsz;
-  if (image.file_mode) memory.copy(mem, segment.kbuf, bufsz);
+  if (image.file_mode) memcpy_from_vm(mem, segment.kbuf_va, bufsz);
   else if (copy_from_user(mem, segment.kbuf_va, bufsz) != 0) return -EFAULT;
   memory.fill(mem + bufsz, 0, <usize>segment.memsz - bufsz);
   return 0;
@@ -209,7 +219,10 @@ export function kimage_load_crash_segment(image: kimage, segment: kexec_segment)
 /** Takes null. */
 export function kimage_free(image: kimage): void {
   if (isnull(image)) return;
-  if (image.vmcoreinfo_data_copy != 0) crash_update_vmcoreinfo_safecopy(0);
+  if (image.vmcoreinfo_data_copy_va != 0) {
+    crash_update_vmcoreinfo_safecopy(0);
+    vunmap(image.vmcoreinfo_data_copy_va);
+  }
   if (image.file_mode) kimage_file_post_load_cleanup(image);
   kfree(changetype<usize>(image));
 }

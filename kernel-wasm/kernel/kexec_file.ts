@@ -30,6 +30,7 @@ import { sha256_final, sha256_init, sha256_update } from "../lib/sha256";
 import { get_order } from "../mm/page";
 import { free_page, get_zeroed_page } from "../mm/page_alloc";
 import { kfree, kmalloc } from "../mm/slub";
+import { vfree, vm_piece } from "../mm/vmalloc";
 import {
   do_kimage_alloc_init,
   kexec_load_permitted,
@@ -81,7 +82,7 @@ export function kexec_add_buffer(kbuf: kexec_buf): i32 {
   const error = kexec_locate_mem_hole(kbuf);
   if (error) return error;
   const segment = image.segment[<usize>image.nr_segments];
-  segment.kbuf = kbuf.buffer;
+  segment.kbuf_va = kbuf.buffer_va;
   segment.bufsz = kbuf.bufsz;
   segment.mem = kbuf.mem;
   segment.memsz = kbuf.memsz;
@@ -93,10 +94,10 @@ export function kexec_add_buffer(kbuf: kexec_buf): i32 {
 export function kimage_file_post_load_cleanup(image: kimage): void {
   kfree(image.purgatory_info.purgatory_buf);
   image.purgatory_info.purgatory_buf = 0;
-  kfree(image.kernel_buf);
-  image.kernel_buf = 0;
-  kfree(image.initrd_buf);
-  image.initrd_buf = 0;
+  vfree(image.kernel_buf_va);
+  image.kernel_buf_va = 0;
+  vfree(image.initrd_buf_va);
+  image.initrd_buf_va = 0;
   kfree(image.cmdline_buf);
   image.cmdline_buf = 0;
   kfree(image.bootparams_buf);
@@ -141,6 +142,15 @@ function kimage_file_prepare_segments(
   return image_load(image);
 }
 
+function update_digest(buf: u64, len: usize): void {
+  while (len) {
+    const part = vm_piece(buf, len);
+    sha256_update(sym.kexec_digest_state, pa(buf), part);
+    buf += part;
+    len -= part;
+  }
+}
+
 /**
  * Digest and list of all segments but two: purgatory carries the digest, and the backup is filled behind the
  * check.
@@ -158,7 +168,7 @@ function kexec_calculate_store_digests(image: kimage): i32 {
     const segment = image.segment[i];
     if (segment.mem == purgatory.purgatory_load_addr) continue;
     if (image.arch.backup_src_sz != 0 && segment.mem == image.arch.backup_load_addr) continue;
-    sha256_update(state, segment.kbuf, <usize>segment.bufsz);
+    update_digest(segment.kbuf_va, <usize>segment.bufsz);
     for (let rest = <usize>(segment.memsz - segment.bufsz); rest != 0; ) {
       const part = min<usize>(rest, PAGE_SIZE);
       sha256_update(state, zeros, part);

@@ -1,8 +1,12 @@
 /**
  * The page cache (mm/filemap.c): a file's pages by index in its address_space. For file systems that live in
  * it alone (ramfs), a page that is not there is a hole, which reads as zeros and is made by a write.
+ *
+ * Order of locks: i_rwsem, the page's, i_pages.xa_lock, lru_lock. A writer holds i_rwsem; readers take
+ * references, so that a page which is truncated under them stays theirs to the end of the copy.
  */
 import {
+  CONFIG_SMP,
   EFAULT,
   EFBIG,
   ENOMEM,
@@ -11,36 +15,75 @@ import {
   PAGE_SHIFT,
   PAGE_SIZE,
   PG_dirty,
+  PG_locked,
   PG_uptodate,
 } from "../include/generated/constants";
-import { address_space, file, hostfs_extent, page } from "../include/generated/structs";
+import { address_space, file, hostfs_extent, inode, page } from "../include/generated/structs";
 import { ERR_PTR, IS_ERR, PTR_ERR } from "../include/err";
 import { clear_buf, copy_from_buf, copy_to_buf } from "../arch/lib/usercopy";
 import { inode_update_mtime } from "../fs/inode";
+import { preempt_disable, preempt_enable } from "../kernel/locking/preempt";
+import { down_write, up_write } from "../kernel/locking/rwsem";
+import { cpu_relax, spin_lock, spin_unlock } from "../kernel/locking/spinlock";
+import { clear_bit, test_and_set_bit } from "../lib/atomic";
 import { xa_erase, xa_find, xa_load, xa_store } from "../lib/xarray";
 import { clear_page_flag, page_to_phys, set_page_flag } from "./page";
-import { alloc_page, put_page } from "./page_alloc";
+import { alloc_page, get_page, put_page } from "./page_alloc";
 import { lru_cache_add, lru_cache_del } from "./swap";
 import { mod_node_page_state } from "./vmstat";
 
-/** The page at an index, without a reference of its own; null for a hole. */
-export function find_get_page(mapping: address_space, index: u64): page {
-  return changetype<page>(pa(xa_load(mapping.i_pages, index)));
+/** Waits for the page: who has it does not sleep. */
+export function lock_page(p: page): void {
+  if (!CONFIG_SMP) return;
+  preempt_disable();
+  while (test_and_set_bit(PG_locked, page.addr_of_flags(p))) cpu_relax();
 }
 
-/** A cleared page enters the cache and the lru; or an ERR_PTR. */
+export function unlock_page(p: page): void {
+  if (!CONFIG_SMP) return;
+  clear_bit(PG_locked, page.addr_of_flags(p));
+  preempt_enable();
+}
+
+/** The page at an index, for who has the inode's lock: without a reference of its own; null for a hole. */
+export function find_get_page(mapping: address_space, index: u64): page {
+  spin_lock(mapping.i_pages.xa_lock);
+  const p = changetype<page>(pa(xa_load(mapping.i_pages, index)));
+  spin_unlock(mapping.i_pages.xa_lock);
+  return p;
+}
+
+/** The page at an index, with a reference: it may leave the cache, but stays what it is. */
+export function filemap_get_page(mapping: address_space, index: u64): page {
+  spin_lock(mapping.i_pages.xa_lock);
+  const p = changetype<page>(pa(xa_load(mapping.i_pages, index)));
+  if (!isnull(p)) get_page(p);
+  spin_unlock(mapping.i_pages.xa_lock);
+  return p;
+}
+
+function __filemap_add(mapping: address_space, p: page, index: u64): i32 {
+  spin_lock(mapping.i_pages.xa_lock);
+  const err = xa_store(mapping.i_pages, index, va(changetype<usize>(p)));
+  if (!err) {
+    p.mapping = mapping;
+    p.index = index;
+    mapping.nrpages += 1;
+  }
+  spin_unlock(mapping.i_pages.xa_lock);
+  return err;
+}
+
+/** A cleared page enters the cache and the lru; or an ERR_PTR. With the inode's lock. */
 export function add_to_page_cache_lru(mapping: address_space, index: u64): page {
   const p = alloc_page(mapping.gfp_mask);
   if (isnull(p)) return ERR_PTR<page>(-ENOMEM);
   memory.fill(page_to_phys(p), 0, PAGE_SIZE);
-  const err = xa_store(mapping.i_pages, index, va(changetype<usize>(p)));
+  const err = __filemap_add(mapping, p, index);
   if (err) {
     put_page(p);
     return ERR_PTR<page>(err);
   }
-  p.mapping = mapping;
-  p.index = index;
-  mapping.nrpages += 1;
   mod_node_page_state(NR_FILE_PAGES, 1);
   lru_cache_add(p);
   return p;
@@ -57,13 +100,32 @@ export function grab_cache_page(mapping: address_space, index: u64): page {
   return p;
 }
 
-export function delete_from_page_cache(mapping: address_space, index: u64): void {
-  const p = changetype<page>(pa(xa_erase(mapping.i_pages, index)));
-  lru_cache_del(p);
-  p.mapping_va = 0;
-  clear_page_flag(p, PG_dirty);
-  mapping.nrpages -= 1;
+/** Takes a page out of its file; false when it is there no more. The cache's reference goes. */
+function __filemap_remove(mapping: address_space, index: u64, p: page): bool {
+  lock_page(p);
+  spin_lock(mapping.i_pages.xa_lock);
+  const there = changetype<usize>(p.mapping) == changetype<usize>(mapping);
+  if (there) {
+    xa_erase(mapping.i_pages, index);
+    p.mapping_va = 0;
+    mapping.nrpages -= 1;
+  }
+  spin_unlock(mapping.i_pages.xa_lock);
+  if (there) {
+    lru_cache_del(p);
+    clear_page_flag(p, PG_dirty);
+  }
+  unlock_page(p);
+  if (!there) return false;
   mod_node_page_state(NR_FILE_PAGES, -1);
+  put_page(p);
+  return true;
+}
+
+export function delete_from_page_cache(mapping: address_space, index: u64): void {
+  const p = filemap_get_page(mapping, index);
+  if (isnull(p)) return;
+  __filemap_remove(mapping, index, p);
   put_page(p);
 }
 
@@ -76,7 +138,10 @@ export function truncate_inode_pages(mapping: address_space, length: u64): void 
   const within = <usize>length & (PAGE_SIZE - 1);
   if (within == 0) return;
   const p = find_get_page(mapping, length >> PAGE_SHIFT);
-  if (!isnull(p)) memory.fill(page_to_phys(p) + within, 0, PAGE_SIZE - within);
+  if (isnull(p)) return;
+  lock_page(p);
+  memory.fill(page_to_phys(p) + within, 0, PAGE_SIZE - within);
+  unlock_page(p);
 }
 
 @inline
@@ -92,10 +157,11 @@ export function generic_file_read(filp: file, buf: u64, count: usize, pos: i64):
   let at = pos;
   while (at < end) {
     const len = piece(at, end - at);
-    const p = find_get_page(node.i_mapping, at >> PAGE_SHIFT);
+    const p = filemap_get_page(node.i_mapping, at >> PAGE_SHIFT);
     const left = isnull(p)
       ? clear_buf(buf + (at - pos), len)
       : copy_to_buf(buf + (at - pos), page_to_phys(p) + (<usize>at & (PAGE_SIZE - 1)), len);
+    if (!isnull(p)) put_page(p);
     at += len - left;
     if (left) break;
   }
@@ -104,6 +170,13 @@ export function generic_file_read(filp: file, buf: u64, count: usize, pos: i64):
 
 export function generic_file_write(filp: file, buf: u64, count: usize, pos: i64): i64 {
   const node = filp.f_inode;
+  down_write(node.i_rwsem);
+  const done = __generic_file_write(filp, node, buf, count, pos);
+  up_write(node.i_rwsem);
+  return done;
+}
+
+function __generic_file_write(filp: file, node: inode, buf: u64, count: usize, pos: i64): i64 {
   const start = filp.f_flags & O_APPEND ? node.i_size : pos;
   if (start < 0 || start + count > node.i_sb.s_maxbytes) return -EFBIG;
   let at = start;

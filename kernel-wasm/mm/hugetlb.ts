@@ -5,6 +5,7 @@
  *     /sys/kernel/mm/hugepages/hugepages-2048kB/{nr,free,resv,surplus}_hugepages
  *
  * All of them wait in the pool, with no reference; /proc/meminfo tells their number.
+ * Production only.
  */
 import {
   COMPOUND_PAGE_DTOR,
@@ -20,11 +21,13 @@ import {
 import { hstate, kernfs_node, page } from "../include/generated/structs";
 import { sym } from "../include/generated/symbols";
 import { sysfs_create_file, sysfs_find_dir } from "../fs/sysfs";
+import { mutex_init, mutex_lock, mutex_unlock } from "../kernel/locking/mutex";
+import { spin_lock_irq, spin_unlock_irq } from "../kernel/locking/spinlock";
 import { pr_info, pr_warn } from "../kernel/printk/printk";
 import { INIT_LIST_HEAD, list_add, list_del } from "../lib/list";
 import { kstrtoull, simple_strtoul } from "../lib/string";
 import { snprintf } from "../lib/vsprintf";
-import { nth_page, set_page_count } from "./page";
+import { nth_page, page_count, set_page_count } from "./page";
 import { __free_pages, alloc_pages } from "./page_alloc";
 
 const TEXT_SIZE: u32 = 4096;
@@ -44,16 +47,18 @@ function alloc_fresh_huge_page(h: hstate): bool {
   if (isnull(p)) return false;
   nth_page(p, 1).compound_dtor = HUGETLB_PAGE_DTOR;
   set_page_count(p, 0);
+  spin_lock_irq(sym.hugetlb_lock);
   list_add(p.lru, h.hugepage_freelists[0]);
   h.nr_huge_pages += 1;
   h.nr_huge_pages_node[0] += 1;
   h.free_huge_pages += 1;
   h.free_huge_pages_node[0] += 1;
+  spin_unlock_irq(sym.hugetlb_lock);
   return true;
 }
 
-/** Gives a page of the pool back to the page allocator. */
-function update_and_free_page(h: hstate, p: page): void {
+/** A free page leaves the pool. With hugetlb_lock. */
+function remove_hugetlb_page(h: hstate, p: page): void {
   list_del(p.lru);
   h.nr_huge_pages -= 1;
   h.nr_huge_pages_node[0] -= 1;
@@ -61,25 +66,41 @@ function update_and_free_page(h: hstate, p: page): void {
   h.free_huge_pages_node[0] -= 1;
   nth_page(p, 1).compound_dtor = COMPOUND_PAGE_DTOR;
   set_page_count(p, 1);
-  __free_pages(p, HUGETLB_PAGE_ORDER);
+}
+
+/** Gives a free page of the pool back to the page allocator; false when there is none. */
+function free_pool_huge_page(h: hstate): bool {
+  spin_lock_irq(sym.hugetlb_lock);
+  const some = h.free_huge_pages != 0;
+  const p = page.from_lru(h.hugepage_freelists[0].next);
+  if (some) remove_hugetlb_page(h, p);
+  spin_unlock_irq(sym.hugetlb_lock);
+  if (some) __free_pages(p, HUGETLB_PAGE_ORDER);
+  return some;
 }
 
 /** A page of the pool that is to be taken apart: false when it is none. */
 export function dissolve_free_huge_page(head: page): bool {
-  if (nth_page(head, 1).compound_dtor != HUGETLB_PAGE_DTOR) return false;
-  update_and_free_page(default_hstate(), head);
-  default_hstate().max_huge_pages -= 1;
-  return true;
+  const h = default_hstate();
+  spin_lock_irq(sym.hugetlb_lock);
+  const free = nth_page(head, 1).compound_dtor == HUGETLB_PAGE_DTOR && page_count(head) == 0;
+  if (free) {
+    remove_hugetlb_page(h, head);
+    h.max_huge_pages -= 1;
+  }
+  spin_unlock_irq(sym.hugetlb_lock);
+  if (free) __free_pages(head, HUGETLB_PAGE_ORDER);
+  return free;
 }
 
 /** Grows or shrinks the pool as far as memory allows. */
 export function set_max_huge_pages(count: u64): void {
   const h = default_hstate();
+  mutex_lock(h.resize_lock);
   while (h.nr_huge_pages < count && alloc_fresh_huge_page(h)) {}
-  while (h.nr_huge_pages > count && h.free_huge_pages) {
-    update_and_free_page(h, page.from_lru(h.hugepage_freelists[0].next));
-  }
+  while (h.nr_huge_pages > count && free_pool_huge_page(h)) {}
   h.max_huge_pages = h.nr_huge_pages;
+  mutex_unlock(h.resize_lock);
 }
 
 function nr_hugepages_show(kn: kernfs_node, buf: usize): i64 {
@@ -119,6 +140,7 @@ function hugetlb_sysfs_init(): void {
 export function hugetlb_init(): i32 {
   const h = default_hstate();
   sym.hugetlb_max_hstate = 1;
+  mutex_init(h.resize_lock);
   h.order = HUGETLB_PAGE_ORDER;
   h.mask = ~<u64>(HPAGE_SIZE - 1);
   INIT_LIST_HEAD(h.hugepage_activelist);

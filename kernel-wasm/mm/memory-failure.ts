@@ -8,6 +8,7 @@
  * first; single pages of the kernel's own only get the mark. Refused (EBUSY) are anonymous and mapped pages,
  * since there is no reverse mapping by which to find the programs that would have to be killed, and pages of
  * the kernel's compound pages (slabs, stacks), since dump tools look for the mark in no tail page.
+ * Production only.
  */
 import {
   EBUSY,
@@ -25,7 +26,10 @@ import { kernfs_node, page } from "../include/generated/structs";
 import { sym } from "../include/generated/symbols";
 import { sysfs_create_file, sysfs_find_dir } from "../fs/sysfs";
 import { block_invalidate_page } from "../fs/buffer/buffer";
+import { mutex_init, mutex_lock, mutex_unlock } from "../kernel/locking/mutex";
+import { down_write, up_write } from "../kernel/locking/rwsem";
 import { pr_err } from "../kernel/printk/printk";
+import { atomic_long_inc, test_and_set_bit } from "../lib/atomic";
 import { kstrtoull } from "../lib/string";
 import { take_page_off_buddy } from "./buddy";
 import { delete_from_page_cache } from "./filemap";
@@ -39,7 +43,6 @@ import {
   pfn_to_page,
   pfn_valid,
   set_page_count,
-  set_page_flag,
 } from "./page";
 
 function action_result(pfn: usize, what: usize, result: usize): void {
@@ -48,9 +51,8 @@ function action_result(pfn: usize, what: usize, result: usize): void {
 
 /** The mark and the count; false when the page has them already. */
 function poison(p: page): bool {
-  if (page_flag(p, PG_hwpoison)) return false;
-  set_page_flag(p, PG_hwpoison);
-  sym.num_poisoned_pages.counter += 1;
+  if (test_and_set_bit(PG_hwpoison, page.addr_of_flags(p))) return false;
+  atomic_long_inc(sym.num_poisoned_pages);
   return true;
 }
 
@@ -63,18 +65,34 @@ function poison_free_page(p: page, pfn: usize, what: usize): bool {
   return true;
 }
 
-/** A page of a file, out of the cache with what was written there last. */
+/**
+ * A page of a file, out of the cache with what was written there last. Who has buffers on it holds the lock
+ * of the device's inode, which never goes.
+ */
 function poison_cache_page(p: page, pfn: usize): void {
   const dirty = page_flag(p, PG_dirty);
+  const mapping = p.mapping;
+  const buffers = page_flag(p, PG_private);
   poison(p);
-  if (page_flag(p, PG_private)) block_invalidate_page(p);
+  if (buffers) {
+    down_write(mapping.host.i_rwsem);
+    if (page_flag(p, PG_private)) block_invalidate_page(p);
+  }
   // The cache's reference is dropped, and the mark keeps the page out of the buddy system.
-  delete_from_page_cache(p.mapping, p.index);
+  delete_from_page_cache(mapping, p.index);
+  if (buffers) up_write(mapping.host.i_rwsem);
   action_result(pfn, dirty ? c`dirty LRU page` : c`clean LRU page`, c`Recovered`);
 }
 
-/** 0, -ENXIO without memory there, -EBUSY when the page is in use by a program. */
+/** 0, -ENXIO without memory there, -EBUSY when the page is in use by a program. One at a time. */
 export function memory_failure(pfn: usize): i32 {
+  mutex_lock(sym.mf_mutex);
+  const err = handle_memory_failure(pfn);
+  mutex_unlock(sym.mf_mutex);
+  return err;
+}
+
+function handle_memory_failure(pfn: usize): i32 {
   if (!pfn_valid(pfn)) {
     pr_err(c`Memory failure: %#lx: memory outside kernel control\n`, pfn);
     return -ENXIO;
@@ -119,6 +137,7 @@ function hard_offline_page_store(kn: kernfs_node, buf: usize, count: usize): i64
 
 /** device_initcall */
 export function memory_failure_init(): i32 {
+  mutex_init(sym.mf_mutex);
   const devices = sysfs_find_dir(c`devices`, sym.sysfs_root);
   const dir = sysfs_find_dir(c`memory`, sysfs_find_dir(c`system`, devices));
   if (isnull(dir)) return 0;

@@ -1,45 +1,30 @@
 /**
- * User address spaces (mm/mmap.c, mm/memory.c): mappings by address, the heap, and the pages behind them. An
- * anonymous page belongs to its mapping's anon_vma: mapping | PAGE_MAPPING_ANON, which is what makes it a
- * user page to the tools.
+ * User address spaces (mm/mmap.c): mappings by address, and the heap. The pages behind them are memory.ts's.
+ * mmap_lock guards the mappings: whoever looks at those of another task takes it too.
  */
 import {
-  EFAULT,
   ENOMEM,
-  GFP_HIGHUSER_MOVABLE,
   GFP_KERNEL,
-  MM_ANONPAGES,
-  MM_FILEPAGES,
-  NR_ANON_MAPPED,
-  NR_FILE_MAPPED,
-  PAGE_MAPPING_ANON,
   PAGE_SHIFT,
   PAGE_SIZE,
-  PG_swapbacked,
-  PG_uptodate,
-  PROT_EXEC,
-  PROT_READ,
-  PROT_WRITE,
   RLIMIT_STACK,
   USER_STACK_TOP,
   VM_DATA_FLAGS,
   VM_EXEC,
-  VM_READ,
   VM_WRITE,
 } from "../include/generated/constants";
-import { anon_vma, file, mm_struct, page, rb_node, vm_area_struct } from "../include/generated/structs";
+import { file, mm_struct, rb_node, vm_area_struct } from "../include/generated/structs";
 import { sym } from "../include/generated/symbols";
 import { get_current } from "../arch/kernel/current";
-import { free_user_pages, map_user_page, unmap_user_page, follow_user } from "../arch/mm/pgtable";
+import { free_user_pages } from "../arch/mm/pgtable";
 import { fput, get_file } from "../fs/file_table";
+import { down_write, up_write } from "../kernel/locking/rwsem";
 import { INIT_LIST_HEAD } from "../lib/list";
 import { rb_insert_color, rb_link_node } from "../lib/rbtree";
-import { find_get_page } from "./filemap";
-import { page_to_phys, set_page_flag } from "./page";
-import { alloc_page, get_page, put_page } from "./page_alloc";
-import { kfree, kmem_cache_alloc, kmem_cache_free, kzalloc } from "./slub";
-import { lru_cache_add, lru_cache_del } from "./swap";
-import { mod_node_page_state, nr_free_pages } from "./vmstat";
+import { copy_page_range, mm_populate, prot_of, zap_page_range } from "./memory";
+import { anon_vma_fork, unlink_anon_vmas } from "./rmap";
+import { kmem_cache_alloc, kmem_cache_free } from "./slub";
+import { nr_free_pages } from "./vmstat";
 
 /**
  * The mapping that holds `addr`, or null. Linux's find_vma also finds the next one; nobody asks for that
@@ -49,13 +34,6 @@ export function vma_lookup(mm: mm_struct, addr: u64): vm_area_struct {
   let vma = mm.mmap;
   while (!isnull(vma) && vma.vm_end <= addr) vma = vma.vm_next;
   return isnull(vma) || vma.vm_start > addr ? changetype<vm_area_struct>(0) : vma;
-}
-
-function prot_of(flags: u64): u32 {
-  let prot = flags & VM_READ ? PROT_READ : 0;
-  if (flags & VM_WRITE) prot |= PROT_WRITE;
-  if (flags & VM_EXEC) prot |= PROT_EXEC;
-  return prot;
 }
 
 function vma_link_rb(mm: mm_struct, vma: vm_area_struct): void {
@@ -115,108 +93,15 @@ export function insert_vma(mm: mm_struct, start: u64, end: u64, flags: u64, filp
   return vma;
 }
 
-function anon_vma_prepare(vma: vm_area_struct): i32 {
-  if (vma.anon_vma_va != 0) return 0;
-  const av = changetype<anon_vma>(kzalloc(anon_vma.SIZE, GFP_KERNEL));
-  if (isnull(av)) return -ENOMEM;
-  av.root = av;
-  av.refcount.counter = 1;
-  av.degree = 1;
-  INIT_LIST_HEAD(av.rwsem.wait_list);
-  vma.anon_vma = av;
-  return 0;
-}
-
-function do_anonymous_page(vma: vm_area_struct, addr: usize): i32 {
-  if (anon_vma_prepare(vma)) return -ENOMEM;
-  const p = alloc_page(GFP_HIGHUSER_MOVABLE);
-  if (isnull(p)) return -ENOMEM;
-  memory.fill(page_to_phys(p), 0, PAGE_SIZE);
-  set_page_flag(p, PG_uptodate);
-  set_page_flag(p, PG_swapbacked);
-  p.mapping_va = va(changetype<usize>(vma.anon_vma)) | PAGE_MAPPING_ANON;
-  p.index = addr >> PAGE_SHIFT;
-  p._mapcount.counter = 0;
-  const err = map_user_page(changetype<usize>(vma.vm_mm.pgd), addr, p, prot_of(vma.vm_flags));
-  if (err) {
-    p._mapcount.counter = -1;
-    p.mapping_va = 0;
-    put_page(p);
-    return err;
-  }
-  lru_cache_add(p);
-  vma.vm_mm.rss_stat.count[MM_ANONPAGES].counter += 1;
-  mod_node_page_state(NR_ANON_MAPPED, 1);
-  return 0;
-}
-
-/** A page of the file itself: mappings of files are private and never written here. */
-function do_read_fault(vma: vm_area_struct, addr: usize): i32 {
-  const index = vma.vm_pgoff + ((<u64>addr - vma.vm_start) >> PAGE_SHIFT);
-  const p = find_get_page(vma.vm_file.f_mapping, index);
-  if (isnull(p)) return -EFAULT;
-  const err = map_user_page(changetype<usize>(vma.vm_mm.pgd), addr, p, prot_of(vma.vm_flags));
-  if (err) return err;
-  get_page(p);
-  p._mapcount.counter += 1;
-  vma.vm_mm.rss_stat.count[MM_FILEPAGES].counter += 1;
-  mod_node_page_state(NR_FILE_MAPPED, 1);
-  return 0;
-}
-
-/** Gives a page to an address that has none; -EFAULT where nothing is mapped or the access is not allowed. */
-export function handle_mm_fault(mm: mm_struct, addr: usize, write: bool): i32 {
-  const vma = vma_lookup(mm, addr);
-  if (isnull(vma) || (vma.vm_flags & (write ? VM_WRITE : VM_READ)) == 0) return -EFAULT;
-  const at = addr & ~(PAGE_SIZE - 1);
-  if (follow_user(changetype<usize>(mm.pgd), at, false)) return -EFAULT;
-  return vma.vm_file_va != 0 ? do_read_fault(vma, at) : do_anonymous_page(vma, at);
-}
-
-/** Makes all pages of [start, end): user programs touch their memory without faulting. */
-export function mm_populate(mm: mm_struct, start: u64, end: u64): i32 {
-  for (let at = <usize>start; at < <usize>end; at += PAGE_SIZE) {
-    if (follow_user(changetype<usize>(mm.pgd), at, false)) continue;
-    const err = handle_mm_fault(mm, at, false);
-    if (err) return err;
-  }
-  return 0;
-}
-
-function zap_page(vma: vm_area_struct, addr: usize): void {
-  const p = unmap_user_page(changetype<usize>(vma.vm_mm.pgd), addr);
-  if (isnull(p)) return;
-  p._mapcount.counter -= 1;
-  if (p.mapping_va & PAGE_MAPPING_ANON) {
-    lru_cache_del(p);
-    p.mapping_va = 0;
-    vma.vm_mm.rss_stat.count[MM_ANONPAGES].counter -= 1;
-    mod_node_page_state(NR_ANON_MAPPED, -1);
-  } else {
-    vma.vm_mm.rss_stat.count[MM_FILEPAGES].counter -= 1;
-    mod_node_page_state(NR_FILE_MAPPED, -1);
-  }
-  put_page(p);
-}
-
-function zap_range(vma: vm_area_struct, start: u64, end: u64): void {
-  for (let at = <usize>start; at < <usize>end; at += PAGE_SIZE) zap_page(vma, at);
-}
-
-/** Takes the anonymous pages of an address space whose tasks are being killed (__oom_reap_task_mm). */
-export function reap_anonymous(mm: mm_struct): void {
-  for (let vma = mm.mmap; !isnull(vma); vma = vma.vm_next) {
-    if (vma.vm_file_va == 0) zap_range(vma, vma.vm_start, vma.vm_end);
-  }
-}
-
 /** Takes every mapping and page out of an address space that nobody uses any more. */
 export function exit_mmap(mm: mm_struct): void {
+  // The OOM killer may be at it.
+  down_write(mm.mmap_lock);
   let vma = mm.mmap;
   while (!isnull(vma)) {
     const next = vma.vm_next;
-    zap_range(vma, vma.vm_start, vma.vm_end);
-    if (vma.anon_vma_va != 0) kfree(changetype<usize>(vma.anon_vma));
+    zap_page_range(vma, vma.vm_start, vma.vm_end);
+    unlink_anon_vmas(vma);
     if (vma.vm_file_va != 0) fput(vma.vm_file);
     kmem_cache_free(sym.vm_area_cachep, changetype<usize>(vma));
     vma = next;
@@ -224,32 +109,25 @@ export function exit_mmap(mm: mm_struct): void {
   mm.mmap_va = 0;
   mm.mm_rb.rb_node_va = 0;
   free_user_pages(changetype<usize>(mm.pgd));
+  up_write(mm.mmap_lock);
   if (mm.exe_file_va != 0) fput(mm.exe_file);
   mm.exe_file_va = 0;
 }
 
-/** The child's page for a parent's: the same one of a file, a copy of an anonymous one. */
-function copy_present_page(vma: vm_area_struct, from: usize, addr: usize): i32 {
-  if (vma.vm_file_va != 0) return do_read_fault(vma, addr);
-  const err = do_anonymous_page(vma, addr);
-  if (err) return err;
-  memory.copy(follow_user(changetype<usize>(vma.vm_mm.pgd), addr, false), from, PAGE_SIZE);
-  return 0;
-}
-
-function copy_page_range(to: vm_area_struct, from: vm_area_struct): i32 {
-  const pgd = changetype<usize>(from.vm_mm.pgd);
-  for (let at = <usize>from.vm_start; at < <usize>from.vm_end; at += PAGE_SIZE) {
-    const page_at = follow_user(pgd, at, false);
-    if (!page_at) continue;
-    const err = copy_present_page(to, page_at, at);
-    if (err) return err;
-  }
-  return 0;
+function dup_vma(mm: mm_struct, vma: vm_area_struct): i32 {
+  const filp = vma.vm_file;
+  const copy = insert_vma(mm, vma.vm_start, vma.vm_end, vma.vm_flags, filp);
+  if (isnull(copy)) return -ENOMEM;
+  if (!isnull(filp)) get_file(filp);
+  copy.vm_pgoff = vma.vm_pgoff;
+  const err = anon_vma_fork(copy, vma);
+  return err ? err : copy_page_range(copy, vma);
 }
 
 /** Fills an empty address space with what another one has (fork). The caller undoes half of a failure. */
 export function dup_mmap(mm: mm_struct, old: mm_struct): i32 {
+  down_write(old.mmap_lock);
+  down_write(mm.mmap_lock);
   mm.start_code = old.start_code;
   mm.end_code = old.end_code;
   mm.start_data = old.start_data;
@@ -262,16 +140,15 @@ export function dup_mmap(mm: mm_struct, old: mm_struct): i32 {
   mm.env_start = old.env_start;
   mm.env_end = old.env_end;
   if (old.exe_file_va != 0) mm.exe_file = get_file(old.exe_file);
-  for (let vma = old.mmap; !isnull(vma); vma = vma.vm_next) {
-    const filp = vma.vm_file;
-    const copy = insert_vma(mm, vma.vm_start, vma.vm_end, vma.vm_flags, filp);
-    if (isnull(copy)) return -ENOMEM;
-    if (!isnull(filp)) get_file(filp);
-    copy.vm_pgoff = vma.vm_pgoff;
-    const err = copy_page_range(copy, vma);
-    if (err) return err;
-  }
-  return 0;
+  let err = 0;
+  for (let vma = old.mmap; !err && !isnull(vma); vma = vma.vm_next) err = dup_vma(mm, vma);
+  up_write(mm.mmap_lock);
+  up_write(old.mmap_lock);
+  return err;
+}
+
+@inline function page_align(addr: u64): u64 {
+  return (addr + PAGE_SIZE - 1) & ~<u64>(PAGE_SIZE - 1);
 }
 
 /** The heap's mapping, when there is one. */
@@ -286,7 +163,7 @@ function set_heap_end(mm: mm_struct, end: u64): i32 {
     return isnull(made) ? -ENOMEM : 0;
   }
   const pages = <i64>(end - vma.vm_end) >> PAGE_SHIFT;
-  if (end < vma.vm_end) zap_range(vma, end, vma.vm_end);
+  if (end < vma.vm_end) zap_page_range(vma, end, vma.vm_end);
   vma.vm_end = end;
   mm.total_vm += pages;
   mm.data_vm += pages;
@@ -301,24 +178,38 @@ function vm_enough_memory(pages: u64): bool {
   return pages <= nr_free_pages() >> 1;
 }
 
+/** With mmap_lock, for writing; false when the end stays where it is. */
+function move_brk(mm: mm_struct, brk: u64): bool {
+  const top = <u64>USER_STACK_TOP - get_current().signal.rlim[RLIMIT_STACK].rlim_cur;
+  if (brk < mm.start_brk || brk > top) return false;
+  const old = page_align(mm.brk);
+  const end = page_align(brk);
+  // A mapping is never empty: the heap's first page stays.
+  if (end != old && end > mm.start_brk) {
+    if (end > old && !vm_enough_memory((end - old) >> PAGE_SHIFT)) return false;
+    if (set_heap_end(mm, end)) return false;
+  }
+  mm.brk = brk;
+  return true;
+}
+
 /**
  * brk(2): moves the end of the heap; new pages are there at once. Returns the end, unmoved when it could not.
  */
 export function do_brk(brk: u64): u64 {
   const mm = get_current().mm;
-  const top = <u64>USER_STACK_TOP - get_current().signal.rlim[RLIMIT_STACK].rlim_cur;
-  if (brk < mm.start_brk || brk > top) return mm.brk;
-  const old = (mm.brk + PAGE_SIZE - 1) & ~<u64>(PAGE_SIZE - 1);
-  const end = (brk + PAGE_SIZE - 1) & ~<u64>(PAGE_SIZE - 1);
-  // A mapping is never empty: the heap's first page stays.
-  if (end != old && end > mm.start_brk) {
-    if (end > old && !vm_enough_memory((end - old) >> PAGE_SHIFT)) return mm.brk;
-    if (set_heap_end(mm, end)) return mm.brk;
-    if (end > old && mm_populate(mm, old, end)) {
-      if (old > mm.start_brk) set_heap_end(mm, old);
-      return mm.brk;
-    }
+  down_write(mm.mmap_lock);
+  const before = mm.brk;
+  const moved = move_brk(mm, brk);
+  up_write(mm.mmap_lock);
+  if (!moved) return before;
+  const old = page_align(before);
+  if (page_align(brk) > old && mm_populate(mm, old, page_align(brk))) {
+    down_write(mm.mmap_lock);
+    if (old > mm.start_brk) set_heap_end(mm, old);
+    mm.brk = before;
+    up_write(mm.mmap_lock);
+    return before;
   }
-  mm.brk = brk;
   return brk;
 }

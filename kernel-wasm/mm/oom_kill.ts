@@ -2,6 +2,7 @@
  * The out-of-memory killer (mm/oom_kill.c): when an allocation that may wait finds nothing, the task with the
  * most memory is killed. Nobody can wait here in the middle of a call, so the victim's anonymous pages are
  * taken at once, which in Linux is the oom_reaper's job; the task itself ends when it runs next.
+ * Production only.
  */
 import {
   MM_ANONPAGES,
@@ -17,12 +18,15 @@ import { sym } from "../include/generated/symbols";
 import { get_current } from "../arch/kernel/current";
 import { invalidate_bdevs } from "../fs/buffer/bdev";
 import { is_global_init } from "../kernel/exit";
+import { mmdrop } from "../kernel/fork";
+import { down_read_trylock, up_read } from "../kernel/locking/rwsem";
 import { panic } from "../kernel/panic";
 import { pr_err, pr_info, pr_warn } from "../kernel/printk/printk";
 import { fatal_signal_pending, send_signal } from "../kernel/signal";
+import { atomic_inc } from "../lib/atomic";
 import { dump_stack } from "../lib/dump_stack";
 import { show_mem } from "../lib/show_mem";
-import { reap_anonymous } from "./mmap";
+import { reap_anonymous } from "./memory";
 
 const KB_SHIFT: u64 = PAGE_SHIFT - 10;
 
@@ -107,11 +111,21 @@ export function oom_kill_process(oc: oom_control): void {
   send_signal(SIGKILL, SI_KERNEL, victim);
   // The caller's own pages may be what it is copying to: they go when it returns to user mode and dies.
   if (changetype<usize>(mm) == changetype<usize>(get_current().mm)) return;
-  reap_anonymous(mm);
-  pr_info(
-    c`oom_reaper: reaped process %d (%s), now anon-rss:%lukB, file-rss:%lukB, shmem-rss:0kB\n`,
-    victim.pid, victim.comm, rss(mm, MM_ANONPAGES) << KB_SHIFT, rss(mm, MM_FILEPAGES) << KB_SHIFT,
-  );
+  oom_reap_task(victim, mm);
+}
+
+/** Not when the victim is at its mappings on another CPU: then it ends soon enough by itself. */
+function oom_reap_task(victim: task_struct, mm: mm_struct): void {
+  atomic_inc(mm.mm_count);
+  if (down_read_trylock(mm.mmap_lock)) {
+    reap_anonymous(mm);
+    up_read(mm.mmap_lock);
+    pr_info(
+      c`oom_reaper: reaped process %d (%s), now anon-rss:%lukB, file-rss:%lukB, shmem-rss:0kB\n`,
+      victim.pid, victim.comm, rss(mm, MM_ANONPAGES) << KB_SHIFT, rss(mm, MM_FILEPAGES) << KB_SHIFT,
+    );
+  }
+  mmdrop(mm);
 }
 
 /** late_initcall: from here on there are tasks to choose from. */

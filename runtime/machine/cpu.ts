@@ -147,13 +147,19 @@ export class Cpu extends CpuRegisters {
     return this.#run(entry, args, `${name} returned`);
   }
 
-  /** The `syscall` instruction of the task in user mode, with what the program has in rbx. */
+  /**
+   * The `syscall` instruction of the task in user mode, with what the program has in rbx. A number of
+   * -X86_TRAP_PF is a page fault instead: its error code and the two halves of its address are `args`.
+   */
   syscall(nr: number, args: readonly number[], rbx = 0): Exit {
-    const entry = this.#entry("entry_SYSCALL_64");
-    if (entry === undefined) return { kind: "dead", reason: "the kernel has no entry_SYSCALL_64" };
+    const fault = nr === -X86_TRAP_PF;
+    const name = fault ? "asm_exc_user" : "entry_SYSCALL_64";
+    const entry = this.#entry(name);
+    if (entry === undefined) return { kind: "dead", reason: `the kernel has no ${name}` };
     const regs = this.userRegs;
     if (regs === undefined) return { kind: "dead", reason: "triple fault: no kernel stack in the TSS" };
     this.#sp.value = (regs + pt_regs.SIZE) | 0;
+    if (fault) return this.#run(entry, [...args.map((word) => word | 0), rbx]);
     const registers = [nr, 0, 0, 0, 0, 0, 0, rbx];
     for (let i = 0; i < 6; i++) registers[i + 1] = (args[i] ?? 0) | 0;
     return this.#run(entry, registers);

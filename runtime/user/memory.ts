@@ -4,9 +4,17 @@ import type { Machine } from "../machine/machine.ts";
 import { PAGE_SIZE } from "../machine/memory.ts";
 import { walkUser } from "../machine/mmu.ts";
 
-/** An access that the page tables do not allow: on hardware the end of the program, by SIGSEGV. */
+/** Bits of a page fault's error code. */
+const PF_PROT = 1;
+const PF_WRITE = 2;
+const PF_USER = 4;
+
+/** An access that the page tables do not allow. `errorCode` is what the hardware says of it. */
 export class SegmentationFault extends Error {
-  constructor(readonly address: number) {
+  constructor(
+    readonly address: number,
+    readonly errorCode = PF_USER,
+  ) {
     super(`segmentation fault at 0x${address.toString(16)}`);
     this.name = "SegmentationFault";
   }
@@ -71,7 +79,10 @@ export class UserMemory {
       const va = address + at;
       const piece = Math.min(length - at, PAGE_SIZE - (va % PAGE_SIZE));
       const pa = cpu === undefined ? undefined : walkUser(memory, cpu.cr3, va, { write });
-      if (pa === undefined) throw new SegmentationFault(va);
+      if (pa === undefined) {
+        const present = cpu !== undefined && walkUser(memory, cpu.cr3, va, { write: false }) !== undefined;
+        throw new SegmentationFault(va, PF_USER | (write ? PF_WRITE : 0) | (present ? PF_PROT : 0));
+      }
       visit(pa, at, piece);
       at += piece;
     }

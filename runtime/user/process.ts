@@ -8,6 +8,7 @@ import { errno, errnoName } from "../machine/errno.ts";
 import { PAGE_SIZE } from "../machine/memory.ts";
 import { syscall } from "../machine/x86.ts";
 import { type Context, run } from "./context.ts";
+import { store } from "./fault.ts";
 import type { UserMemory } from "./memory.ts";
 import {
   type Proc,
@@ -42,16 +43,18 @@ const SIGACTION_SIZE = 32;
 /** Where the next argument of a call goes: arguments lie one after another from the arena's start. */
 class Arguments {
   #at: number;
+  readonly #context: Context;
   readonly #memory: UserMemory;
 
-  constructor(memory: UserMemory, start: number) {
+  constructor(context: Context, memory: UserMemory, start: number) {
+    this.#context = context;
     this.#memory = memory;
     this.#at = start;
   }
 
-  put(bytes: Uint8Array): number {
+  async put(bytes: Uint8Array): Promise<number> {
     const address = this.#at;
-    this.#memory.write(address, bytes);
+    await store(this.#context, this.#memory, address, bytes);
     this.#at += bytes.length;
     return address;
   }
@@ -115,7 +118,7 @@ export class Process implements Proc {
       const room = await this.#arena(bytes.length);
       for (let done = 0; done < bytes.length; ) {
         const piece = bytes.subarray(done, done + room);
-        this.#memory.write(this.#start, piece);
+        await this.#store(this.#start, piece);
         const written = await this.#call("write", undefined, fd, this.#start, piece.length);
         // A file that takes nothing and reports no error would be asked for ever.
         if (written === 0) throw new SyscallError(errno.EIO, "EIO", "write");
@@ -151,7 +154,7 @@ export class Process implements Proc {
       const end = start + Math.ceil(data.length / PAGE_SIZE) * PAGE_SIZE;
       this.#brk = await this.#context.syscall(syscall.brk, end);
       if (this.#brk !== end) throw new SyscallError(errno.ENOMEM, "ENOMEM", "brk");
-      this.#memory.write(start, data);
+      await this.#store(start, data);
     });
   }
 
@@ -238,7 +241,8 @@ export class Process implements Proc {
       const size = SpawnRecord.size(strings);
       if ((await this.#arena(size)) < size) throw new SyscallError(errno.E2BIG, "E2BIG", "execve", path);
       const record = new SpawnRecord(this.#memory, this.#start, strings, argv.length);
-      record.write(this.#context.place((child) => void record.run(child, dup)));
+      const child = this.#context.place((context) => void record.run(context, dup));
+      await this.#store(this.#start, record.bytes(child));
       const flags = CLONE_VM | CLONE_VFORK | SIGCHLD;
       const pid = await this.#call("clone", path, flags, this.#start);
       const failed = record.error;
@@ -251,13 +255,16 @@ export class Process implements Proc {
   fork(main: Program): Promise<number> {
     return this.#exclusive(async () => {
       await this.#arena(8);
+      // The heap as it is now: the parent's may be another when the child begins.
+      const { start, end, brk } = { start: this.#start, end: this.#end, brk: this.#brk };
       const address = this.#context.place((context) => {
         const child = new Process(context, this.#memory, this.argv);
-        child.#start = this.#start;
-        child.#end = this.#end;
+        child.#start = start;
+        child.#end = end;
+        child.#brk = brk;
         void run(child, main);
       });
-      this.#memory.write(this.#start, word(address));
+      await this.#store(this.#start, word(address));
       return this.#call("clone", undefined, SIGCHLD, this.#start);
     });
   }
@@ -265,7 +272,7 @@ export class Process implements Proc {
   wait(pid = -1, options = 0): Promise<Waited> {
     return this.#exclusive(async () => {
       await this.#arena(8);
-      this.#memory.write(this.#start, word(0));
+      await this.#store(this.#start, word(0));
       const found = await this.#call("wait4", undefined, pid, this.#start, options, 0);
       return { pid: found, status: this.#memory.u64(this.#start) };
     });
@@ -296,8 +303,8 @@ export class Process implements Proc {
     await this.#exclusive(async () => {
       await this.#arena(16);
       const seconds = Math.floor(milliseconds / 1000);
-      this.#memory.write(this.#start, word(seconds));
-      this.#memory.write(this.#start + 8, word(Math.round((milliseconds - seconds * 1000) * 1e6)));
+      await this.#store(this.#start, word(seconds));
+      await this.#store(this.#start + 8, word(Math.round((milliseconds - seconds * 1000) * 1e6)));
       await this.#call("nanosleep", undefined, this.#start, 0);
     });
   }
@@ -349,6 +356,10 @@ export class Process implements Proc {
     }
   }
 
+  #store(address: number, bytes: Uint8Array): Promise<void> {
+    return store(this.#context, this.#memory, address, bytes);
+  }
+
   #exclusive<T>(body: () => Promise<T>): Promise<T> {
     const result = this.#last.then(body);
     this.#last = result.catch(() => undefined);
@@ -374,8 +385,10 @@ export class Process implements Proc {
     return this.#exclusive(async () => {
       const size = values.reduce((sum, value) => sum + value.length, 0);
       if ((await this.#arena(size)) < size) throw new SyscallError(errno.ENOMEM, "ENOMEM", name);
-      const place = new Arguments(this.#memory, this.#start);
-      return body(values.map((value) => place.put(value)));
+      const place = new Arguments(this.#context, this.#memory, this.#start);
+      const at: number[] = [];
+      for (const value of values) at.push(await place.put(value));
+      return body(at);
     });
   }
 

@@ -9,6 +9,7 @@
 
 import { syscall } from "../machine/x86.ts";
 import type { Context } from "./context.ts";
+import { store } from "./fault.ts";
 import type { UserMemory } from "./memory.ts";
 
 const ERROR = 8;
@@ -39,7 +40,8 @@ export class SpawnRecord {
     return TABLES + (strings.length + 1) * 8;
   }
 
-  write(start: number): void {
+  /** What the parent writes; `start` is the child's function. */
+  bytes(start: number): Uint8Array {
     const bytes = new Uint8Array(SpawnRecord.size(this.#strings));
     const view = new DataView(bytes.buffer);
     view.setUint32(0, start, true);
@@ -51,7 +53,7 @@ export class SpawnRecord {
       bytes.set(string, at);
       at += string.length;
     });
-    this.#memory.write(this.#at, bytes);
+    return bytes;
   }
 
   /** In the child. Its calls go straight to the kernel: the parent's arena is not its own. */
@@ -65,7 +67,8 @@ export class SpawnRecord {
       const argv = this.#at + TABLES;
       result = await child.syscall(syscall.execve, path, argv, argv + (this.#argc + 1) * 8);
     }
-    this.#memory.write(this.#at + ERROR, Uint8Array.of(-result & 0xff, (-result >> 8) & 0xff));
+    const error = Uint8Array.of(-result & 0xff, (-result >> 8) & 0xff);
+    await store(child, this.#memory, this.#at + ERROR, error);
     await child.syscall(syscall.exit_group, STATUS_NOT_FOUND);
   }
 

@@ -50,6 +50,14 @@ describe("boot", () => {
     expect(result.stdout).not.toMatch(/[\x1b\r]/);
   });
 
+  it("a machine of 5M has room for the capture kernel's files, in pages from anywhere", () => {
+    const result = boot("--memory", "5M", "--seed", "4", "--json", "--out", "small");
+    expect(JSON.parse(result.stdout)).toMatchObject({
+      outcome: "captured",
+      crashkernel: { size: 1152 << 10 },
+    });
+  });
+
   it("--json prints one object and nothing else", () => {
     const result = boot(...SMALL, "--json", "--out", "json");
     expect(result.stderr).toBe("");

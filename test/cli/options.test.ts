@@ -34,7 +34,7 @@ describe("boot's command line", () => {
 
   it("has defaults that fit the memory", () => {
     expect(cmdline()).toBe("console=ttyS0 crashkernel=4M");
-    expect(cmdline("--memory", "4M")).toBe("console=ttyS0 crashkernel=1536K");
+    expect(cmdline("--memory", "5M")).toBe("console=ttyS0 crashkernel=1152K");
     expect(cmdline("--memory=1G")).toBe("console=ttyS0 crashkernel=16M");
   });
 

@@ -51,10 +51,7 @@ describe("wkdump fuzz", () => {
     expect(existsSync(join(folder, "vmcore"))).toBe(true);
   });
 
-  it.each([
-    [20017, "a long story in little memory: writes that end half way"],
-    [20114, "a log that was full and has lost its beginning"],
-  ])("seed %i, %s", (seed) => {
+  it.each([[20017, "a long story in little memory: writes that end half way"]])("seed %i, %s", (seed) => {
     const result = wkdump(["fuzz", "--replay", String(seed), "--json", "--out", directory], {
       timeout_ms: 60_000,
     });

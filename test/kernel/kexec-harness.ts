@@ -57,6 +57,15 @@ export const FAKES: Record<string, string> = {
       return condition;
     }`,
   "kernel/time.ts": "export function ktime_get_real_seconds(): u64 { return 1700000000; }",
+  // Mapped where the direct map has it: an area is one run of memory here.
+  "mm/vmalloc.ts": `
+    export function vfree(addr: u64): void {}
+    export function vm_piece(addr: u64, n: usize): usize { return n; }
+    export function memcpy_from_vm(to: usize, from: u64, n: usize): void { memory.copy(to, pa(from), n); }
+    export function vmap(pages: usize, count: u32, flags: u64, prot: u64): u64 {
+      return va((pa(load<u64>(pages)) >> 6) << 12);
+    }
+    export function vunmap(addr: u64): void {}`,
   "arch/lib/usercopy.ts": `
     export function copy_from_user(to: usize, from: u64, n: usize): usize {
       memory.copy(to, <usize>from, n);

@@ -15,7 +15,8 @@ import { e820__end_of_ram, e820__memblock_setup, e820__memory_setup, e820__reser
 import { setup_per_cpu_areas } from "../../kernel-wasm/arch/kernel/setup_percpu";
 import { init_mem_mapping, paging_init } from "../../kernel-wasm/arch/mm/init";
 import {
-  follow_user, free_user_pages, map_user_page, pgd_alloc, pgd_free, slow_virt_to_phys, unmap_user_page,
+  follow_user, free_user_pages, mk_pte, pgd_alloc, pgd_free, slow_virt_to_phys, unmap_user_page,
+  user_pte_alloc,
 } from "../../kernel-wasm/arch/mm/pgtable";
 import {
   idr, kmem_cache as kmem_cache_t, rb_node, rb_root, resource,
@@ -150,7 +151,9 @@ export function walk(lo: u32, hi: u32): usize { return slow_virt_to_phys((<u64>h
 export function new_pgd(): usize { return pgd_alloc(); }
 export function map(pgd: usize, addr: usize, prot: u32): i32 {
   const p = __get_free_pages(0xcc0, 0);
-  return p ? map_user_page(pgd, addr, phys_to_page(p), prot) : -12;
+  const pte = p ? user_pte_alloc(pgd, addr) : 0;
+  if (pte) store<u64>(pte, mk_pte(phys_to_page(p), prot));
+  return pte ? 0 : -12;
 }
 export function unmap(pgd: usize, addr: usize): void { put_page(unmap_user_page(pgd, addr)); }
 export function follow(pgd: usize, addr: usize, write: bool): usize { return follow_user(pgd, addr, write); }

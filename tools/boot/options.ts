@@ -57,6 +57,8 @@ const FORMS: Record<string, FlagForm> = {
 
 /** The reservation that fits a machine; larger ones have room to spare. */
 const CRASHKERNEL: readonly { below: number; size: string }[] = [
+  // kexec takes no image that is more than half of what the crash region leaves.
+  { below: 6 * MIB, size: "1152K" },
   { below: 8 * MIB, size: "1536K" },
   { below: 64 * MIB, size: "2M" },
   { below: 512 * MIB, size: "4M" },

@@ -63,6 +63,7 @@ export function show_trace_log_lvl(task: task_struct, stack: usize, level: i32):
     let next = stack_address(load<u64>(at));
     if (is_exception_entry(kallsyms_symbol_start(address))) {
       const regs = changetype<pt_regs>(at + 16);
+      if (user_mode(regs)) break;
       __show_regs(regs, false, level);
       next = stack_address(regs.sp);
       if (next && !on_task && (next & ~(THREAD_SIZE - 1)) == base) {

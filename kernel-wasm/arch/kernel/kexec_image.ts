@@ -10,6 +10,7 @@
  *
  * Each goes as high in the region as it fits. Linux puts elfcorehdr at the region's start; there it would
  * cost the kernel, which is 64 KiB-aligned, 64 KiB of a region that may be no larger than 1 MiB.
+ * Production only.
  */
 import {
   BOOT_E820_ENTRY_SIZE,
@@ -54,7 +55,7 @@ function part_ok(header: image_header, offset: u32, size: u32): bool {
   return offset >= image_header.SIZE && offset <= header.file_size && size <= header.file_size - offset;
 }
 
-/** 0, or -ENOEXEC with the reason in the log. */
+/** 0, or -ENOEXEC with the reason in the log. The header lies within the buffer's first page. */
 export function image_probe(buf: usize, len: u64): i32 {
   const header = changetype<image_header>(buf);
   let reason: usize = 0;
@@ -80,13 +81,13 @@ export function image_probe(buf: usize, len: u64): i32 {
 }
 
 /**
- * Places `memsz` bytes, `bufsz` of them from `buffer`, as the next segment; sym.kexec_file_buf.mem says
- * where.
+ * Places `memsz` bytes, `bufsz` of them from the virtual address `buffer`, as the next segment;
+ * sym.kexec_file_buf.mem says where.
  */
-function add_segment(image: kimage, buffer: usize, bufsz: u64, memsz: u64, align: u64, lowest: u64): i32 {
+function add_segment(image: kimage, buffer: u64, bufsz: u64, memsz: u64, align: u64, lowest: u64): i32 {
   const kbuf = sym.kexec_file_buf;
   kbuf.image = image;
-  kbuf.buffer = buffer;
+  kbuf.buffer_va = buffer;
   kbuf.bufsz = bufsz;
   kbuf.memsz = memsz;
   kbuf.buf_align = align;
@@ -106,7 +107,7 @@ function crash_load_segments(image: kimage): i32 {
   error = prepare_elf_headers(image);
   if (error) return error;
   const size = image.elf_headers_sz;
-  error = add_segment(image, image.elf_headers, size, size, ELF_CORE_HEADER_ALIGN, 0);
+  error = add_segment(image, image.elf_headers_va, size, size, ELF_CORE_HEADER_ALIGN, 0);
   if (!error) image.elf_load_addr = sym.kexec_file_buf.mem;
   return error;
 }
@@ -130,7 +131,7 @@ function kexec_load_purgatory(image: kimage): i32 {
   info.params_offset = header.params_offset;
   memory.copy(buf, blob, header.file_size);
   const memsz = header.mem_size;
-  const error = add_segment(image, buf, header.end_offset, memsz, PURGATORY_ALIGN, MIN_PURGATORY_ADDR);
+  const error = add_segment(image, va(buf), header.end_offset, memsz, PURGATORY_ALIGN, MIN_PURGATORY_ADDR);
   if (error) {
     pr_err(c`kexec-image: Loading purgatory failed\n`);
     return error;
@@ -202,7 +203,7 @@ export function image_load(image: kimage): i32 {
   const params = changetype<boot_params>(kzalloc(<usize>params_size, GFP_KERNEL));
   if (isnull(params)) return -ENOMEM;
   image.bootparams_buf = changetype<usize>(params);
-  error = add_segment(image, image.bootparams_buf, params_size, params_size, 16, MIN_BOOTPARAM_ADDR);
+  error = add_segment(image, image.bootparams_buf_va, params_size, params_size, 16, MIN_BOOTPARAM_ADDR);
   if (error) return error;
   image.bootparams_load_addr = kbuf.mem;
   setup_cmdline(image);
@@ -210,11 +211,11 @@ export function image_load(image: kimage): i32 {
   if (error) return error;
 
   const memsz = header.mem_size;
-  error = add_segment(image, image.kernel_buf, header.file_size, memsz, IMAGE_ALIGN, MIN_KERNEL_LOAD_ADDR);
+  error = add_segment(image, image.kernel_buf_va, header.file_size, memsz, IMAGE_ALIGN, MIN_KERNEL_LOAD_ADDR);
   if (error) return error;
   image.kernel_load_addr = kbuf.mem;
   if (image.initrd_buf_len == 0) return 0;
-  error = add_segment(image, image.initrd_buf, image.initrd_buf_len, image.initrd_buf_len, PAGE_SIZE, 0);
+  error = add_segment(image, image.initrd_buf_va, image.initrd_buf_len, image.initrd_buf_len, PAGE_SIZE, 0);
   if (error) return error;
   params.ramdisk_image = <u32>kbuf.mem;
   params.ramdisk_size = <u32>image.initrd_buf_len;

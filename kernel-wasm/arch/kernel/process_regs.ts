@@ -64,7 +64,7 @@ export function fill_kernel_regs(regs: pt_regs, sp: usize, error_code: u64): voi
   regs.orig_ax = error_code;
 }
 
-function show_opcodes(regs: pt_regs, level: i32): void {
+export function show_opcodes(regs: pt_regs, level: i32): void {
   const first = regs.ip - CODE_PROLOGUE;
   // A user's instructions before the start of its text cannot be read, nor can what is no text of ours.
   if (user_mode(regs) || !is_kernel_text(first) || !is_kernel_text(first + CODE_BYTES)) {

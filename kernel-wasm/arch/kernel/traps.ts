@@ -17,6 +17,10 @@ import {
   STACK_GUARD_SIZE,
   SIGSEGV,
   THREAD_SIZE,
+  USER_CS,
+  USER_DS,
+  USER_SYSCALL_RETURN,
+  X86_EFLAGS_FIXED,
   X86_EFLAGS_IF,
   X86_PF_INSTR,
   X86_PF_PK,
@@ -32,13 +36,15 @@ import {
 } from "../../include/generated/constants";
 import { pt_regs } from "../../include/generated/structs";
 import { sym, this_cpu } from "../../include/generated/symbols";
+import { do_exit } from "../../kernel/exit";
 import { irqs_disabled, local_irq_disable } from "../../kernel/irqflags";
 import { kallsyms_symbol_start } from "../../kernel/kallsyms";
 import { pr_alert, pr_crit, pr_emerg, pr_cont, printk } from "../../kernel/printk/printk";
 import { lookup_address, mmu_access } from "../mm/access";
+import { do_user_addr_fault } from "../mm/fault";
 import { die, oops_begin, oops_end, __die } from "./dumpstack";
 import { is_interrupt_entry } from "./irq";
-import { user_mode } from "./process";
+import { syscall_exit_to_user_mode, user_mode } from "./process";
 import { fill_kernel_regs } from "./process_regs";
 
 const X86_TRAP_AC: i32 = 17;
@@ -104,6 +110,28 @@ export function asm_exc(vector: i32, error_code: i32, cr2_lo: u32, cr2_hi: u32):
   else if (vector == X86_TRAP_DF) asm_exc_double_fault(regs, error_code as u64);
   else if (vector == X86_TRAP_AC) asm_exc_alignment_check(regs, error_code as u64);
   else asm_exc_general_protection(regs, error_code as u64);
+}
+
+/**
+ * The processor's way into an exception of a program, of which there is one: a page fault. Frameless; sp is
+ * at the top of the task's kernel stack, as for a system call, and what the task goes on with lies in the
+ * registers there.
+ */
+export function asm_exc_user(error_code: u32, cr2_lo: u32, cr2_hi: u32, bx: u32): void {
+  const at = get_sp() - PT_REGS_SIZE;
+  set_sp(at);
+  const regs = changetype<pt_regs>(at);
+  regs.bx = bx;
+  regs.ax = 0;
+  regs.orig_ax = -1;
+  regs.ip = USER_SYSCALL_RETURN;
+  regs.cs = USER_CS;
+  regs.flags = X86_EFLAGS_IF | X86_EFLAGS_FIXED;
+  regs.ss = USER_DS;
+  // Nothing is shared in the capture kernel: there it is an error.
+  if (CONFIG_CRASH_DUMP) do_exit(SIGSEGV);
+  else asm_exc_page_fault(regs, error_code, ((cr2_hi as u64) << 32) | (cr2_lo as u64));
+  syscall_exit_to_user_mode(regs);
 }
 
 export function asm_exc_page_fault(regs: pt_regs, error_code: u64, address: u64): void {
@@ -174,7 +202,8 @@ export function handle_stack_overflow(regs: pt_regs, error_code: u64): void {
 }
 
 export function exc_page_fault(regs: pt_regs, error_code: u64, address: u64): void {
-  page_fault_oops(regs, error_code, address);
+  if (!CONFIG_CRASH_DUMP && user_mode(regs)) do_user_addr_fault(regs, error_code, address);
+  else page_fault_oops(regs, error_code, address);
 }
 
 /** Entry `index` of the table that `entry` points at, or 0 when that is not in memory. */

@@ -4,10 +4,11 @@
  * page fault. All return the number of bytes that could not be copied: 0 is success, anything else is EFAULT
  * to the user.
  */
-import { EFAULT, PAGE_SIZE, TASK_SIZE_MAX } from "../../include/generated/constants";
+import { CONFIG_CRASH_DUMP, EFAULT, PAGE_SIZE, TASK_SIZE_MAX } from "../../include/generated/constants";
 import { get_current } from "../kernel/current";
 import { follow_user } from "../mm/pgtable";
-import { handle_mm_fault } from "../../mm/mmap";
+import { fault_in_user } from "../../mm/memory";
+import { memcpy_from_vm, memcpy_to_vm, memset_vm } from "../../mm/vmalloc";
 
 @inline
 export function access_ok(addr: u64, size: u64): bool {
@@ -20,7 +21,7 @@ function user_byte(addr: u64, write: bool): usize {
   if (isnull(mm) || addr >> 32 != 0) return 0;
   const at = follow_user(changetype<usize>(mm.pgd), <usize>addr, write);
   if (at) return at;
-  if (handle_mm_fault(mm, <usize>addr, write) != 0) return 0;
+  if (fault_in_user(mm, <usize>addr, write) != 0) return 0;
   return follow_user(changetype<usize>(mm.pgd), <usize>addr, write);
 }
 
@@ -88,22 +89,26 @@ export function strncpy_from_user(to: usize, from: u64, max: usize): i32 {
 
 /**
  * For file operations, whose `buf` is a user's address or, from kernel_read() and kernel_write(), a kernel
- * one. A user cannot name a kernel address: its registers hold 32 bits, and vfs_read() has asked access_ok().
+ * one, also of vmalloc(). A user cannot name a kernel address: its registers hold 32 bits, and vfs_read() has
+ * asked access_ok().
  */
 export function copy_to_buf(to: u64, from: usize, n: usize): usize {
   if (<i64>to >= 0) return copy_to_user(to, from, n);
-  memory.copy(pa(to), from, n);
+  if (CONFIG_CRASH_DUMP) memory.copy(pa(to), from, n);
+  else memcpy_to_vm(to, from, n);
   return 0;
 }
 
 export function copy_from_buf(to: usize, from: u64, n: usize): usize {
   if (<i64>from >= 0) return copy_from_user(to, from, n);
-  memory.copy(to, pa(from), n);
+  if (CONFIG_CRASH_DUMP) memory.copy(to, pa(from), n);
+  else memcpy_from_vm(to, from, n);
   return 0;
 }
 
 export function clear_buf(to: u64, n: usize): usize {
   if (<i64>to >= 0) return clear_user(to, n);
-  memory.fill(pa(to), 0, n);
+  if (CONFIG_CRASH_DUMP) memory.fill(pa(to), 0, n);
+  else memset_vm(to, 0, n);
   return 0;
 }

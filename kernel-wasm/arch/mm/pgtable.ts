@@ -6,7 +6,7 @@
  *     pgd 47..39 -> pud 38..30 (1 GiB leaf) -> pmd 29..21 (2 MiB leaf) -> pte 20..12
  */
 import {
-  ENOMEM,
+  CONFIG_SMP,
   GFP_KERNEL,
   KERNEL_PGD_BOUNDARY,
   NR_PAGETABLE,
@@ -118,6 +118,31 @@ export function follow_user(pgd: usize, addr: usize, write: bool): usize {
   return leaf ? entry_target(leaf) | (addr & (PAGE_SIZE - 1)) : 0;
 }
 
+/** Enters a new table; false when another CPU was first. */
+function install_table(entry: usize, value: u64): bool {
+  if (CONFIG_SMP) return atomic.cmpxchg<u64>(entry, 0, value) == 0;
+  store<u64>(entry, value);
+  return true;
+}
+
+/**
+ * Address of the entry for a page at `addr` in the kernel's own tables, or 0 without a table for it; with
+ * `alloc` the tables that are missing are made, and 0 is no memory for one. They never go again.
+ */
+export function kernel_pte(addr: u64, alloc: bool): usize {
+  let table = sym.addr_of_swapper_pg_dir();
+  for (let shift: u32 = PGDIR_SHIFT; shift > PAGE_SHIFT; shift -= LEVEL_BITS) {
+    const entry = entry_at(table, addr, shift);
+    if (!(load<u64>(entry) & _PAGE_PRESENT)) {
+      const lower = alloc ? __get_free_pages(GFP_KERNEL | __GFP_ZERO, 0) : 0;
+      if (!lower) return 0;
+      if (!install_table(entry, <u64>lower | _KERNPG_TABLE)) free_page(lower);
+    }
+    table = entry_target(load<u64>(entry));
+  }
+  return entry_at(table, addr, PAGE_SHIFT);
+}
+
 /** A cleared page that serves as a table. */
 function alloc_table(): usize {
   const table = __get_free_pages(GFP_KERNEL | __GFP_ZERO, 0);
@@ -145,30 +170,42 @@ export function pgd_alloc(): usize {
   return pgd;
 }
 
-/**
- * Enters `p` at a user address, in place of what was there; 0 or -ENOMEM. The mapping takes over the caller's
- * reference.
- */
-export function map_user_page(pgd: usize, addr: usize, p: page, prot: u32): i32 {
+/** Address of the last-level entry for a user address, with the tables that are missing; 0 without memory. */
+export function user_pte_alloc(pgd: usize, addr: usize): usize {
   let table = pgd;
   for (let shift: u32 = PGDIR_SHIFT; shift > PAGE_SHIFT; shift -= LEVEL_BITS) {
     const entry = entry_at(table, addr, shift);
     if (!(load<u64>(entry) & _PAGE_PRESENT)) {
       const lower = alloc_table();
-      if (!lower) return -ENOMEM;
-      store<u64>(entry, <u64>lower | _PAGE_TABLE);
+      if (!lower) return 0;
+      if (!install_table(entry, <u64>lower | _PAGE_TABLE)) free_table(lower);
     }
     table = entry_target(load<u64>(entry));
   }
-  let leaf: u64 = <u64>page_to_phys(p) | (_PAGE_PRESENT | _PAGE_USER | _PAGE_ACCESSED);
-  if (prot & PROT_WRITE) leaf |= _PAGE_RW | _PAGE_DIRTY;
-  if (!(prot & PROT_EXEC)) leaf |= _PAGE_NX;
-  store<u64>(entry_at(table, addr, PAGE_SHIFT), leaf);
-  return 0;
+  return entry_at(table, addr, PAGE_SHIFT);
+}
+
+/** The entry that maps `p` for user mode. */
+export function mk_pte(p: page, prot: u32): u64 {
+  let pte: u64 = <u64>page_to_phys(p) | (_PAGE_PRESENT | _PAGE_USER | _PAGE_ACCESSED);
+  if (prot & PROT_WRITE) pte |= _PAGE_RW | _PAGE_DIRTY;
+  return prot & PROT_EXEC ? pte : pte | _PAGE_NX;
+}
+
+@inline export function pte_present(pte: u64): bool {
+  return (pte & _PAGE_PRESENT) != 0;
+}
+
+@inline export function pte_write(pte: u64): bool {
+  return (pte & _PAGE_RW) != 0;
+}
+
+@inline export function pte_page(pte: u64): page {
+  return phys_to_page(entry_target(pte));
 }
 
 /** Address of the present last-level entry for a user address, or 0. */
-function user_pte(pgd: usize, addr: usize): usize {
+export function user_pte(pgd: usize, addr: usize): usize {
   let table = pgd;
   for (let shift: u32 = PGDIR_SHIFT; shift > PAGE_SHIFT; shift -= LEVEL_BITS) {
     const entry = load<u64>(entry_at(table, addr, shift));

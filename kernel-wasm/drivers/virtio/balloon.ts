@@ -15,6 +15,8 @@ import {
 import { kernfs_node, page, virtio_balloon } from "../../include/generated/structs";
 import { sym } from "../../include/generated/symbols";
 import { sysfs_create_file, sysfs_find_dir } from "../../fs/sysfs";
+import { mutex_init, mutex_lock, mutex_unlock } from "../../kernel/locking/mutex";
+import { spin_lock_irqsave, spin_unlock_irqrestore } from "../../kernel/locking/spinlock";
 import { pr_info } from "../../kernel/printk/printk";
 import { INIT_LIST_HEAD, list_add, list_del } from "../../lib/list";
 import { kstrtoull } from "../../lib/string";
@@ -29,15 +31,19 @@ function fill_balloon(vb: virtio_balloon): bool {
   const p = alloc_page(GFP_HIGHUSER_MOVABLE | __GFP_NOMEMALLOC | __GFP_NORETRY | __GFP_NOWARN);
   if (isnull(p)) return false;
   __SetPageOffline(p);
+  const flags = spin_lock_irqsave(vb.vb_dev_info.pages_lock);
   list_add(p.lru, vb.vb_dev_info.pages);
+  spin_unlock_irqrestore(vb.vb_dev_info.pages_lock, flags);
   vb.num_pages += 1;
   adjust_managed_page_count(p, -1);
   return true;
 }
 
 function leak_balloon(vb: virtio_balloon): void {
+  const flags = spin_lock_irqsave(vb.vb_dev_info.pages_lock);
   const p = page.from_lru(vb.vb_dev_info.pages.next);
   list_del(p.lru);
+  spin_unlock_irqrestore(vb.vb_dev_info.pages_lock, flags);
   __ClearPageOffline(p);
   vb.num_pages -= 1;
   adjust_managed_page_count(p, 1);
@@ -46,11 +52,13 @@ function leak_balloon(vb: virtio_balloon): void {
 
 /** The device's config change: towards the target, as far as memory allows. */
 function update_balloon_size(vb: virtio_balloon): void {
+  mutex_lock(vb.balloon_lock);
   while (vb.num_pages < vb.target && fill_balloon(vb)) {}
   while (vb.num_pages > vb.target) leak_balloon(vb);
   if (vb.num_pages < vb.target) {
     pr_info(c`virtio_balloon virtio0: Out of puff! Can't get %u pages\n`, vb.target - vb.num_pages);
   }
+  mutex_unlock(vb.balloon_lock);
 }
 
 function num_pages_show(kn: kernfs_node, buf: usize): i64 {
@@ -66,6 +74,7 @@ function num_pages_store(kn: kernfs_node, buf: usize, count: usize): i64 {
 
 /** device_initcall */
 export function virtio_balloon_init(): i32 {
+  mutex_init(sym.virtio_balloon.balloon_lock);
   INIT_LIST_HEAD(sym.virtio_balloon.vb_dev_info.pages);
   const dir = sysfs_find_dir(c`virtio0`, sysfs_find_dir(c`devices`, sym.sysfs_root));
   if (isnull(dir)) return 0;

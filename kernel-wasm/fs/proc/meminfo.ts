@@ -27,6 +27,7 @@ import { seq_file } from "../../include/generated/structs";
 import { sym } from "../../include/generated/symbols";
 import { nr_blockdev_pages } from "../buffer/bdev";
 import { lru_pages, si_mem_available } from "../../mm/meminfo";
+import { vmalloc_nr_pages } from "../../mm/vmalloc";
 import {
   global_node_page_state_pages,
   global_zone_page_state,
@@ -78,7 +79,7 @@ export function meminfo_proc_show(m: seq_file, v: usize): i32 {
   seq_printf(m, c`KernelStack:    %8lu kB\n`, node_pages(NR_KERNEL_STACK_KB));
   show_val_kb(m, c`PageTables:`, node_pages(NR_PAGETABLE));
   seq_printf(m, c`VmallocTotal:   %8lu kB\n`, (VMALLOC_END - VMALLOC_START) >> 10);
-  show_val_kb(m, c`VmallocUsed:`, 0);
+  show_val_kb(m, c`VmallocUsed:`, CONFIG_CRASH_DUMP ? 0 : vmalloc_nr_pages());
   show_val_kb(m, c`Percpu:`, (<u64>sym.pcpu_unit_size >> PAGE_SHIFT) * sym.nr_cpu_ids);
   if (!CONFIG_CRASH_DUMP) {
     show_val_kb(m, c`HardwareCorrupted:`, sym.num_poisoned_pages.counter);

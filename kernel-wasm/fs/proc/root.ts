@@ -7,6 +7,7 @@ import { proc_modules_init } from "../../kernel/module";
 import { nr_running } from "../../kernel/sched/core";
 import { show_partition } from "../../block/genhd";
 import { show_interrupts } from "../../kernel/irq/proc";
+import { vmallocinfo_show } from "../../mm/vmalloc";
 import { show_vfsmounts } from "../namespace";
 import { seq_printf, seq_putc, seq_puts } from "../seq_file";
 import { proc_create_single, proc_init_root, proc_mkdir } from "./generic";
@@ -86,6 +87,7 @@ function proc_more_init(root: proc_dir_entry): void {
   proc_create_single(c`zoneinfo`, 0o444, root, fnptr(zoneinfo_proc_show));
   proc_create_single(c`buddyinfo`, 0o444, root, fnptr(buddyinfo_proc_show));
   proc_create_single(c`pagetypeinfo`, 0o400, root, fnptr(pagetypeinfo_proc_show));
+  proc_create_single(c`vmallocinfo`, 0o400, root, fnptr(vmallocinfo_show));
   proc_create_single(c`slabinfo`, 0o400, root, fnptr(slabinfo_proc_show));
   proc_base_init();
   kallsyms_init();

@@ -1,6 +1,6 @@
 /**
- * The page allocator's counters (mm/vmstat.c): /proc/vmstat, zoneinfo, buddyinfo, pagetypeinfo. Production
- * only.
+ * The page allocator's counters (mm/vmstat.c): /proc/vmstat, zoneinfo, buddyinfo, pagetypeinfo.
+ * Production only.
  */
 import {
   MAX_NR_ZONES,

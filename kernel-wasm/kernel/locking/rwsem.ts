@@ -29,6 +29,17 @@ export function down_read(sem: rw_semaphore): void {
   while ((atomic.load<i64>(count) & RWSEM_WRITER_LOCKED) != 0) cpu_relax();
 }
 
+/** Takes it for reading if no writer has it. */
+export function down_read_trylock(sem: rw_semaphore): bool {
+  if (!CONFIG_SMP) return true;
+  preempt_disable();
+  const count = rw_semaphore.addr_of_count(sem);
+  if ((atomic.add<i64>(count, RWSEM_READER_BIAS) & RWSEM_WRITER_LOCKED) == 0) return true;
+  atomic.sub<i64>(count, RWSEM_READER_BIAS);
+  preempt_enable();
+  return false;
+}
+
 export function up_read(sem: rw_semaphore): void {
   if (!CONFIG_SMP) return;
   atomic.sub<i64>(rw_semaphore.addr_of_count(sem), RWSEM_READER_BIAS);

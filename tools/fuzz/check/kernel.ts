@@ -12,6 +12,9 @@ const DIRECT_HI = 0xffff8880;
 const IMAGE_HI = 0xffffffff;
 const IMAGE_LO = 0x80000000;
 const VMEMMAP_HI = 0xffffea00;
+const VMALLOC_HI = 0xffffc900;
+const VMALLOC_HI_END = 0xffffe900;
+const PTE_PFN_MASK = 0x000ffffffffff000n;
 const LIST_MAX = 1 << 20;
 const XA_CHUNK_SIZE = 64;
 
@@ -96,7 +99,20 @@ export class CrashedKernel {
     if (hi === DIRECT_HI) return lo;
     if (hi === IMAGE_HI && lo >= IMAGE_LO) return lo - IMAGE_LO;
     if (hi === VMEMMAP_HI) return this.#vmemmap + lo;
+    if (hi >= VMALLOC_HI && hi < VMALLOC_HI_END) return this.#mapped(hi, lo);
     return hi === 0 && lo === 0 ? 0 : undefined;
+  }
+
+  /** Behind an address of vmalloc(), by the kernel's page tables. */
+  #mapped(hi: number, lo: number): number | undefined {
+    const address = (BigInt(hi) << 32n) | BigInt(lo);
+    let table = this.symbol("swapper_pg_dir");
+    for (const shift of [39n, 30n, 21n, 12n]) {
+      const entry = this.raw(table + Number((address >> shift) & 511n) * 8);
+      if ((entry & 1n) === 0n) return undefined;
+      table = Number(entry & PTE_PFN_MASK);
+    }
+    return table + (lo & 0xfff);
   }
 
   /** Physical addresses of the entries of the list whose head is at `head`; its links must agree. */

@@ -1,4 +1,7 @@
-/** LKDTM: logic bugs and stacks (drivers/misc/lkdtm/bugs.c). */
+/**
+ * LKDTM: logic bugs and stacks (drivers/misc/lkdtm/bugs.c).
+ * Production only.
+ */
 import { TASK_UNINTERRUPTIBLE, THREAD_SIZE, X86_PF_WRITE } from "../../../include/generated/constants";
 import { list_head } from "../../../include/generated/structs";
 import { sym } from "../../../include/generated/symbols";
@@ -24,16 +27,16 @@ export function lkdtm_PANIC(): void {
 }
 
 export function lkdtm_BUG(): void {
-  BUG(c`drivers/misc/lkdtm/bugs.ts`, 27);
+  BUG(c`drivers/misc/lkdtm/bugs.ts`, 30);
 }
 
 export function lkdtm_WARNING(): void {
-  WARN(true, c`drivers/misc/lkdtm/bugs.ts`, 31, 0);
+  WARN(true, c`drivers/misc/lkdtm/bugs.ts`, 34, 0);
 }
 
 export function lkdtm_WARNING_MESSAGE(): void {
   const count = ++sym.lkdtm_warn_counter;
-  WARN(true, c`drivers/misc/lkdtm/bugs.ts`, 36, c`Warning message trigger count: %d\n`, count);
+  WARN(true, c`drivers/misc/lkdtm/bugs.ts`, 39, c`Warning message trigger count: %d\n`, count);
 }
 
 export function lkdtm_EXCEPTION(): void {

@@ -1,4 +1,7 @@
-/** LKDTM: memory that was freed, or freed wrongly (drivers/misc/lkdtm/heap.c). */
+/**
+ * LKDTM: memory that was freed, freed wrongly, or not asked for (drivers/misc/lkdtm/heap.c).
+ * Production only.
+ */
 import { GFP_KERNEL, PAGE_SIZE } from "../../../include/generated/constants";
 import { kmem_cache } from "../../../include/generated/structs";
 import { pr_err, pr_info } from "../../../kernel/printk/printk";
@@ -11,6 +14,7 @@ import {
   kmem_cache_destroy,
   kmem_cache_free,
 } from "../../../mm/slub";
+import { memset_vm, vfree, vzalloc } from "../../../mm/vmalloc";
 import { CRASHTYPE } from "./core";
 
 const OBJECT: u32 = 1024;
@@ -18,6 +22,17 @@ const VALUE: u32 = 0x12345678;
 
 function cache(name: usize): kmem_cache {
   return kmem_cache_create(name, OBJECT, 0, 0, 0);
+}
+
+/** The page behind an area is its guard: nothing is mapped there. */
+export function lkdtm_VMALLOC_LINEAR_OVERFLOW(): void {
+  const one = vzalloc(PAGE_SIZE);
+  const two = vzalloc(PAGE_SIZE);
+  if (!one || !two) return;
+  pr_info(c`lkdtm: Attempting vmalloc linear overflow ...\n`);
+  memset_vm(one, 0xaa, PAGE_SIZE + 1);
+  vfree(two);
+  vfree(one);
 }
 
 export function lkdtm_READ_AFTER_FREE(): void {
@@ -91,6 +106,7 @@ export function lkdtm_SLAB_FREE_PAGE(): void {
 }
 
 export function lkdtm_heap_types(): void {
+  CRASHTYPE(c`VMALLOC_LINEAR_OVERFLOW`, fnptr(lkdtm_VMALLOC_LINEAR_OVERFLOW));
   CRASHTYPE(c`READ_AFTER_FREE`, fnptr(lkdtm_READ_AFTER_FREE));
   CRASHTYPE(c`WRITE_BUDDY_AFTER_FREE`, fnptr(lkdtm_WRITE_BUDDY_AFTER_FREE));
   CRASHTYPE(c`READ_BUDDY_AFTER_FREE`, fnptr(lkdtm_READ_BUDDY_AFTER_FREE));

@@ -1,9 +1,13 @@
-/** LKDTM: memory used as its page's permissions forbid (drivers/misc/lkdtm/perms.c). */
+/**
+ * LKDTM: memory used as its page's permissions forbid (drivers/misc/lkdtm/perms.c).
+ * Production only.
+ */
 import { GFP_KERNEL, LKDTM_EXEC_SIZE, X86_PF_WRITE } from "../../../include/generated/constants";
 import { sym } from "../../../include/generated/symbols";
 import { mmu_access } from "../../../arch/mm/access";
 import { pr_err, pr_info } from "../../../kernel/printk/printk";
 import { kfree, kmalloc } from "../../../mm/slub";
+import { vfree, vmalloc } from "../../../mm/vmalloc";
 import { CRASHTYPE } from "./core";
 
 /** A function whose text is copied to where none may run. */
@@ -64,6 +68,12 @@ export function lkdtm_EXEC_KMALLOC(): void {
   kfree(kmalloc_area);
 }
 
+export function lkdtm_EXEC_VMALLOC(): void {
+  const vmalloc_area = vmalloc(LKDTM_EXEC_SIZE);
+  execute_location(vmalloc_area + 16, true);
+  vfree(vmalloc_area);
+}
+
 export function lkdtm_EXEC_RODATA(): void {
   execute_location(va((c`lkdtm: data, and no code`) & ~15), false);
 }
@@ -87,6 +97,7 @@ export function lkdtm_perms_types(): void {
   CRASHTYPE(c`EXEC_DATA`, fnptr(lkdtm_EXEC_DATA));
   CRASHTYPE(c`EXEC_STACK`, fnptr(lkdtm_EXEC_STACK));
   CRASHTYPE(c`EXEC_KMALLOC`, fnptr(lkdtm_EXEC_KMALLOC));
+  CRASHTYPE(c`EXEC_VMALLOC`, fnptr(lkdtm_EXEC_VMALLOC));
   CRASHTYPE(c`EXEC_RODATA`, fnptr(lkdtm_EXEC_RODATA));
   CRASHTYPE(c`EXEC_NULL`, fnptr(lkdtm_EXEC_NULL));
   CRASHTYPE(c`ACCESS_NULL`, fnptr(lkdtm_ACCESS_NULL));

@@ -1,4 +1,7 @@
-/** LKDTM: reference counts counted wrongly (drivers/misc/lkdtm/refcount.c). */
+/**
+ * LKDTM: reference counts counted wrongly (drivers/misc/lkdtm/refcount.c).
+ * Production only.
+ */
 import { refcount_struct } from "../../../include/generated/structs";
 import { sym } from "../../../include/generated/symbols";
 import { pr_err, pr_info, pr_warn } from "../../../kernel/printk/printk";

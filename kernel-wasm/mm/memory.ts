@@ -1,0 +1,241 @@
+/**
+ * User pages (mm/memory.c): made by page faults, shared by fork until one side writes (copy on write), given
+ * up with their mapping. Page table entries change under mm.page_table_lock; that a mapping stays is what
+ * mmap_lock, held by every caller here, is for.
+ */
+import {
+  CONFIG_CRASH_DUMP,
+  EFAULT,
+  ENOMEM,
+  GFP_HIGHUSER_MOVABLE,
+  PAGE_SHIFT,
+  PAGE_SIZE,
+  PG_uptodate,
+  PROT_EXEC,
+  PROT_READ,
+  PROT_WRITE,
+  VM_EXEC,
+  VM_READ,
+  VM_WRITE,
+  _PAGE_ACCESSED,
+  _PAGE_DIRTY,
+  _PAGE_RW,
+} from "../include/generated/constants";
+import { mm_struct, page, vm_area_struct } from "../include/generated/structs";
+import {
+  mk_pte,
+  pte_page,
+  pte_present,
+  pte_write,
+  unmap_user_page,
+  user_pte,
+  user_pte_alloc,
+} from "../arch/mm/pgtable";
+import { down_read, up_read } from "../kernel/locking/rwsem";
+import { spin_lock, spin_unlock } from "../kernel/locking/spinlock";
+import { filemap_get_page } from "./filemap";
+import { vma_lookup } from "./mmap";
+import { page_count, page_to_phys, set_page_flag } from "./page";
+import { alloc_page, get_page, put_page } from "./page_alloc";
+import {
+  PageAnon,
+  anon_vma_prepare,
+  page_add_file_rmap,
+  page_add_new_anon_rmap,
+  page_dup_rmap,
+  page_mapcount,
+  page_move_anon_rmap,
+  page_remove_rmap,
+} from "./rmap";
+
+/** PROT_* of a mapping's flags. */
+export function prot_of(flags: u64): u32 {
+  let prot = flags & VM_READ ? PROT_READ : 0;
+  if (flags & VM_WRITE) prot |= PROT_WRITE;
+  if (flags & VM_EXEC) prot |= PROT_EXEC;
+  return prot;
+}
+
+@inline function pgd_of(vma: vm_area_struct): usize {
+  return changetype<usize>(vma.vm_mm.pgd);
+}
+
+/** Puts an entry where none is; false when another fault was first. The caller holds page_table_lock. */
+@inline function set_pte_if_none(pte: usize, value: u64): bool {
+  if (load<u64>(pte) != 0) return false;
+  store<u64>(pte, value);
+  return true;
+}
+
+function alloc_anon_page(vma: vm_area_struct): page {
+  if (anon_vma_prepare(vma)) return changetype<page>(0);
+  const p = alloc_page(GFP_HIGHUSER_MOVABLE);
+  if (!isnull(p)) set_page_flag(p, PG_uptodate);
+  return p;
+}
+
+function do_anonymous_page(vma: vm_area_struct, addr: usize): i32 {
+  const pte = user_pte_alloc(pgd_of(vma), addr);
+  if (!pte) return -ENOMEM;
+  const p = alloc_anon_page(vma);
+  if (isnull(p)) return -ENOMEM;
+  memory.fill(page_to_phys(p), 0, PAGE_SIZE);
+  const mm = vma.vm_mm;
+  spin_lock(mm.page_table_lock);
+  const first = set_pte_if_none(pte, mk_pte(p, prot_of(vma.vm_flags)));
+  if (first) page_add_new_anon_rmap(p, vma, addr);
+  spin_unlock(mm.page_table_lock);
+  if (!first) put_page(p);
+  return 0;
+}
+
+/** A page of the file itself, to be read: mappings of files are private, and a write makes a copy. */
+function do_read_fault(vma: vm_area_struct, addr: usize): i32 {
+  const index = vma.vm_pgoff + ((<u64>addr - vma.vm_start) >> PAGE_SHIFT);
+  const p = filemap_get_page(vma.vm_file.f_mapping, index);
+  if (isnull(p)) return -EFAULT;
+  const pte = user_pte_alloc(pgd_of(vma), addr);
+  if (!pte) {
+    put_page(p);
+    return -ENOMEM;
+  }
+  const mm = vma.vm_mm;
+  spin_lock(mm.page_table_lock);
+  const first = set_pte_if_none(pte, mk_pte(p, prot_of(vma.vm_flags) & ~PROT_WRITE));
+  if (first) page_add_file_rmap(p, vma);
+  spin_unlock(mm.page_table_lock);
+  // The entry has taken over the reference.
+  if (!first) put_page(p);
+  return 0;
+}
+
+/** The last user of a shared page has it for its own. */
+function wp_page_reuse(vma: vm_area_struct, pte: usize, entry: u64): void {
+  page_move_anon_rmap(pte_page(entry), vma);
+  store<u64>(pte, entry | (_PAGE_RW | _PAGE_DIRTY | _PAGE_ACCESSED));
+}
+
+/** A copy takes the page's place. The caller has a reference to `old`. */
+function wp_page_copy(vma: vm_area_struct, addr: usize, pte: usize, entry: u64, old: page): i32 {
+  const p = alloc_anon_page(vma);
+  if (isnull(p)) return -ENOMEM;
+  memory.copy(page_to_phys(p), page_to_phys(old), PAGE_SIZE);
+  const mm = vma.vm_mm;
+  spin_lock(mm.page_table_lock);
+  const same = load<u64>(pte) == entry;
+  if (same) {
+    store<u64>(pte, mk_pte(p, prot_of(vma.vm_flags)));
+    page_remove_rmap(old, vma);
+    page_add_new_anon_rmap(p, vma, addr);
+  }
+  spin_unlock(mm.page_table_lock);
+  // What the entry held on to: the old page, or, when the entry was not taken, the new one.
+  put_page(same ? old : p);
+  return 0;
+}
+
+/** A write to a page that is mapped to be read: by fork, or because it is a file's. */
+function do_wp_page(vma: vm_area_struct, addr: usize, pte: usize): i32 {
+  const mm = vma.vm_mm;
+  spin_lock(mm.page_table_lock);
+  const entry = load<u64>(pte);
+  if (!pte_present(entry) || pte_write(entry)) {
+    spin_unlock(mm.page_table_lock);
+    return 0;
+  }
+  const p = pte_page(entry);
+  if (PageAnon(p) && page_mapcount(p) == 1 && page_count(p) == 1) {
+    wp_page_reuse(vma, pte, entry);
+    spin_unlock(mm.page_table_lock);
+    return 0;
+  }
+  get_page(p);
+  spin_unlock(mm.page_table_lock);
+  const err = wp_page_copy(vma, addr, pte, entry, p);
+  put_page(p);
+  return err;
+}
+
+/** Makes one access to a page of a mapping that allows it possible; 0 or an error. */
+export function handle_mm_fault(vma: vm_area_struct, addr: usize, write: bool): i32 {
+  let pte = user_pte(pgd_of(vma), addr);
+  if (!pte) {
+    const err = vma.vm_file_va != 0 ? do_read_fault(vma, addr) : do_anonymous_page(vma, addr);
+    if (err || CONFIG_CRASH_DUMP) return err;
+    pte = user_pte(pgd_of(vma), addr);
+  }
+  // Nothing is shared in the capture kernel.
+  if (CONFIG_CRASH_DUMP || !write || !pte || pte_write(load<u64>(pte))) return 0;
+  return do_wp_page(vma, addr, pte);
+}
+
+/** The page fault of an access to `addr`; -EFAULT where nothing is mapped or the access is not allowed. */
+export function fault_in_user(mm: mm_struct, addr: usize, write: bool): i32 {
+  down_read(mm.mmap_lock);
+  const vma = vma_lookup(mm, addr);
+  const denied = isnull(vma) || (vma.vm_flags & (write ? VM_WRITE : VM_READ)) == 0;
+  const err = denied ? -EFAULT : handle_mm_fault(vma, addr & ~(PAGE_SIZE - 1), write);
+  up_read(mm.mmap_lock);
+  return err;
+}
+
+/** Makes all pages of [start, end), which is mapped. */
+export function mm_populate(mm: mm_struct, start: u64, end: u64): i32 {
+  let err = 0;
+  down_read(mm.mmap_lock);
+  for (let at = <usize>start; !err && at < <usize>end; at += PAGE_SIZE) {
+    const vma = vma_lookup(mm, at);
+    err = isnull(vma) ? -EFAULT : handle_mm_fault(vma, at, false);
+  }
+  up_read(mm.mmap_lock);
+  return err;
+}
+
+function zap_page(vma: vm_area_struct, addr: usize): void {
+  const mm = vma.vm_mm;
+  spin_lock(mm.page_table_lock);
+  const p = unmap_user_page(pgd_of(vma), addr);
+  if (!isnull(p)) page_remove_rmap(p, vma);
+  spin_unlock(mm.page_table_lock);
+  if (!isnull(p)) put_page(p);
+}
+
+export function zap_page_range(vma: vm_area_struct, start: u64, end: u64): void {
+  for (let at = <usize>start; at < <usize>end; at += PAGE_SIZE) zap_page(vma, at);
+}
+
+/** Takes the anonymous pages of an address space whose tasks are being killed (__oom_reap_task_mm). */
+export function reap_anonymous(mm: mm_struct): void {
+  for (let vma = mm.mmap; !isnull(vma); vma = vma.vm_next) {
+    if (vma.vm_file_va == 0) zap_page_range(vma, vma.vm_start, vma.vm_end);
+  }
+}
+
+/** The child shares the parent's page; one that may be written, neither may write from now on. */
+function copy_present_pte(to: vm_area_struct, from: vm_area_struct, addr: usize): i32 {
+  const dst = user_pte_alloc(pgd_of(to), addr);
+  if (!dst) return -ENOMEM;
+  const mm = from.vm_mm;
+  spin_lock(mm.page_table_lock);
+  const src = user_pte(pgd_of(from), addr);
+  if (src) {
+    const entry = load<u64>(src) & ~<u64>_PAGE_RW;
+    const p = pte_page(entry);
+    store<u64>(src, entry);
+    get_page(p);
+    page_dup_rmap(p, to);
+    store<u64>(dst, entry);
+  }
+  spin_unlock(mm.page_table_lock);
+  return 0;
+}
+
+/** What fork does with the pages of one mapping. */
+export function copy_page_range(to: vm_area_struct, from: vm_area_struct): i32 {
+  for (let at = <usize>from.vm_start; at < <usize>from.vm_end; at += PAGE_SIZE) {
+    if (!user_pte(pgd_of(from), at)) continue;
+    const err = copy_present_pte(to, from, at);
+    if (err) return err;
+  }
+  return 0;
+}
