@@ -5,9 +5,10 @@
  *     store(node: kernfs_node, buf: usize, count: usize): i64       text with NUL; bytes taken or an error
  */
 import {
+  CONFIG_MODULES,
   EACCES,
   EFAULT,
-  EIO,
+  ENODEV,
   ENOENT,
   ENOMEM,
   FMODE_READ,
@@ -30,10 +31,10 @@ import {
 import { sym } from "../include/generated/symbols";
 import { ERR_PTR } from "../include/err";
 import { copy_from_buf, copy_to_buf } from "../arch/lib/usercopy";
-import { INIT_LIST_HEAD, list_add_tail, list_is_head } from "../lib/list";
+import { INIT_LIST_HEAD, list_add_tail, list_del, list_empty, list_is_head } from "../lib/list";
 import { memcmp, strcmp, strlen } from "../lib/string";
 import { free_page, get_zeroed_page } from "../mm/page_alloc";
-import { kzalloc } from "../mm/slub";
+import { kfree, kzalloc } from "../mm/slub";
 import { d_add, d_make_root } from "./dcache";
 import { S_ISDIR, new_inode } from "./inode";
 import { dir_emit, dir_emit_dots, dt_type } from "./readdir";
@@ -91,6 +92,22 @@ export function sysfs_create_attr(dir: kernfs_node, name: usize, mode: u32, show
   if (!isnull(kn)) kn.priv = priv;
 }
 
+/** One user less; the last one frees it. */
+function kernfs_put(kn: kernfs_node): void {
+  kn.count.counter -= 1;
+  if (kn.count.counter == 0) kfree(changetype<usize>(kn));
+}
+
+/** Takes a directory and all below it away. What is open stays, and can be neither read nor written. */
+export function sysfs_remove_dir(dir: kernfs_node): void {
+  const head = dir.children;
+  while (!list_empty(head)) sysfs_remove_dir(kernfs_node.from_sibling(head.next));
+  list_del(dir.sibling);
+  dir.show = 0;
+  dir.store = 0;
+  kernfs_put(dir);
+}
+
 @inline
 function kn_of(node: inode): kernfs_node {
   return changetype<kernfs_node>(node.i_private);
@@ -143,12 +160,19 @@ export function kernfs_fop_readdir(filp: file, ctx: dir_context): i32 {
 export function kernfs_fop_open(node: inode, filp: file): i32 {
   const kn = kn_of(node);
   if (filp.f_mode & FMODE_WRITE && ((kn.mode & 0o222) == 0 || kn.store == 0)) return -EACCES;
-  return filp.f_mode & FMODE_READ && ((kn.mode & 0o444) == 0 || kn.show == 0) ? -EACCES : 0;
+  if (filp.f_mode & FMODE_READ && ((kn.mode & 0o444) == 0 || kn.show == 0)) return -EACCES;
+  if (CONFIG_MODULES) kn.count.counter += 1;
+  return 0;
+}
+
+export function kernfs_fop_release(node: inode, filp: file): i32 {
+  kernfs_put(kn_of(node));
+  return 0;
 }
 
 export function kernfs_fop_read(filp: file, buf: u64, count: usize, pos: i64): i64 {
   const kn = kn_of(filp.f_inode);
-  if (kn.show == 0) return -EIO;
+  if (kn.show == 0) return -ENODEV;
   const text = get_zeroed_page(GFP_KERNEL);
   if (!text) return -ENOMEM;
   let n = call_indirect<i64>(text_index(kn.show), kn, text);
@@ -162,7 +186,7 @@ export function kernfs_fop_read(filp: file, buf: u64, count: usize, pos: i64): i
 
 export function kernfs_fop_write(filp: file, buf: u64, count: usize, pos: i64): i64 {
   const kn = kn_of(filp.f_inode);
-  if (kn.store == 0) return -EIO;
+  if (kn.store == 0) return -ENODEV;
   const text = get_zeroed_page(GFP_KERNEL);
   if (!text) return -ENOMEM;
   const len = min<usize>(count, PAGE_SIZE - 1);
@@ -198,6 +222,7 @@ export function sysfs_init(): void {
   sym.kernfs_dir_fops.iterate_shared = fnptr(kernfs_fop_readdir);
   sym.kernfs_dir_fops.llseek = fnptr(generic_file_llseek);
   sym.kernfs_file_fops.open = fnptr(kernfs_fop_open);
+  if (CONFIG_MODULES) sym.kernfs_file_fops.release = fnptr(kernfs_fop_release);
   sym.kernfs_file_fops.read = fnptr(kernfs_fop_read);
   sym.kernfs_file_fops.write = fnptr(kernfs_fop_write);
   sym.kernfs_file_fops.llseek = fnptr(generic_file_llseek);

@@ -16,6 +16,7 @@
 import { show_trace_log_lvl } from "../arch/kernel/dumpstack";
 import {
   CONFIG_KEXEC_CORE,
+  CONFIG_MODULES,
   CONSOLE_LOGLEVEL_MOTORMOUTH,
   LOGLEVEL_WARNING,
   PANIC_BLINK_SPD,
@@ -33,6 +34,7 @@ import { show_mem } from "../lib/show_mem";
 import { vscnprintf } from "../lib/vsprintf";
 import { local_irq_disable } from "./irqflags";
 import { __crash_kexec } from "./kexec_core";
+import { print_modules } from "./module/main";
 import { atomic_notifier_call_chain } from "./notifier";
 import { print_oops_end_marker } from "./oops";
 import { bust_spinlocks, console_flush_on_panic, console_replay_all } from "./printk/console";
@@ -156,7 +158,8 @@ export function __warn(file: usize, line: i32, caller: u64, fmt: usize, arg: u64
   const pid = isnull(current) ? 0 : current.pid;
   pr_warn(c`WARNING: CPU: %d PID: %d at %s:%d %pS\n`, get_cpu(), pid, file, line, caller);
   if (fmt) pr_warn(fmt, arg);
-  pr_warn(c`Modules linked in:\n`);
+  if (CONFIG_MODULES) print_modules();
+  else pr_warn(c`Modules linked in:\n`);
   if (sym.panic_on_warn) {
     sym.panic_on_warn = 0;
     panic(c`panic_on_warn set ...\n`);

@@ -13,6 +13,7 @@
  */
 
 import type { Fuel } from "./clock.ts";
+import { CodeTable } from "./code-table.ts";
 import { Expired, Halt, Jump, PageFault, PowerOff, Reset, SwitchTo } from "./control.ts";
 import { hardware } from "./hardware.ts";
 import type { Machine } from "./machine.ts";
@@ -65,6 +66,8 @@ export class Cpu {
   /** Physical addresses; 0 until the kernel loads them. */
   tss = 0;
   cr3 = 0;
+  /** Of modules; undefined in an image that loads none. */
+  readonly code: CodeTable | undefined;
   readonly #machine: Machine;
   readonly #exports: WebAssembly.Exports;
   readonly #sp: WebAssembly.Global;
@@ -85,6 +88,7 @@ export class Cpu {
       hw: hardware(machine, this),
     });
     this.#exports = instance.exports;
+    this.code = codeTableOf(machine, this.#exports);
     this.#sp = this.#register("sp");
     this.#sp.value = stack | 0;
     this.#register("cpu").value = 0;
@@ -124,6 +128,7 @@ export class Cpu {
     let entry = first;
     let args = firstArgs;
     let atReturn = returned;
+    this.code?.sync();
     for (let nested = 0; ; ) {
       try {
         entry(...args);
@@ -219,6 +224,14 @@ export class Cpu {
     if (!(global instanceof WebAssembly.Global)) throw new TypeError(`the image has no global ${name}`);
     return global;
   }
+}
+
+/** For a kernel that has what modules need: a table that others may fill, and a poll for them. */
+function codeTableOf(machine: Machine, exports: WebAssembly.Exports): CodeTable | undefined {
+  const { table, sp, cpu, poll } = exports;
+  if (!(table instanceof WebAssembly.Table) || typeof poll !== "function") return undefined;
+  const imports = { memory: machine.memory.wasm, table, sp, cpu, poll } as WebAssembly.ModuleImports;
+  return new CodeTable(machine.memory, { table, imports });
 }
 
 /** The fuel register of an image with polls. */

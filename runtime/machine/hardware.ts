@@ -55,12 +55,15 @@ export function hardware(machine: Machine, cpu: Cpu): WebAssembly.ModuleImports 
     sti_hlt(): void {
       serial.flush();
       if (!apic.wait()) throw new Halt();
+      cpu.code?.sync();
     },
     tpause(lo: number, hi: number, enabled: number): void {
       apic.pause((hi >>> 0) * 2 ** 32 + (lo >>> 0), enabled !== 0);
     },
     /** What a loop does that waits for another CPU. */
-    pause(): void {},
+    pause(): void {
+      cpu.code?.sync();
+    },
     wrmsr(msr: number, lo: number, hi: number): void {
       apic.wrmsr(msr >>> 0, lo, hi);
     },
@@ -78,6 +81,11 @@ export function hardware(machine: Machine, cpu: Cpu): WebAssembly.ModuleImports 
     ltr(pa: number): void {
       cpu.tss = pa >>> 0;
     },
+    load_code_table(pa: number): void {
+      cpu.code?.load(pa >>> 0);
+    },
+    /** Makes code that was written to memory, or taken away, known to this CPU; 0 when some cannot run. */
+    sync_core: (): number => (cpu.code?.sync() === false ? 0 : 1),
     write_cr3(pa: number): void {
       cpu.cr3 = pa >>> 0;
     },

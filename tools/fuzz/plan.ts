@@ -99,7 +99,7 @@ export function makePlan(seed: number): Plan {
   const memory = pick(random, MEMORIES) * MIB + 64 * KIB * (random.u32() % 8);
   const reservation = crashkernel(random, memory - (memory % MIB));
   const words = WORDS.filter(() => chance(random, 8));
-  const types = CRASH_TYPES.filter(({ name }) => name !== "none");
+  const types = CRASH_TYPES.filter(({ name, module }) => name !== "none" && module === undefined);
   // The plainest crash of all is the one with the most to compare.
   const crash = chance(random, 3) ? "sysrq-c" : pick(random, types).name;
   return {

@@ -127,6 +127,19 @@ export function proc_symlink(name: usize, parent: proc_dir_entry, dest: usize): 
   return entry;
 }
 
+/**
+ * Takes an entry and what is below it away. Nobody may have a file of it open: the module that made it sees
+ * to that.
+ */
+export function proc_remove(entry: proc_dir_entry): void {
+  if (isnull(entry)) return;
+  const head = entry.subdir;
+  while (!list_is_head(head.next, head)) proc_remove(proc_dir_entry.from_subdir_node(head.next));
+  list_del(entry.subdir_node);
+  if (S_ISDIR(entry.mode)) entry.parent.nlink -= 1;
+  kfree(changetype<usize>(entry));
+}
+
 export function proc_set_size(entry: proc_dir_entry, size: i64): void {
   entry.size = size;
 }
