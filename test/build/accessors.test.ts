@@ -20,7 +20,7 @@ const spec = abi({
   bss: "struct outer one; struct outer two; struct outer *head; u32 counters[4];",
   data: `
     unsigned long vmemmap_phys, mem_map_start_phys, mem_map_end_phys;
-    u64 module_space_phys, module_space_pages, module_space_text;
+    unsigned long module_space_phys, module_space_pages, module_space_text;
     unsigned long __per_cpu_offset[2];
   `,
   percpu: "int hits; struct inner pcp;",

@@ -31,7 +31,7 @@ import {
   TAINT_PROPRIETARY_MODULE,
   TAINT_UNSIGNED_MODULE,
 } from "../../include/generated/constants";
-import { elf64_hdr, load_info, module_ } from "../../include/generated/structs";
+import { elf64_hdr, kernfs_node, load_info, module_ } from "../../include/generated/structs";
 import { sym } from "../../include/generated/symbols";
 import { ERR_PTR, IS_ERR, PTR_ERR } from "../../include/err";
 import { code_table_add, code_table_remove, module_memfree } from "../../arch/kernel/module";
@@ -145,6 +145,10 @@ function add_unformed_module(mod: module_): i32 {
 }
 
 function init_module_struct(mod: module_): void {
+  // The file's descriptor has a name and functions; all else is the kernel's to say.
+  mod.num_kp = 0;
+  mod.kobj = changetype<kernfs_node>(0);
+  mod.sig_ok = false;
   INIT_LIST_HEAD(mod.source_list);
   INIT_LIST_HEAD(mod.target_list);
   // One for the module itself, one while its init function runs.
@@ -171,9 +175,9 @@ function form_module(info: load_info, args: usize): i32 {
   const mod = info.mod;
   let err = simplify_symbols(info);
   if (!err) err = apply_relocations(info);
+  if (!err) err = find_module_params(mod, info);
   if (err) return err;
   add_kallsyms(mod, info);
-  find_module_params(mod, info);
   set_module_memory(mod);
   const wasm = section(info, info.index.wasm);
   if (!code_table_add(pa(wasm.sh_addr), <u32>wasm.sh_size, info.table_base, info.table_slots)) {
@@ -228,6 +232,7 @@ export function load_module(info: load_info, args: usize, flags: u32): i32 {
     return err;
   }
   const mod = info.mod;
+  mod.taints = 0;
   check_modinfo(info);
   err = add_unformed_module(mod);
   if (err) {

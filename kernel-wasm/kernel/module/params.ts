@@ -2,7 +2,7 @@
  * Module parameters (kernel/params.c): `name=value` words of init_module(2), and the files of
  * /sys/module/NAME/parameters. Production only.
  */
-import { EINVAL, ENOMEM, ENOSPC, GFP_KERNEL, PAGE_SIZE } from "../../include/generated/constants";
+import { EINVAL, ENOEXEC, ENOMEM, ENOSPC, GFP_KERNEL, PAGE_SIZE } from "../../include/generated/constants";
 import { kernel_param, kernel_param_ops, load_info, module_ } from "../../include/generated/structs";
 import { sym } from "../../include/generated/symbols";
 import { kstrtobool, kstrtoint, kstrtoull, strlen } from "../../lib/string";
@@ -20,12 +20,19 @@ export function module_param(mod: module_, index: u32): kernel_param {
   return changetype<kernel_param>(changetype<usize>(mod.kp) + index * kernel_param.SIZE);
 }
 
-/** The array in section __param. */
-export function find_module_params(mod: module_, info: load_info): void {
+/** The array in section __param. 0, or -ENOEXEC when its relocations were not all there. */
+export function find_module_params(mod: module_, info: load_info): i32 {
+  mod.num_kp = 0;
   const index = find_sec(info, c`__param`);
-  if (!index) return;
+  if (!index) return 0;
   mod.kp_va = section(info, index).sh_addr;
-  mod.num_kp = <u32>(section(info, index).sh_size / kernel_param.SIZE);
+  const count = <u32>(section(info, index).sh_size / kernel_param.SIZE);
+  for (let i: u32 = 0; i < count; i++) {
+    const kp = module_param(mod, i);
+    if (kp.mod_va != va(changetype<usize>(mod)) || !kp.ops_va || !kp.name_va || !kp.arg_va) return -ENOEXEC;
+  }
+  mod.num_kp = count;
+  return 0;
 }
 
 /** One word of the arguments, for the module that is being loaded. */
