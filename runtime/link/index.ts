@@ -36,6 +36,7 @@ import {
 } from "./symbols.ts";
 import { buildText } from "./text.ts";
 
+export { type ElfSection, type ElfSymbol, writeElfObject } from "./elf-object.ts";
 export { LinkError } from "./error.ts";
 export type { CallSiteInfo, FunctionInfo, LineInfo } from "./lines.ts";
 export {
@@ -43,6 +44,7 @@ export {
   type LoadableOutput,
   type LoadableParameter,
   linkLoadable,
+  R_X86_64_64,
 } from "./loadable.ts";
 export { symbolOf } from "./names.ts";
 export type { PollOptions } from "./program.ts";

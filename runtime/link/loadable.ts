@@ -81,6 +81,9 @@ export interface LoadableInput {
 export interface LoadableOutput {
   /** The .ko file. */
   object: Uint8Array;
+  /** What it is written from, for the same with debugging information. */
+  sections: ElfSection[];
+  symbols: ElfSymbol[];
   wasm: Uint8Array;
   functions: FunctionInfo[];
   lines: LineInfo[];
@@ -309,6 +312,8 @@ export function linkLoadable(input: LoadableInput): LoadableOutput {
   const symbols = makeSymbols({ ...input, data }, text, program);
   return {
     object: writeElfObject(sections, symbols),
+    sections,
+    symbols,
     wasm: code.wasm,
     functions: functionInfo(text),
     lines: input.sourceMap === undefined ? [] : lineInfo(text, input.sourceMap),

@@ -59,6 +59,7 @@ export function hardware(machine: Machine, cpu: Cpu): WebAssembly.ModuleImports 
     },
     tpause(lo: number, hi: number, enabled: number): void {
       apic.pause((hi >>> 0) * 2 ** 32 + (lo >>> 0), enabled !== 0);
+      cpu.code?.sync();
     },
     /** What a loop does that waits for another CPU. */
     pause(): void {
@@ -68,7 +69,11 @@ export function hardware(machine: Machine, cpu: Cpu): WebAssembly.ModuleImports 
       apic.wrmsr(msr >>> 0, lo, hi);
     },
     /** What a poll asks when the fuel is used up. */
-    iack: (enabled: number): number => apic.acknowledge(enabled !== 0),
+    iack(enabled: number): number {
+      const vector = apic.acknowledge(enabled !== 0);
+      cpu.code?.sync();
+      return vector;
+    },
     switch_to(): never {
       throw new SwitchTo();
     },

@@ -1,4 +1,6 @@
 /** A module that crashed the kernel, in stock crash and drgn: its symbols, its frames, its descriptor. */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type BootDump, bootDump, built } from "../support/boot.ts";
 import { describeStock } from "../support/stock.ts";
@@ -61,11 +63,36 @@ describe("a dump of a kernel that a module crashed", () => {
       expect(output("dis crash_bug")).toMatch(/call +0x\w+ <BUG>/);
     });
 
-    it("loads its object file", () => {
-      const ko = built("modules/crasher.ko");
-      const loaded = crash(dump, [`mod -s crasher ${ko}`, "bt"]).output;
-      expect(loaded.get(`mod -s crasher ${ko}`)).toContain(ko);
-      expect(loaded.get("bt")).toContain("crasher_write");
+    it("loads its object file, with the module's types, data and lines", () => {
+      const load = `mod -s crasher ${built("modules/crasher.ko.debug")}`;
+      const loaded = crash(dump, [
+        load,
+        "bt -l",
+        "p delay_ms",
+        "p crash_commands[1]",
+        "sym crash_bug",
+      ]).output;
+      expect(loaded.get(load)).toContain("crasher.ko.debug");
+      const line = Number(/kernel BUG at modules\/crasher\/main\.ts:(\d+)!/.exec(dump.dmesg)?.[1]);
+      expect(loaded.get("bt -l")).toMatch(
+        new RegExp(
+          ` crash_bug at \\w+ \\[crasher\\]\\n +\\./kernel-wasm/modules/crasher/main\\.ts: ${line}\\n`,
+        ),
+      );
+      expect(loaded.get("p delay_ms")).toMatch(/^delay_ms = \$\d+ = 10$/m);
+      expect(loaded.get("p crash_commands[1]")).toMatch(/ "bug",[^=]*run = \d+,[^=]*used = 1$/m);
+      expect(loaded.get("sym crash_bug")).toContain("kernel-wasm/modules/crasher/main.ts");
+    });
+
+    it("the line in the log is the line in the source", () => {
+      const source = readFileSync(
+        join(import.meta.dirname, "../../kernel-wasm/modules/crasher/main.ts"),
+        "utf8",
+      );
+      source.split("\n").forEach((text, index) => {
+        const said = /\b(?:BUG\(|WARN\(true, )c`modules\/crasher\/main\.ts`, (\d+)/.exec(text)?.[1];
+        if (said !== undefined) expect(Number(said)).toBe(index + 1);
+      });
     });
   });
 
@@ -82,8 +109,8 @@ for mod in list_for_each_entry("struct module", prog["modules"].address_of_(), "
     names = [(kallsyms.strtab + n).string_().decode() for n in syms]
     kps = [mod.kp[i] for i in range(mod.num_kp.value_())]
     params = {p.name.string_().decode(): p.mod.value_() == mod.value_() for p in kps}
-    out.append([mod.name.string_().decode(), int(mod.state), mod.refcnt.counter.value_(), hex(core.base.value_()),
-                "crash_bug" in names, params, mod.taints.value_()])
+    out.append([mod.name.string_().decode(), int(mod.state), mod.refcnt.counter.value_(),
+                hex(core.base.value_()), "crash_bug" in names, params, mod.taints.value_()])
 print(json.dumps(out))`,
       );
       // In use by the one who wrote: its file is open.

@@ -2,13 +2,14 @@
  * Loadable kernel modules: each folder NAME of kernel-wasm/modules, with main.ts and abi.ts, becomes NAME.ko
  * for the production kernel.
  */
-import { readdirSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { config } from "../../kernel-wasm/abi/config.ts";
 import type { AbiSpec, ModuleInfo } from "../../kernel-wasm/abi/dsl.ts";
-import { type LoadableOutput, linkLoadable } from "../../runtime/link/index.ts";
-import { BuildError, type Compiled, runAsc } from "./compile.ts";
+import { linkLoadable } from "../../runtime/link/index.ts";
+import { makeModuleDebug } from "../vmlinux/module.ts";
+import { BuildError, runAsc } from "./compile.ts";
 import { Layout } from "./layout/layout.ts";
 import { loadSpecs, ROOT } from "./specs.ts";
 
@@ -19,9 +20,11 @@ const INCLUDES = [
   "kernel-wasm/include/module.ts",
 ];
 
-export interface BuiltModule extends LoadableOutput {
+export interface BuiltModule {
   name: string;
-  compiled: Compiled;
+  /** NAME.ko, as the machine has it, and with debugging information. */
+  object: Uint8Array;
+  debug: Uint8Array;
 }
 
 export function moduleNames(): string[] {
@@ -69,6 +72,11 @@ function offsetsOf(layout: Layout, struct: string): Record<string, number> & { s
   return { ...Object.fromEntries(members), size: layout.structLayout(def).size };
 }
 
+function readSource(file: string): string | undefined {
+  const path = join(ROOT, file);
+  return existsSync(path) ? readFileSync(path, "utf8") : undefined;
+}
+
 export async function buildModule(name: string, kernel: Layout): Promise<BuiltModule> {
   const folder = `${MODULES_FOLDER}/${name}`;
   const file = `${folder}/abi.ts`;
@@ -111,5 +119,6 @@ export async function buildModule(name: string, kernel: Layout): Promise<BuiltMo
       },
     },
   });
-  return { ...linked, name, compiled };
+  const debug = makeModuleDebug({ layout, linked, name: `${folder}/main.ts`, readSource });
+  return { name, object: linked.object, debug };
 }

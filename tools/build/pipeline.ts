@@ -164,7 +164,9 @@ async function buildImages(log: (step: string) => void): Promise<void> {
       write("vmlinux", debugKernel(compiled, linked));
       for (const name of moduleNames()) {
         log(`compiling the module ${name}`);
-        write(`modules/${name}.ko`, (await buildModule(name, compiled.layout)).object);
+        const { object, debug } = await buildModule(name, compiled.layout);
+        write(`modules/${name}.ko`, object);
+        write(`modules/${name}.ko.debug`, debug);
       }
     }
   }

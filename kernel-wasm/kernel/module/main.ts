@@ -136,15 +136,16 @@ function is_gpl(license: usize): bool {
 
 /** Puts the module where everybody finds it; not twice under one name. */
 function add_unformed_module(mod: module_): i32 {
-  mutex_lock(sym.module_mutex);
   mod.state = MODULE_STATE_UNFORMED;
   const old = find_module(mod.name);
-  if (isnull(old)) list_add(mod.list, sym.modules);
-  mutex_unlock(sym.module_mutex);
-  return isnull(old) ? 0 : old.state == MODULE_STATE_LIVE ? -EEXIST : -EBUSY;
+  if (!isnull(old)) return old.state == MODULE_STATE_LIVE ? -EEXIST : -EBUSY;
+  list_add(mod.list, sym.modules);
+  return 0;
 }
 
 function init_module_struct(mod: module_): void {
+  mod.taints = 0;
+  mod.args = 0;
   // The file's descriptor has a name and functions; all else is the kernel's to say.
   mod.num_kp = 0;
   mod.kobj = changetype<kernfs_node>(0);
@@ -155,23 +156,27 @@ function init_module_struct(mod: module_): void {
   mod.refcnt.counter = MODULE_REF_BASE + 1;
 }
 
-/** Memory, code and name of a module that is in no list any more. */
-function free_module_memory(mod: module_): void {
-  const base = mod.core_layout.base;
-  const size = mod.core_layout.size;
+/** Nobody signs modules here. */
+function check_signature(mod: module_): void {
+  if (mod.sig_ok) return;
+  if (!test_taint(TAINT_UNSIGNED_MODULE)) {
+    pr_notice(
+      c`%s: module verification failed: signature and/or required key missing - tainting kernel\n`, mod.name,
+    );
+  }
+  add_taint_module(mod, TAINT_UNSIGNED_MODULE);
+}
+
+/** Takes a module out of the list and its memory back. */
+function forget_module(mod: module_): void {
+  list_del(mod.list);
   destroy_params(mod);
   if (mod.args) kfree(mod.args);
-  module_memfree(base, size);
+  module_memfree(mod.core_layout.base, mod.core_layout.size);
 }
 
-function unlink_module(mod: module_): void {
-  mutex_lock(sym.module_mutex);
-  list_del(mod.list);
-  mutex_unlock(sym.module_mutex);
-}
-
-/** The kernel's half of loading: everything but the module's own init function. */
-function form_module(info: load_info, args: usize): i32 {
+/** From symbols to code that every CPU can run, with the parameters that were given. */
+function form_module(info: load_info): i32 {
   const mod = info.mod;
   let err = simplify_symbols(info);
   if (!err) err = apply_relocations(info);
@@ -185,9 +190,36 @@ function form_module(info: load_info, args: usize): i32 {
     return -ENOEXEC;
   }
   mod.state = MODULE_STATE_COMING;
-  err = parse_module_args(mod, args);
-  if (!err) err = mod_sysfs_setup(mod);
+  err = parse_module_args(mod, mod.args);
   if (err) code_table_remove(mod.core_layout.base, mod.core_layout.size);
+  return err;
+}
+
+/**
+ * The kernel's half of loading, one module at a time: everything but files and the module's own init
+ * function. `args` is the module's from here on, or freed.
+ */
+function place_module(info: load_info, args: usize): i32 {
+  if (isnull(layout_and_allocate(info))) {
+    kfree(args);
+    return -ENOMEM;
+  }
+  const mod = info.mod;
+  init_module_struct(mod);
+  check_modinfo(info);
+  let err = add_unformed_module(mod);
+  if (err) {
+    module_memfree(mod.core_layout.base, mod.core_layout.size);
+    kfree(args);
+    return err;
+  }
+  mod.args = args;
+  check_signature(mod);
+  err = form_module(info);
+  if (err) {
+    mod.state = MODULE_STATE_UNFORMED;
+    forget_module(mod);
+  }
   return err;
 }
 
@@ -215,10 +247,11 @@ export function do_init_module(mod: module_): i32 {
 /** Takes a module that has no users out of everything. */
 function free_module(mod: module_): void {
   mod_sysfs_teardown(mod);
+  mutex_lock(sym.module_mutex);
   mod.state = MODULE_STATE_UNFORMED;
   code_table_remove(mod.core_layout.base, mod.core_layout.size);
-  unlink_module(mod);
-  free_module_memory(mod);
+  forget_module(mod);
+  mutex_unlock(sym.module_mutex);
 }
 
 /** `info` has the file; `args` is kmalloc'ed and freed here, or the module's. */
@@ -226,39 +259,19 @@ export function load_module(info: load_info, args: usize, flags: u32): i32 {
   let err = elf_validity_check(info);
   if (!err) err = setup_load_info(info);
   if (!err) err = check_version(info, flags);
-  if (!err && isnull(layout_and_allocate(info))) err = -ENOMEM;
   if (err) {
     kfree(args);
     return err;
   }
+  mutex_lock(sym.module_mutex);
+  err = place_module(info, args);
+  mutex_unlock(sym.module_mutex);
+  if (err) return err;
   const mod = info.mod;
-  mod.taints = 0;
-  check_modinfo(info);
-  err = add_unformed_module(mod);
-  if (err) {
-    module_memfree(mod.core_layout.base, mod.core_layout.size);
-    kfree(args);
-    return err;
-  }
-  mod.args = args;
-  init_module_struct(mod);
-  if (!mod.sig_ok) {
-    if (!test_taint(TAINT_UNSIGNED_MODULE)) {
-      pr_notice(
-        c`%s: module verification failed: signature and/or required key missing - tainting kernel\n`,
-        mod.name,
-      );
-    }
-    add_taint_module(mod, TAINT_UNSIGNED_MODULE);
-  }
-  err = form_module(info, args);
-  if (err) {
-    mod.state = MODULE_STATE_UNFORMED;
-    unlink_module(mod);
-    free_module_memory(mod);
-    return err;
-  }
-  return do_init_module(mod);
+  err = mod_sysfs_setup(mod);
+  if (!err) return do_init_module(mod);
+  free_module(mod);
+  return err;
 }
 
 /** A copy of the parameters' text; ERR_PTR when it cannot be read. */
@@ -311,25 +324,35 @@ export function __do_sys_finit_module(fd: i32, uargs: u64, flags: u32): i64 {
   return load_copied(file, <usize>len, uargs, flags);
 }
 
+/** The module of that name, on its way out; an ERR_PTR when it stays. */
+function stop_module(name: usize): module_ {
+  const mod = find_module(name);
+  if (isnull(mod)) return ERR_PTR<module_>(-ENOENT);
+  if (!list_empty(mod.source_list)) return ERR_PTR<module_>(-EAGAIN);
+  if (mod.state != MODULE_STATE_LIVE) return ERR_PTR<module_>(-EBUSY);
+  if (mod.init != 0 && mod.exit == 0) return ERR_PTR<module_>(-EBUSY);
+  if (module_refcount(mod) != 0) return ERR_PTR<module_>(-EAGAIN);
+  mod.state = MODULE_STATE_GOING;
+  return mod;
+}
+
 /** delete_module(2). A module with users stays: nobody waits here. */
 export function __do_sys_delete_module(user: u64, flags: u32): i64 {
   const name = kzalloc(MODULE_NAME_LEN, GFP_KERNEL);
   if (!name) return -ENOMEM;
-  const n = strncpy_from_user(name, user, MODULE_NAME_LEN - 1);
-  const mod = n < 0 ? changetype<module_>(0) : find_module(name);
+  if (strncpy_from_user(name, user, MODULE_NAME_LEN - 1) < 0) {
+    kfree(name);
+    return -EFAULT;
+  }
+  mutex_lock(sym.module_mutex);
+  const mod = stop_module(name);
+  mutex_unlock(sym.module_mutex);
   kfree(name);
-  if (n < 0) return -EFAULT;
-  if (isnull(mod)) return -ENOENT;
-  if (!list_empty(mod.source_list)) return -EAGAIN;
-  if (mod.state != MODULE_STATE_LIVE) return -EBUSY;
-  if (mod.init != 0 && mod.exit == 0) return -EBUSY;
-  if (module_refcount(mod) != 0) return -EAGAIN;
-  mod.state = MODULE_STATE_GOING;
+  if (IS_ERR(mod)) return PTR_ERR(mod);
   if (mod.exit != 0) call_indirect<void>(text_index(mod.exit));
   const last = sym.last_unloaded_module;
-  const flag_text = last + strlen(mod.name);
   memory.copy(last, mod.name, strlen(mod.name));
-  module_flags(mod, flag_text, false);
+  module_flags(mod, last + strlen(mod.name), false);
   free_module(mod);
   return 0;
 }

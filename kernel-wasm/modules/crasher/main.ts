@@ -37,11 +37,11 @@ export function crash_panic(): void {
 }
 
 export function crash_bug(): void {
-  BUG(c`modules/crasher/main.ts`, 29);
+  BUG(c`modules/crasher/main.ts`, 40);
 }
 
 export function crash_warn(): void {
-  WARN(true, c`modules/crasher/main.ts`, 33, c`crasher: warning %llu\n`, mod.crash_count);
+  WARN(true, c`modules/crasher/main.ts`, 44, c`crasher: warning %llu\n`, mod.crash_count);
 }
 
 /** A store through a pointer that leads nowhere. */
