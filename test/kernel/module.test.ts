@@ -200,6 +200,12 @@ describe("a file that is no module of this kernel", () => {
       /crasher: Unknown symbol proc_kreate \(err -2\)/,
     ],
     [
+      "has code that no CPU can run",
+      () => replaced("\0asm", "\0asn"),
+      "ENOEXEC",
+      /crasher: the code in section \.wasm cannot run/,
+    ],
+    [
       "has no descriptor",
       () => replaced(".gnu.linkonce.this_module", ".gnu.linkonce.that_module"),
       "ENOEXEC",
