@@ -30,6 +30,8 @@ export interface AbiSpec {
   backtrace?: string[];
   /** Frameless entry code (asm in Linux): its calls are recorded, but it pushes no record of its own. */
   entry?: string[];
+  /** Functions and symbols that loadable modules may use, as Linux's EXPORT_SYMBOL() says it. */
+  exports?: string[];
   /**
    * Which targets get the symbols, backtrace and entry lists; default: both kernels. Structs and defines go
    * to all.
@@ -39,4 +41,25 @@ export interface AbiSpec {
 
 export function abi(spec: AbiSpec): AbiSpec {
   return spec;
+}
+
+/** One of the kernel's param_ops_*. */
+export type ParameterType = "int" | "uint" | "ulong" | "bool" | "charp";
+
+export interface ModuleParameter {
+  name: string;
+  type: ParameterType;
+  /** The symbol that holds the value; the name when it is not said. */
+  variable?: string;
+  /** Mode of its file in /sys/module/NAME/parameters; 0: no file. */
+  permissions: number;
+  description: string;
+}
+
+/** What a loadable module says of itself besides its data: MODULE_LICENSE() and its kin, module_param(). */
+export interface ModuleInfo {
+  license: string;
+  description: string;
+  author: string;
+  parameters?: readonly ModuleParameter[];
 }

@@ -24,7 +24,7 @@ export default abi({
       u32 stack_offset;       /* top of the boot stack */
       u64 link_address;       /* virtual address of _text */
       u32 params_offset;      /* struct purgatory_info, or 0 */
-      u32 reserved;
+      u32 table_size;         /* slots of the function table when modules can be loaded, else 0 */
       char release[64];
       u8 digest[32];          /* SHA-256 of the file with this field zero */
       u8 pad[80];

@@ -231,7 +231,8 @@ export function kernfs_fop_readdir(filp: file, ctx: dir_context): i32 {
 export function kernfs_fop_open(node: inode, filp: file): i32 {
   const kn = kn_of(node);
   if (filp.f_mode & FMODE_WRITE && ((kn.mode & 0o222) == 0 || kn.store == 0)) return -EACCES;
-  return filp.f_mode & FMODE_READ && ((kn.mode & 0o444) == 0 || kn.show == 0) ? -EACCES : 0;
+  if (filp.f_mode & FMODE_READ && ((kn.mode & 0o444) == 0 || kn.show == 0)) return -EACCES;
+  return 0;
 }
 
 export function kernfs_fop_read(filp: file, buf: u64, count: usize, pos: i64): i64 {

@@ -4,17 +4,20 @@
  *
  *     ffff8880_xxxxxxxx  direct map      pa = x
  *     ffffffff_8xxxxxxx  kernel image    pa = x - 0x80000000 + phys_base, within [_text, _end)
+ *     ffffffff_a000xxxx  modules         pa = module_space_phys + x, on pages that a module has
  *     ffffea00_xxxxxxxx  vmemmap         pa = vmemmap_phys + x, within the memory map
  *     ffffc900_xxxxxxxx  vmalloc         what swapper_pg_dir says, up to the page's end
  *     0                  NULL            0
  *
- * Back, an address in [_text, _end) is an image address, one in the memory map a vmemmap address, the rest
- * direct map (a vmalloc page too), so a list that starts at a symbol also ends there. Any other address
- * (LIST_POISON, ERR_PTR, a damaged pointer) is a page fault, as on hardware: taking its low half would hit
- * valid low memory.
+ * Back, an address in [_text, _end) is an image address, one in the memory map a vmemmap address, one in a
+ * module a module address, the rest direct map (a vmalloc page too), so a list that starts at a symbol also
+ * ends there. Any other address (LIST_POISON, ERR_PTR, a damaged pointer) is a page fault, as on hardware:
+ * taking its low half would hit valid low memory.
  */
 import {
   CONFIG_CRASH_DUMP,
+  CONFIG_MODULES,
+  MODULE_SPACE_SIZE,
   PAGE_SHIFT,
   PGDIR_SHIFT,
   PTE_PFN_MASK,
@@ -30,6 +33,8 @@ import { sym, DATA_END } from "./generated/symbols";
 const DIRECT_HI: u32 = 0xffff8880;
 const IMAGE_HI: u32 = 0xffffffff;
 const VMEMMAP_HI: u32 = 0xffffea00;
+/** Low half of MODULES_VADDR. */
+const MODULES_LO: u32 = 0xa0000000;
 /** Low half of the image's link address 0xffffffff80100000. */
 const LINK_LO: u32 = 0x80100000;
 /** Physical address the image is linked for. */
@@ -61,6 +66,12 @@ function vmalloc_to_phys(va: u64): usize {
   if (hi == IMAGE_HI) {
     const at = lo - LINK_LO + __phys_base + LINK_PHYS;
     if (at - __phys_base - LINK_PHYS < __base + DATA_END - __phys_base - LINK_PHYS) return at;
+    if (CONFIG_MODULES) {
+      const inside = lo - MODULES_LO;
+      if (inside < MODULE_SPACE_SIZE && (sym.module_space_pages >> <u64>(inside >> 12)) & 1) {
+        return <usize>sym.module_space_phys + inside;
+      }
+    }
   } else if (hi == VMEMMAP_HI) {
     const at = lo + <u32>sym.vmemmap_phys;
     if (at - <u32>sym.mem_map_start_phys < <u32>(sym.mem_map_end_phys - sym.mem_map_start_phys)) return at;
@@ -87,6 +98,12 @@ function __virt_addr(p: usize): u64 {
   if (p - <u32>sym.mem_map_start_phys < <u32>(sym.mem_map_end_phys - sym.mem_map_start_phys)) {
     return (<u64>VMEMMAP_HI << 32) | <u64>(p - <u32>sym.vmemmap_phys);
   }
+  if (CONFIG_MODULES) {
+    const inside = p - <usize>sym.module_space_phys;
+    if (inside < MODULE_SPACE_SIZE && (sym.module_space_pages >> <u64>(inside >> 12)) & 1) {
+      return (<u64>IMAGE_HI << 32) | <u64>(MODULES_LO + inside);
+    }
+  }
   return p ? (<u64>DIRECT_HI << 32) | <u64>p : 0;
 }
 
@@ -94,17 +111,25 @@ function __virt_addr(p: usize): u64 {
   return __virt_addr(p);
 }
 
-/**
- * Table index of the function at a text address, for call_indirect; anything else faults as an instruction
- * fetch.
- */
-@global function text_index(fn: u64): u32 {
-  const at = <u32>fn - LINK_LO + __phys_base + LINK_PHYS;
-  const text = sym__stext();
-  if (<u32>(fn >> 32) == IMAGE_HI && (at & 15) == 0 && at > text && at < sym__etext()) {
-    const index = load<u32>(at - 4);
-    if (load<u32>(at - 8) == TEXT_MAGIC && index != NOT_IN_TABLE) return index;
+/** Table index of the function at a text address, or NOT_IN_TABLE when no function pointer can be that. */
+@global function text_slot(fn: u64): u32 {
+  const lo = <u32>fn;
+  if (<u32>(fn >> 32) != IMAGE_HI || (lo & 15) != 0) return NOT_IN_TABLE;
+  let at = lo - LINK_LO + __phys_base + LINK_PHYS;
+  if (at <= sym__stext() || at >= sym__etext()) {
+    if (!CONFIG_MODULES) return NOT_IN_TABLE;
+    const inside = lo - MODULES_LO;
+    if (inside >= MODULE_SPACE_SIZE || inside < 16) return NOT_IN_TABLE;
+    if (((sym.module_space_text >> <u64>(inside >> 12)) & 1) == 0) return NOT_IN_TABLE;
+    at = <usize>sym.module_space_phys + inside;
   }
+  return load<u32>(at - 8) == TEXT_MAGIC ? load<u32>(at - 4) : NOT_IN_TABLE;
+}
+
+/** The same for call_indirect; anything but a function faults as an instruction fetch. */
+@global function text_index(fn: u64): u32 {
+  const index = text_slot(fn);
+  if (index != NOT_IN_TABLE) return index;
   hw_page_fault(<u32>fn, <u32>(fn >> 32), PF_INSTR);
   return unreachable();
 }

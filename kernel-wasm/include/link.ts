@@ -31,6 +31,8 @@
 @global @external("link", "sym_kallsyms_markers") declare function sym_kallsyms_markers(): usize;
 @global @external("link", "sym_kallsyms_token_table") declare function sym_kallsyms_token_table(): usize;
 @global @external("link", "sym_kallsyms_token_index") declare function sym_kallsyms_token_index(): usize;
+@global @external("link", "sym___start___ksymtab") declare function sym___start___ksymtab(): usize;
+@global @external("link", "sym___stop___ksymtab") declare function sym___stop___ksymtab(): usize;
 @global @external("link", "sym_kexec_purgatory") declare function sym_kexec_purgatory(): usize;
 @global @external("link", "sym_kexec_purgatory_end") declare function sym_kexec_purgatory_end(): usize;
 @global @external("link", "sym_kernel_config_data") declare function sym_kernel_config_data(): usize;

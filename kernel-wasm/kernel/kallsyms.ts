@@ -4,6 +4,16 @@
  * symbol's type letter is the first character of the expanded name. Nothing here needs scratch memory: names
  * go straight into the output.
  */
+import { CONFIG_MODULES } from "../include/generated/constants";
+import { module_ } from "../include/generated/structs";
+import {
+  __module_address,
+  find_kallsyms_symbol,
+  module_symbol,
+  module_symbol_name,
+  module_symbol_size,
+} from "./module/kallsyms";
+
 export const SYMBOL_OFFSET: u32 = 1;
 export const SYMBOL_NAME_ONLY: u32 = 0;
 /** The address is a return address: name the function of the call before it. */
@@ -97,10 +107,37 @@ function put_prefixed(at: usize, end: usize, sign: u32, value: u64): usize {
   return put_hex(at + 2, end, value);
 }
 
+function put_text(at: usize, end: usize, text: usize): usize {
+  for (let ch = load<u8>(text); ch; ch = load<u8>(++text)) {
+    if (at < end) store<u8>(at, ch);
+    at++;
+  }
+  return at;
+}
+
+/** The same of a symbol of a module, with ` [module]` behind it. */
+function sprint_module_symbol(
+  mod: module_, at: usize, end: usize, address: u64, back: u64, kind: u32,
+): usize {
+  const index = find_kallsyms_symbol(mod, address - back);
+  if (!index) at = put_prefixed(at, end, 0, address);
+  else {
+    at = put_text(at, end, module_symbol_name(mod, index));
+    if (kind == SYMBOL_NAME_ONLY) return at;
+    at = put_prefixed(at, end, 43, address - module_symbol(mod, index).st_value);
+    at = put_prefixed(at, end, 47, module_symbol_size(mod, index));
+  }
+  return put_text(put_text(put_text(at, end, c` [`), end, mod.name), end, c`]`);
+}
+
 /** `name+0xoffset/0xsize`, the name alone, or plain hex; returns the position after the text. */
 export function sprint_symbol(at: usize, end: usize, address: u64, kind: u32): usize {
   const back: u64 = kind == SYMBOL_BUILD_BACKTRACE ? 1 : 0;
   const index = is_kernel_address(address - back) ? get_symbol_pos(address - back) : -1;
+  if (CONFIG_MODULES && index < 0) {
+    const mod = __module_address(address - back);
+    if (!isnull(mod)) return sprint_module_symbol(mod, at, end, address, back, kind);
+  }
   if (index < 0) return put_prefixed(at, end, 0, address);
   at = kallsyms_expand_symbol(kallsyms_name_at(index), at, end);
   if (kind == SYMBOL_NAME_ONLY) return at;
@@ -111,6 +148,11 @@ export function sprint_symbol(at: usize, end: usize, address: u64, kind: u32): u
 /** Where the symbol starts that contains the address; 0 outside of the kernel's text. */
 export function kallsyms_symbol_start(address: u64): u64 {
   const index = is_kernel_address(address) ? get_symbol_pos(address) : -1;
+  if (CONFIG_MODULES && index < 0) {
+    const mod = __module_address(address);
+    const found = isnull(mod) ? 0 : find_kallsyms_symbol(mod, address);
+    return found ? module_symbol(mod, found).st_value : 0;
+  }
   return index < 0 ? 0 : kallsyms_sym_address(index);
 }
 

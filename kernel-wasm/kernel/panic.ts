@@ -18,6 +18,7 @@ import { show_trace_log_lvl } from "../arch/kernel/dumpstack";
 import { native_stop_other_cpus } from "../arch/kernel/smp";
 import {
   CONFIG_KEXEC_CORE,
+  CONFIG_MODULES,
   CONFIG_SMP,
   CONSOLE_LOGLEVEL_MOTORMOUTH,
   LOGLEVEL_WARNING,
@@ -37,6 +38,7 @@ import { vscnprintf } from "../lib/vsprintf";
 import { local_irq_disable } from "./irqflags";
 import { cpu_relax } from "./locking/spinlock";
 import { __crash_kexec } from "./kexec_core";
+import { print_modules } from "./module/main";
 import { atomic_notifier_call_chain } from "./notifier";
 import { print_oops_end_marker } from "./oops";
 import { bust_spinlocks, console_flush_on_panic, console_replay_all } from "./printk/console";
@@ -173,7 +175,8 @@ export function __warn(file: usize, line: i32, caller: u64, fmt: usize, arg: u64
   const pid = isnull(current) ? 0 : current.pid;
   pr_warn(c`WARNING: CPU: %d PID: %d at %s:%d %pS\n`, get_cpu(), pid, file, line, caller);
   if (fmt) pr_warn(fmt, arg);
-  pr_warn(c`Modules linked in:\n`);
+  if (CONFIG_MODULES) print_modules();
+  else pr_warn(c`Modules linked in:\n`);
   if (sym.panic_on_warn) {
     sym.panic_on_warn = 0;
     panic(c`panic_on_warn set ...\n`);

@@ -48,6 +48,8 @@ export interface ImageHeader {
   linkAddress: bigint;
   /** Where struct purgatory_info lies; 0 in a kernel. */
   paramsOffset: number;
+  /** Slots of the kernel's table, for a kernel that loads modules; else 0. */
+  tableSize: number;
   /** uname -r. */
   release: string;
   /** SHA-256 of the file with these bytes zero. */
@@ -81,6 +83,7 @@ const U32_FIELDS: readonly (readonly [OffsetField, number])[] = [
   ["endOffset", 0x38],
   ["stackOffset", 0x3c],
   ["paramsOffset", 0x48],
+  ["tableSize", 0x4c],
 ];
 const VERSION_OFFSET = 0x08;
 const TYPE_OFFSET = 0x0c;

@@ -153,6 +153,12 @@ export class ByteWriter {
     return this.u8((bits >> 28) & 0x7f);
   }
 
+  /** Zero as signed LEB128 in the ten bytes that any i64 fits into. */
+  sleb64Zero(): this {
+    for (let i = 0; i < 9; i++) this.u8(0x80);
+    return this.u8(0);
+  }
+
   name(text: string): this {
     const bytes = toUtf8.encode(text);
     return this.uleb(bytes.length).bytes(bytes);

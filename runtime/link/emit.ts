@@ -8,7 +8,7 @@ import { LinkError } from "./error.ts";
 import { OP } from "./instructions.ts";
 import { EXTERNAL, I32, type Import, SECTION, SHARED_LIMITS } from "./module.ts";
 import type { Program } from "./program.ts";
-import { helperBody, type RewriteContext, rewriteBody } from "./rewrite.ts";
+import { helperBody, NO_RESULT, type RewriteContext, rewriteBody } from "./rewrite.ts";
 import { type ScannedFunction, TEXT_ADDRESS_HELPER } from "./scan.ts";
 import type { Text } from "./text.ts";
 
@@ -31,6 +31,19 @@ const FUEL_TYPES = [
   [FUNCTION_TYPE, 0, 1, I32],
   [FUNCTION_TYPE, 1, I32, 0],
 ];
+/** poll(): what a loadable module's polls call, since a global would have to be exported for them. */
+const POLL_EXPORT = "poll";
+const POLL_TYPE = [FUNCTION_TYPE, 0, 0];
+/** Under this name loadable modules find the table. */
+const TABLE_EXPORT = "table";
+const FUNCREF = 0x70;
+
+function pollBody(fuel: number, handler: number): Uint8Array {
+  const out = new ByteWriter().uleb(0).u8(OP.globalGet).uleb(fuel);
+  out.u8(OP.i32Const).sleb(-1).u8(OP.i32Add, OP.globalSet).uleb(fuel);
+  out.u8(OP.globalGet).uleb(fuel).u8(OP.i32Eqz, OP.if, NO_RESULT, OP.call).uleb(handler);
+  return out.u8(OP.end, OP.end).finish();
+}
 
 function fuelBodies(fuel: number): Uint8Array[] {
   return [
@@ -39,7 +52,7 @@ function fuelBodies(fuel: number): Uint8Array[] {
   ];
 }
 
-function section(out: ByteWriter, id: number, fill: (payload: ByteWriter) => void): void {
+export function section(out: ByteWriter, id: number, fill: (payload: ByteWriter) => void): void {
   const payload = new ByteWriter();
   fill(payload);
   out.u8(id).uleb(payload.length).bytes(payload.finish());
@@ -80,17 +93,33 @@ export function emitModule({ program, text, linkAddress, symbolOffset }: EmitOpt
     spGlobal,
     cpuGlobal,
     fuelGlobal: cpuGlobal + 1,
+    relocations: null,
   };
   const registers = ["sp", "cpu"];
   const polls = program.poll !== null;
+  const loads = program.exported.length > 0;
+  const addsTable = loads && !module.exports.some((it) => it.name === TABLE_EXPORT);
+  const added: number[][] = [];
+  const addedNames: string[] = [];
+  const addedBodies: Uint8Array[] = [];
+  if (program.poll !== null) {
+    added.push(...FUEL_TYPES);
+    addedNames.push(...FUEL_EXPORTS);
+    addedBodies.push(...fuelBodies(context.fuelGlobal));
+  }
+  if (program.poll !== null && loads) {
+    added.push(POLL_TYPE);
+    addedNames.push(POLL_EXPORT);
+    addedBodies.push(pollBody(context.fuelGlobal, newIndex(program.poll.handler)));
+  }
 
   const out = new ByteWriter();
   out.u32le(0x6d736100).u32le(1);
   section(out, SECTION.type, (to) => {
     const types = new ByteReader(module.rawTypes);
     const count = types.uleb();
-    to.uleb(count + (polls ? FUEL_TYPES.length : 0)).bytes(module.rawTypes.subarray(types.at));
-    if (polls) for (const type of FUEL_TYPES) to.u8(...type);
+    to.uleb(count + added.length).bytes(module.rawTypes.subarray(types.at));
+    for (const type of added) to.u8(...type);
   });
   section(out, SECTION.import, (to) => {
     const kept = module.imports.filter((it) => it.module !== "link");
@@ -105,9 +134,11 @@ export function emitModule({ program, text, linkAddress, symbolOffset }: EmitOpt
     types.push(intrinsic?.type ?? 0);
   }
   const firstAccessor = program.hardware.length + types.length;
-  if (polls) FUEL_TYPES.forEach((_, i) => void types.push(module.types.length + i));
+  added.forEach((_, i) => void types.push(module.types.length + i));
   section(out, SECTION.function, (to) => to.vec(types, (type) => to.uleb(type)));
-  if (module.rawTables !== null) out.u8(SECTION.table).uleb(module.rawTables.length).bytes(module.rawTables);
+  if (loads) section(out, SECTION.table, (to) => void to.u8(1, FUNCREF, 0).uleb(program.tableSize));
+  else if (module.rawTables !== null)
+    out.u8(SECTION.table).uleb(module.rawTables.length).bytes(module.rawTables);
   section(out, SECTION.global, (to) => {
     to.uleb(module.globals.length + registers.length + (polls ? 1 : 0));
     for (const global of module.globals) to.bytes(global.raw);
@@ -115,7 +146,7 @@ export function emitModule({ program, text, linkAddress, symbolOffset }: EmitOpt
     if (polls) to.u8(I32, 1, OP.i32Const, 0, OP.end);
   });
   section(out, SECTION.export, (to) => {
-    to.uleb(module.exports.length + registers.length + (polls ? FUEL_EXPORTS.length : 0));
+    to.uleb(module.exports.length + registers.length + addedNames.length + (addsTable ? 1 : 0));
     for (const { name, kind, index } of module.exports) {
       to.name(name)
         .u8(kind)
@@ -128,7 +159,8 @@ export function emitModule({ program, text, linkAddress, symbolOffset }: EmitOpt
           .uleb(first + i);
       });
     put(registers, EXTERNAL.global, spGlobal);
-    if (polls) put(FUEL_EXPORTS, EXTERNAL.function, firstAccessor);
+    put(addedNames, EXTERNAL.function, firstAccessor);
+    if (addsTable) put([TABLE_EXPORT], EXTERNAL.table, 0);
   });
   if (module.elements.length > 0) {
     section(out, SECTION.element, (to) => {
@@ -146,7 +178,7 @@ export function emitModule({ program, text, linkAddress, symbolOffset }: EmitOpt
   section(out, SECTION.code, (to) => {
     const bodies = program.functions.map((source: ScannedFunction) => rewriteBody(source, context));
     if (text.needsHelper) bodies.push(helperBody(context));
-    if (polls) bodies.push(...fuelBodies(context.fuelGlobal));
+    bodies.push(...addedBodies);
     to.vec(bodies, (body) => to.uleb(body.length).bytes(body));
   });
   return out.finish();

@@ -19,6 +19,7 @@ import {
 import { emitModule } from "./emit.ts";
 import { LinkError } from "./error.ts";
 import { buildKallsyms } from "./kallsyms.ts";
+import { fillKsymtab, type KernelSymbols, kernelSymbols } from "./ksymtab.ts";
 import { alignUp, type ImagePlan, planImage } from "./layout.ts";
 import { type FunctionInfo, functionInfo, type LineInfo, lineInfo } from "./lines.ts";
 import { checkProgram, type PollOptions } from "./program.ts";
@@ -35,8 +36,16 @@ import {
 } from "./symbols.ts";
 import { buildText } from "./text.ts";
 
+export { type ElfSection, type ElfSymbol, writeElfObject } from "./elf-object.ts";
 export { LinkError } from "./error.ts";
 export type { CallSiteInfo, FunctionInfo, LineInfo } from "./lines.ts";
+export {
+  type LoadableInput,
+  type LoadableOutput,
+  type LoadableParameter,
+  linkLoadable,
+  R_X86_64_64,
+} from "./loadable.ts";
 export { symbolOf } from "./names.ts";
 export type { PollOptions } from "./program.ts";
 export { DIRECT_MAP, STACK_GUARD, STACK_SIZE } from "./rewrite.ts";
@@ -63,6 +72,8 @@ export interface LinkInput {
   entry: readonly string[];
   /** Count fuel down on the way, and call a handler when it is used up. */
   poll?: PollOptions;
+  /** Symbols of the layout that loadable modules may use; functions are exported by the module itself. */
+  exportedData?: readonly string[];
   /** Whether .rodata has the kallsyms tables; without them kallsyms_num_syms is 0. */
   kallsyms: boolean;
   release: string;
@@ -121,9 +132,9 @@ function linkMadeSymbols(plan: ImagePlan): LinkedSymbol[] {
     made("__wasm_start", "R", ".wasm"),
     made("__wasm_end", "R", ".wasm"),
     made("__start_rodata", "R", ".rodata"),
-    ...plan.rodata.flatMap(({ symbol, bytes, hasEnd }) => {
+    ...plan.rodata.flatMap(({ symbol, bytes, end }) => {
       const start = made(symbol, "R", ".rodata", bytes.length);
-      return hasEnd ? [start, made(`${symbol}_end`, "R", ".rodata")] : [start];
+      return end === undefined ? [start] : [start, made(end, "R", ".rodata")];
     }),
   ];
 }
@@ -154,6 +165,7 @@ function buildHeader(input: LinkInput, plan: ImagePlan, wasmSize: number): Image
     stackOffset,
     linkAddress: LINK_ADDRESS,
     paramsOffset,
+    tableSize: 0,
     release: input.release,
     digest: new Uint8Array(IMAGE_DIGEST_SIZE),
   };
@@ -207,11 +219,14 @@ export function link(input: LinkInput, sha256: (bytes: Uint8Array) => Uint8Array
   const kallsyms = buildKallsyms(
     input.kallsyms ? kallsymsEntries([...functionSymbols, section("_etext", etext)]) : [],
   );
+  const names = [...program.exported.map((it) => it.symbol), ...(input.exportedData ?? [])];
+  const exports: KernelSymbols = kernelSymbols(names);
   const plan = planImage({
     textSize: text.bytes.length,
     // Where symbols lie depends on the module's size, which does not depend on where symbols lie.
     wasmSize: emit(() => 0).length,
     kallsyms,
+    ksymtab: exports,
     blobs: input.blobs,
     stringsSize: input.strings.length,
   });
@@ -224,7 +239,14 @@ export function link(input: LinkInput, sha256: (bytes: Uint8Array) => Uint8Array
       `cannot link: no such symbol for ${names}: neither abi, the blobs nor the link step has it`,
     );
   }
+  fillKsymtab(plan, exports, (name) => {
+    const index = program.exported.find((it) => it.symbol === name)?.index;
+    const place = index === undefined ? undefined : text.placeOf.get(index);
+    return place === undefined ? plan.dataOffset + resolve(name) : place.address;
+  });
+  if (missing.size > 0) throw new LinkError(`no such symbol to export: ${[...missing].join(", ")}`);
   const header = buildHeader(input, plan, wasm.length);
+  header.tableSize = program.exported.length > 0 ? program.tableSize : 0;
   header.digest = imageDigest(assemble(input, plan, header, text.bytes, wasm), sha256);
   const base = LINK_ADDRESS + BigInt(plan.dataOffset);
   const symbols = sortSymbols([

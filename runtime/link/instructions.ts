@@ -43,7 +43,7 @@ export interface Instruction {
   op: number;
   start: number;
   end: number;
-  /** call, ref.func: the function; i32.const: the value; otherwise 0. */
+  /** call, ref.func: the function; global.get: the global; i32.const: the value; otherwise 0. */
   value: number;
 }
 
@@ -145,7 +145,7 @@ export function readInstruction(reader: ByteReader): Instruction {
   const start = reader.at;
   let op = reader.u8();
   let value = 0;
-  if (op === OP.call || op === OP.refFunc) {
+  if (op === OP.call || op === OP.refFunc || op === OP.globalGet) {
     value = reader.uleb();
   } else if (op === OP.i32Const) {
     value = reader.sleb32();

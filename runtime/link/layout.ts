@@ -6,13 +6,14 @@
  */
 import { IMAGE_HEADER_SIZE, PAGE_SIZE } from "../boot/image.ts";
 import type { KallsymsPart } from "./kallsyms.ts";
+import { type KernelSymbols, KSYMTAB, KSYMTAB_END, KSYMTAB_STRINGS } from "./ksymtab.ts";
 
 export interface RodataItem {
   symbol: string;
   bytes: Uint8Array;
   offset: number;
-  /** Blobs: a symbol NAME_end behind the last byte. */
-  hasEnd: boolean;
+  /** A symbol behind the last byte. */
+  end: string | undefined;
 }
 
 export interface ImagePlan {
@@ -38,11 +39,13 @@ export interface PlanInput {
   textSize: number;
   wasmSize: number;
   kallsyms: readonly KallsymsPart[];
+  ksymtab: KernelSymbols;
   blobs: Readonly<Record<string, Uint8Array>>;
   stringsSize: number;
 }
 
-export function planImage({ textSize, wasmSize, kallsyms, blobs, stringsSize }: PlanInput): ImagePlan {
+export function planImage(input: PlanInput): ImagePlan {
+  const { textSize, wasmSize, kallsyms, ksymtab, blobs, stringsSize } = input;
   const etext = IMAGE_HEADER_SIZE + textSize;
   const wasmOffset = etext;
   const rodataOffset = alignUp(wasmOffset + wasmSize, PAGE_SIZE);
@@ -56,15 +59,21 @@ export function planImage({ textSize, wasmSize, kallsyms, blobs, stringsSize }: 
   ]);
   let end = rodataOffset;
   const rodata: RodataItem[] = [];
-  const place = (symbol: string, bytes: Uint8Array, alignment: number, hasEnd: boolean): void => {
+  const place = (symbol: string, bytes: Uint8Array, alignment: number, endSymbol?: string): void => {
     const offset = alignUp(end, alignment);
     end = offset + bytes.length;
-    rodata.push({ symbol, bytes, offset, hasEnd });
+    rodata.push({ symbol, bytes, offset, end: endSymbol });
     symbols.set(symbol, offset);
-    if (hasEnd) symbols.set(`${symbol}_end`, end);
+    if (endSymbol !== undefined) symbols.set(endSymbol, end);
   };
-  for (const { symbol, bytes } of kallsyms) place(symbol, bytes, KALLSYMS_ALIGN, false);
-  for (const [symbol, bytes] of Object.entries(blobs)) place(symbol, bytes, BLOB_ALIGN, true);
+  for (const { symbol, bytes } of kallsyms) place(symbol, bytes, KALLSYMS_ALIGN);
+  if (ksymtab.names.length > 0) {
+    place(KSYMTAB, ksymtab.table, KALLSYMS_ALIGN, KSYMTAB_END);
+    place(KSYMTAB_STRINGS, ksymtab.strings, 1);
+  }
+  for (const [symbol, bytes] of Object.entries(blobs)) {
+    place(symbol, bytes, BLOB_ALIGN, `${symbol}_end`);
+  }
   const dataOffset = alignUp(end + stringsSize, PAGE_SIZE);
   return {
     textSize,

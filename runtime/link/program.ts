@@ -2,6 +2,7 @@
  * The module as the link step sees it: checkProgram() finds functions, hardware imports, intrinsics and the
  * table, and refuses, in one message, all that cannot be part of an image.
  */
+import { ByteReader } from "./bytes.ts";
 import { LinkError } from "./error.ts";
 import { findFunctionObjects } from "./function-objects.ts";
 import {
@@ -21,6 +22,8 @@ export interface Program {
   functions: ScannedFunction[];
   /** Functions of module "hw" that the program imports: index in the file, name. */
   hardware: { index: number; symbol: string }[];
+  /** Functions of module "kernel" that a loadable module imports: by their index in the file. */
+  kernel: Map<number, { symbol: string; type: number }>;
   intrinsics: Map<number, string>;
   /** Function (index in the file) -> its slot in table 0. */
   tableIndexOf: Map<number, number>;
@@ -31,6 +34,10 @@ export interface Program {
   globalCount: number;
   /** Where fuel is counted down; null: nowhere. */
   poll: PollPlan | null;
+  /** EXPORT_SYMBOL()'s functions: symbol, index in the file. Each has a slot in table 0. */
+  exported: { symbol: string; index: number }[];
+  /** Slots of table 0. */
+  tableSize: number;
 }
 
 /** Polls of a program (rewrite.ts): where they are, and what they call when the fuel is used up. */
@@ -60,6 +67,23 @@ const FIXED_INTRINSICS: Record<string, FunctionType> = {
   set_cpu: { params: [I32], results: [] },
   text_address: { params: [I32], results: [I64] },
 };
+
+/** What a loadable module's code may import besides functions and data of module "kernel". */
+const LOADABLE_IMPORTS: Record<string, number> = {
+  memory: EXTERNAL.memory,
+  __module_data: EXTERNAL.global,
+  __module_strings: EXTERNAL.global,
+};
+
+function checkLoadableImport(module: WasmModule, it: Import, problems: string[]): void {
+  const name = `import ${it.module}.${it.field}`;
+  const type = module.types[it.type];
+  if (it.mutable) problems.push(`${name} is mutable`);
+  if (it.module === "kernel" || (it.module === "env" && LOADABLE_IMPORTS[it.field] === it.kind)) return;
+  const expected = it.module === "link" ? FIXED_INTRINSICS[it.field] : undefined;
+  if (expected === undefined || type === undefined || !sameType(expected, type))
+    problems.push(`${name}: a module reaches the kernel by what that exports (EXPORT_SYMBOL)`);
+}
 
 function intrinsicType(name: string): FunctionType | undefined {
   return name.startsWith("sym_") ? { params: [], results: [I32] } : FIXED_INTRINSICS[name];
@@ -104,11 +128,62 @@ function checkGlobals(module: WasmModule, importedGlobals: number, problems: str
   });
 }
 
+/** In a loadable module the index of the one function that it imports: the kernel's poll. */
+export const KERNEL_POLL = 0;
+
+/** A function exported under this and its name is one that loadable modules may call. */
+export const EXPORT_SYMBOL = "EXPORT_SYMBOL:";
+
+/** Takes EXPORT_SYMBOL()'s functions from the exports: they are linked by their names in memory. */
+function takeExported(module: WasmModule): Program["exported"] {
+  const isSymbol = ({ name }: { name: string }): boolean => name.startsWith(EXPORT_SYMBOL);
+  const taken = module.exports.filter(isSymbol);
+  const functions = new Set(taken.map((it) => it.index));
+  // Also without the prefix: of what only modules call, so that the compiler keeps it.
+  module.exports = module.exports.filter((it) => it.kind !== EXTERNAL.function || !functions.has(it.index));
+  return taken.map(({ name, index }) => ({ symbol: name.slice(EXPORT_SYMBOL.length), index }));
+}
+
+/** The exports of a loadable module, init_module and cleanup_module: reached by pointers to them. */
+function takeEntries(module: WasmModule): Program["exported"] {
+  const taken = module.exports.filter((it) => it.kind === EXTERNAL.function);
+  module.exports = [];
+  return taken.map(({ name, index }) => ({ symbol: name, index }));
+}
+
+/** Gives each of the functions that has none a slot behind the table's; returns the table's new size. */
+function addSlots(module: WasmModule, slots: Map<number, number>, functions: readonly number[]): number {
+  const size = module.rawTables === null ? 1 : tableInitial(module.rawTables);
+  const present = new Set(slots.values());
+  const added = [...new Set(functions)].filter((index) => !present.has(index));
+  added.forEach((index, position) => void slots.set(size + position, index));
+  if (added.length > 0) module.elements.push({ mode: 0, offset: size, functions: added });
+  return size + added.length;
+}
+
+/** The initial size of the one table that asc makes. */
+function tableInitial(rawTables: Uint8Array): number {
+  const reader = new ByteReader(rawTables);
+  const count = reader.uleb();
+  if (count !== 1) throw new LinkError(`the module has ${count} tables`);
+  reader.u8();
+  reader.u8();
+  return reader.uleb();
+}
+
+/** What the link step exports itself. */
+const LINK_EXPORTS: Record<string, string> = {
+  sp: "global",
+  cpu: "global",
+  fuel_left: "function",
+  refuel: "function",
+  poll: "function",
+};
+
 function checkExports(module: WasmModule, problems: string[]): void {
   for (const { name, kind, index } of module.exports) {
-    const added = ["sp", "cpu"].includes(name) ? "global" : "function";
-    if (["sp", "cpu", "fuel_left", "refuel"].includes(name))
-      problems.push(`export ${name}: the link step adds a ${added} of this name`);
+    const added = LINK_EXPORTS[name];
+    if (added !== undefined) problems.push(`export ${name}: the link step adds a ${added} of this name`);
     if (kind !== EXTERNAL.function) continue;
     const own = index - module.importedFunctions.length;
     const type =
@@ -167,6 +242,7 @@ export function checkProgram(
   backtrace: readonly string[],
   entry: readonly string[],
   poll?: PollOptions,
+  loadable = false,
 ): Program {
   const module = parseModule(wasm);
   const problems: string[] = [];
@@ -175,9 +251,13 @@ export function checkProgram(
   }
   const both = entry.filter((name) => backtrace.includes(name));
   if (both.length > 0) problems.push(`both in abi's entry and backtrace lists: ${both.join(", ")}`);
-  for (const it of module.imports) checkImport(module, it, problems);
+  const check = loadable ? checkLoadableImport : checkImport;
+  for (const it of module.imports) check(module, it, problems);
   const importedGlobals = module.imports.filter((it) => it.kind === EXTERNAL.global);
   checkGlobals(module, importedGlobals.length, problems);
+  if (loadable && module.globals.length > 0)
+    problems.push("the module has globals of its own; constants must be literals");
+  const exported = loadable ? takeEntries(module) : takeExported(module);
   checkExports(module, problems);
   if (module.hasOwnMemory) problems.push("the module has a memory of its own; compile with --importMemory");
   if (module.start !== null) {
@@ -185,26 +265,37 @@ export function checkProgram(
   }
   const slots = tableSlots(module);
   const functionObjects = findFunctionObjects(module, slots, problems);
+  const tableSize = addSlots(
+    module,
+    slots,
+    exported.map((it) => it.index),
+  );
   const intrinsics = new Map<number, string>();
   const hardware: Program["hardware"] = [];
-  module.importedFunctions.forEach(({ module: from, field }, index) => {
-    if (from === "link") intrinsics.set(index, field);
+  const kernel: Program["kernel"] = new Map();
+  module.importedFunctions.forEach(({ module: from, field, type }, index) => {
+    if (from === "kernel") kernel.set(index, { symbol: field, type });
+    else if (from === "link") intrinsics.set(index, field);
     else if (from === "hw") hardware.push({ index, symbol: field });
   });
   for (const index of slots.values()) {
-    if (intrinsics.has(index))
-      problems.push(`intrinsic ${intrinsics.get(index)} is used as a function pointer`);
+    const imported = intrinsics.get(index) ?? kernel.get(index)?.symbol;
+    if (imported !== undefined)
+      problems.push(`${imported} is used as a function pointer, but not of this module`);
   }
   const functions = scanFunctions({
     module,
     intrinsics,
     functionObjects,
+    addresses: loadable ? new Map(importedGlobals.map((it, index) => [index, it.field])) : new Map(),
     backtrace: new Set(backtrace),
     entry: new Set(entry),
     problems,
   });
   problems.push(...checkLists(functions, { backtrace, entry }));
-  const pollPlan = poll === undefined ? null : findPollHandler(module, functions, poll, problems);
+  let pollPlan: PollPlan | null = null;
+  if (loadable) pollPlan = { handler: KERNEL_POLL, entries: true };
+  else if (poll !== undefined) pollPlan = findPollHandler(module, functions, poll, problems);
   const baseGlobal = importedGlobals.findIndex((it) => it.field === "__base");
   if (baseGlobal < 0 && [...intrinsics.values()].some((name) => name.startsWith("sym_"))) {
     problems.push("a sym_ intrinsic is used, but env.__base is not imported");
@@ -215,11 +306,14 @@ export function checkProgram(
     module,
     functions,
     hardware,
+    kernel,
     intrinsics,
     tableIndexOf: new Map([...slots].map(([slot, index]) => [index, slot])),
     functionObjects,
     baseGlobal,
     globalCount: importedGlobals.length + module.globals.length,
     poll: pollPlan,
+    exported,
+    tableSize,
   };
 }

@@ -48,12 +48,43 @@ export interface RewriteContext {
   spGlobal: number;
   cpuGlobal: number;
   fuelGlobal: number;
+  /** Null: all addresses are known. A loadable module's are not: gets each constant to be written later. */
+  relocations: CodeRelocation[] | null;
+}
+
+/**
+ * A constant in the code of a loadable module, padded to its type's longest form: function, the table index
+ * of a function; data, the physical address of a symbol; text, the virtual one of a place in .text.
+ */
+export interface CodeRelocation {
+  /** Where its bytes are, from the start of the function's body. */
+  at: number;
+  kind: "function" | "data" | "text";
+  symbol: string;
+  addend: number;
+}
+
+/** What `symbol` of a text relocation is: the section. */
+export const TEXT_SECTION = ".text";
+
+/** The operand of an i32.const or i64.const that is written when the module is loaded. */
+function writeLater(out: ByteWriter, context: RewriteContext, it: Omit<CodeRelocation, "at">): void {
+  context.relocations?.push({ at: out.length, ...it });
+  if (it.kind === "text") out.sleb64Zero();
+  else out.sleb32Padded(0);
+}
+
+/** i64.const of a virtual address in .text. */
+function writeTextAddress(out: ByteWriter, context: RewriteContext, offset: number): void {
+  out.u8(OP.i64Const);
+  if (context.relocations === null) out.sleb(context.linkAddress + offset);
+  else writeLater(out, context, { kind: "text", symbol: TEXT_SECTION, addend: offset });
 }
 
 /** The caller's record, seen from the local: its virtual address is this + the local's value. */
 const RECORD_ABOVE = Number(BigInt.asIntN(64, DIRECT_MAP)) + RECORD_SIZE + 8;
 
-const NO_RESULT = 0x40;
+export const NO_RESULT = 0x40;
 
 /** Alignment exponent 3, then the offset: the immediates of an i64.store. */
 function storeI64(out: ByteWriter, offset: number): void {
@@ -96,7 +127,7 @@ function writeReturnAddress(
   } else {
     out.u8(OP.localGet).uleb(slot);
   }
-  out.u8(OP.i64Const).sleb(context.linkAddress + offset);
+  writeTextAddress(out, context, offset);
   storeI64(out, 0);
 }
 
@@ -107,6 +138,10 @@ function writeReturnAddress(
 function writePoll(out: ByteWriter, context: RewriteContext, counter: number, leaf: boolean): void {
   const { poll } = context.program;
   if (poll === null) return;
+  if (context.relocations !== null) {
+    out.u8(OP.call).uleb(poll.handler);
+    return;
+  }
   if (leaf) out.u8(OP.localGet).uleb(counter);
   else out.u8(OP.globalGet).uleb(context.fuelGlobal);
   constI32(out, -1);
@@ -165,7 +200,7 @@ function writeIntrinsic(
       out.u8(OP.globalSet).uleb(cpuGlobal);
       return;
     case "text_address":
-      out.u8(OP.i64Const).sleb(functionAddress(context, site.constant));
+      writeTextAddress(out, context, functionOffset(context, site.constant));
       return;
     default:
       out.u8(OP.globalGet).uleb(program.baseGlobal);
@@ -174,12 +209,12 @@ function writeIntrinsic(
   }
 }
 
-/** The text address of the function that a Function object stands for. */
-function functionAddress(context: RewriteContext, object: number): number {
+/** Where in .text the function is that a Function object stands for. */
+function functionOffset(context: RewriteContext, object: number): number {
   const index = context.program.functionObjects.get(object) ?? -1;
   const place = context.text.placeOf.get(index);
   if (place === undefined) throw new LinkError(`the Function object at ${object} stands for no function`);
-  return context.linkAddress + place.address;
+  return place.address;
 }
 
 /** The body of one function, without its size: local declarations, instructions, `end`. */
@@ -191,7 +226,8 @@ export function rewriteBody(source: ScannedFunction, context: RewriteContext): U
   const slot = framed ? source.localCount : null;
   const polls = program.poll !== null && source.frame !== "entry";
   const pollsEntry = polls && framed && program.poll?.entries === true && callsProgram(source, context);
-  const counted = pollsEntry || (polls && source.sites.some((it) => it.kind === "loop"));
+  const loops = polls && source.sites.some((it) => it.kind === "loop");
+  const counted = (pollsEntry || loops) && context.relocations === null;
   const added = (framed ? 1 : 0) + (counted ? 1 : 0);
   const counter = source.localCount + added - 1;
   if (added === 0) {
@@ -222,14 +258,22 @@ export function rewriteBody(source: ScannedFunction, context: RewriteContext): U
       if (call === undefined)
         throw new LinkError(`${source.internalName} has a call without a place in the text`);
       writeReturnAddress(out, context, slot, call.returnAddress);
-      if (site.kind === "call") out.u8(OP.call).uleb(context.newIndex(site.callee));
+      const imported = site.kind === "call" ? program.kernel.get(site.callee) : undefined;
+      if (imported !== undefined) {
+        out.u8(OP.i32Const);
+        writeLater(out, context, { kind: "function", symbol: imported.symbol, addend: 0 });
+        out.u8(OP.callIndirect).uleb(imported.type).u8(0);
+      } else if (site.kind === "call") out.u8(OP.call).uleb(context.newIndex(site.callee));
       else out.bytes(bytes.subarray(site.start, site.end));
     } else if (site.kind === "loop") {
       out.bytes(bytes.subarray(site.start, site.end));
-      if (counted) writePoll(out, context, counter, leaf);
+      if (loops) writePoll(out, context, counter, leaf);
     } else if (site.kind === "return") {
       if (wrapped) out.u8(OP.br).uleb(site.depth);
       else out.u8(OP.return);
+    } else if (site.kind === "global") {
+      out.u8(OP.i32Const);
+      writeLater(out, context, { kind: "data", symbol: site.name, addend: 0 });
     } else if (site.kind === "refFunc") {
       out.u8(OP.refFunc).uleb(context.newIndex(site.callee));
     } else {
@@ -257,7 +301,8 @@ export function helperBody(context: RewriteContext): Uint8Array {
   for (const object of context.program.functionObjects.keys()) {
     out.u8(OP.localGet, 0);
     constI32(out, object);
-    out.u8(OP.i32Eq, OP.if, NO_RESULT, OP.i64Const).sleb(functionAddress(context, object));
+    out.u8(OP.i32Eq, OP.if, NO_RESULT);
+    writeTextAddress(out, context, functionOffset(context, object));
     out.u8(OP.return, OP.end);
   }
   out.u8(OP.i64Const, 0, OP.end);

@@ -23,6 +23,8 @@ export type Site = { start: number; end: number } & (
   | { kind: "refFunc"; callee: number }
   /** The `loop` instruction: what branches to its label comes by here. */
   | { kind: "loop" }
+  /** global.get of an imported constant: a symbol's address, in a loadable module. */
+  | { kind: "global"; name: string }
   /** `constant`: the argument of text_address, whose i32.const belongs to the site. */
   | { kind: "intrinsic"; name: string; constant: number }
 );
@@ -59,6 +61,8 @@ export interface ScanOptions {
   intrinsics: Map<number, string>;
   /** Addresses of Function objects, which have no bytes in an image. */
   functionObjects: Map<number, number>;
+  /** Index -> name of the globals that stand for addresses; empty but in a loadable module. */
+  addresses: ReadonlyMap<number, string>;
   backtrace: ReadonlySet<string>;
   entry: ReadonlySet<string>;
   /** Gets what must not be in a body, one sentence each. */
@@ -91,6 +95,8 @@ function scanCode(
     else if (op === OP.unreachable) traps = true;
     else if (op === OP.return) sites.push({ kind: "return", start, end, depth });
     else if (op === OP.callIndirect) sites.push({ kind: "indirect", start, end });
+    else if (op === OP.globalGet && options.addresses.has(it.value))
+      sites.push({ kind: "global", start, end, name: options.addresses.get(it.value) as string });
     else if (op === OP.refFunc) sites.push({ kind: "refFunc", start, end, callee: it.value });
     else if (
       op === OP.i32Load &&

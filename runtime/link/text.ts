@@ -62,6 +62,16 @@ export interface Text {
   /** Function index in the file -> its place. */
   placeOf: Map<number, PlacedFunction>;
   needsHelper: boolean;
+  /** Of a loadable module: 32-bit words that are written when it is loaded. */
+  relocations: TextRelocation[];
+}
+
+/** At offset `at` of the text: the way to a function of the kernel, or a table index. */
+export interface TextRelocation {
+  at: number;
+  kind: "call" | "index";
+  symbol: string;
+  addend: number;
 }
 
 export function isCall(site: Site): site is CallSite {
@@ -112,10 +122,14 @@ export function buildText(program: Program, start: number, pageSize: number): Te
   if (needsHelper) place(TEXT_ADDRESS_HELPER, HELPER_SYMBOL, 1, null);
 
   const functions = [...placeOf.values()];
+  const relocations: TextRelocation[] = [];
   const out = new ByteWriter();
   for (const [index, it] of placeOf) {
     while (start + out.length < it.address - TEXT_MAGIC_BEFORE) out.u8(INT3);
-    out.u32le(TEXT_MAGIC).u32le(program.tableIndexOf.get(index) ?? NO_TABLE_INDEX);
+    const slot = program.tableIndexOf.get(index);
+    if (slot !== undefined)
+      relocations.push({ at: it.address - TEXT_INDEX_BEFORE, kind: "index", symbol: "", addend: slot });
+    out.u32le(TEXT_MAGIC).u32le(slot ?? NO_TABLE_INDEX);
     const hasFrame = it.source !== null && it.source.frame !== "entry";
     if (hasFrame) out.u8(...PROLOGUE);
     for (const { site, returnAddress } of it.calls) {
@@ -124,6 +138,14 @@ export function buildText(program: Program, start: number, pageSize: number): Te
         continue;
       }
       const callee = placeOf.get(site.callee);
+      const imported = program.kernel.get(site.callee);
+      if (imported !== undefined) {
+        // As from the end of the word: the instruction ends there.
+        const at = returnAddress - 4;
+        relocations.push({ at, kind: "call", symbol: imported.symbol, addend: -4 });
+        out.u8(0xe8).u32le(0);
+        continue;
+      }
       if (callee === undefined)
         throw new LinkError(`${it.symbol} calls function ${site.callee}, which does not exist`);
       out.u8(0xe8).u32le((callee.address - returnAddress) >>> 0);
@@ -132,5 +154,5 @@ export function buildText(program: Program, start: number, pageSize: number): Te
     out.u8(0xc3);
   }
   while ((start + out.length) % pageSize !== 0) out.u8(INT3);
-  return { bytes: out.finish(), start, functions, placeOf, needsHelper };
+  return { bytes: out.finish(), start, functions, placeOf, needsHelper, relocations };
 }

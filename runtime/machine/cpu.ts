@@ -15,6 +15,7 @@
 import type { LocalApic } from "./apic.ts";
 import type { Fuel } from "./clock.ts";
 import { Expired, Halt, Jump, PageFault, PowerOff, Quit, Reset, SwitchTo } from "./control.ts";
+import { CodeTable } from "./code-table.ts";
 import { type Bus, hardware } from "./hardware.ts";
 import type { PhysicalMemory } from "./memory.ts";
 import { classifyTrap } from "./trap.ts";
@@ -108,6 +109,8 @@ export class CpuRegisters {
 }
 
 export class Cpu extends CpuRegisters {
+  /** Of modules; undefined in an image that loads none. */
+  readonly code: CodeTable | undefined;
   readonly #exports: WebAssembly.Exports;
   readonly #sp: WebAssembly.Global;
   /** Names of traps that were delivered, newest last: for a reason when the image dies. */
@@ -134,6 +137,7 @@ export class Cpu extends CpuRegisters {
       hw: hardware(bus, apic, this),
     });
     this.#exports = instance.exports;
+    this.code = codeTableOf(bus.memory, this.#exports);
     this.#sp = this.#register("sp");
     this.#sp.value = stack | 0;
     this.#register("cpu").value = number;
@@ -170,6 +174,7 @@ export class Cpu extends CpuRegisters {
     let entry = first;
     let args = firstArgs;
     let atReturn = returned;
+    this.code?.sync();
     for (let nested = 0; ; ) {
       try {
         entry(...args);
@@ -249,6 +254,14 @@ export class Cpu extends CpuRegisters {
     if (!(global instanceof WebAssembly.Global)) throw new TypeError(`the image has no global ${name}`);
     return global;
   }
+}
+
+/** For a kernel that has what modules need: a table that others may fill, and a poll for them. */
+function codeTableOf(memory: PhysicalMemory, exports: WebAssembly.Exports): CodeTable | undefined {
+  const { table, sp, cpu, poll } = exports;
+  if (!(table instanceof WebAssembly.Table) || typeof poll !== "function") return undefined;
+  const imports = { memory: memory.wasm, table, sp, cpu, poll } as WebAssembly.ModuleImports;
+  return new CodeTable(memory, { table, imports });
 }
 
 /** The fuel register of an image with polls. */

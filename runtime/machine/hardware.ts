@@ -5,6 +5,7 @@
  */
 
 import type { LocalApic } from "./apic.ts";
+import type { CodeTable } from "./code-table.ts";
 import type { Clock } from "./clock.ts";
 import { Halt, Jump, PageFault, PowerOff, Reset, SwitchTo } from "./control.ts";
 import type { PhysicalMemory } from "./memory.ts";
@@ -41,6 +42,8 @@ export interface Bus {
 export interface TableRegisters {
   tss: number;
   cr3: number;
+  /** Of modules; undefined in an image that loads none. */
+  readonly code: CodeTable | undefined;
 }
 
 export function hardware(bus: Bus, apic: LocalApic, cpu: TableRegisters): WebAssembly.ModuleImports {
@@ -79,17 +82,26 @@ export function hardware(bus: Bus, apic: LocalApic, cpu: TableRegisters): WebAss
     sti_hlt(): void {
       serial.flush();
       if (!apic.halt(true)) throw new Halt();
+      cpu.code?.sync();
     },
     tpause(lo: number, hi: number, enabled: number): void {
       apic.pause((hi >>> 0) * 2 ** 32 + (lo >>> 0), enabled !== 0);
+      cpu.code?.sync();
     },
     /** What a loop does that waits for another CPU. */
-    pause: (): void => apic.relax(),
+    pause(): void {
+      apic.relax();
+      cpu.code?.sync();
+    },
     wrmsr(msr: number, lo: number, hi: number): void {
       apic.wrmsr(msr >>> 0, lo, hi);
     },
     /** What a poll asks when the fuel is used up. */
-    iack: (enabled: number): number => apic.acknowledge(enabled !== 0),
+    iack(enabled: number): number {
+      const vector = apic.acknowledge(enabled !== 0);
+      cpu.code?.sync();
+      return vector;
+    },
     switch_to(): never {
       throw new SwitchTo();
     },
@@ -102,6 +114,11 @@ export function hardware(bus: Bus, apic: LocalApic, cpu: TableRegisters): WebAss
     ltr(pa: number): void {
       cpu.tss = pa >>> 0;
     },
+    load_code_table(pa: number): void {
+      cpu.code?.load(pa >>> 0);
+    },
+    /** Makes code that was written to memory, or taken away, known to this CPU; 0 when some cannot run. */
+    sync_core: (): number => (cpu.code?.sync() === false ? 0 : 1),
     write_cr3(pa: number): void {
       cpu.cr3 = pa >>> 0;
     },

@@ -80,6 +80,9 @@ export const syscall = {
   exit_group: 231,
   pipe2: 293,
   renameat2: 316,
+  init_module: 175,
+  delete_module: 176,
+  finit_module: 313,
   kexec_file_load: 320,
   copy_file_range: 326,
 } as const;

@@ -68,7 +68,7 @@ export function exitCode(status: number): number {
   return signal === 0 ? (status >> 8) & 0xff : 128 + signal;
 }
 
-/** Processes. */
+/** Processes and kernel modules: what the capture kernel has not. */
 export interface Tasks {
   getpid(): Promise<number>;
   getppid(): Promise<number>;
@@ -93,6 +93,10 @@ export interface Tasks {
   ignore(signal: number, ignored: boolean): Promise<void>;
   /** Blocks these signals and no others; the former set. */
   block(signals: readonly number[]): Promise<number[]>;
+  /** finit_module(2). */
+  finitModule(fd: number, parameters: string, flags: number): Promise<void>;
+  /** delete_module(2). */
+  deleteModule(name: string, flags: number): Promise<void>;
 }
 
 /** A home without processes: each of its calls fails with ENOSYS. */
@@ -110,6 +114,8 @@ export abstract class WithoutTasks implements Tasks {
   schedYield = (): Promise<void> => noCall("sched_yield");
   ignore = (): Promise<void> => noCall("rt_sigaction");
   block = (): Promise<number[]> => noCall("rt_sigprocmask");
+  finitModule = (): Promise<void> => noCall("finit_module");
+  deleteModule = (): Promise<void> => noCall("delete_module");
 }
 
 async function noCall(name: string): Promise<never> {

@@ -213,6 +213,18 @@ export class Process implements Proc {
     );
   }
 
+  async finitModule(fd: number, parameters: string, flags: number): Promise<void> {
+    await this.#withArguments("finit_module", [cString(parameters, "finit_module")], ([at]) =>
+      this.#call("finit_module", undefined, fd, at as number, flags),
+    );
+  }
+
+  async deleteModule(name: string, flags: number): Promise<void> {
+    await this.#withArguments("delete_module", [cString(name, "delete_module")], ([at]) =>
+      this.#call("delete_module", undefined, at as number, flags),
+    );
+  }
+
   async reboot(cmd: number): Promise<void> {
     const magic = [LINUX_REBOOT_MAGIC1, LINUX_REBOOT_MAGIC2] as const;
     await this.#exclusive(() => this.#call("reboot", undefined, ...magic, cmd, 0));

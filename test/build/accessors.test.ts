@@ -20,9 +20,11 @@ const spec = abi({
   bss: "struct outer one; struct outer two; struct outer *head; u32 counters[4];",
   data: `
     unsigned long vmemmap_phys, mem_map_start_phys, mem_map_end_phys;
+    unsigned long module_space_phys, module_space_pages, module_space_text;
     unsigned long __per_cpu_offset[2];
   `,
   percpu: "int hits; struct inner pcp;",
+  defines: { MODULE_SPACE_SIZE: 0x40000 },
 });
 
 const SOURCE = `
@@ -73,7 +75,7 @@ export function back_hi(p: usize): u32 { return <u32>(va(p) >> 32); }
 describe("accessors", () => {
   const memory = new WebAssembly.Memory({ initial: 64, maximum: 65536, shared: true });
   const view = new DataView(memory.buffer);
-  const layout = new Layout("production", {}, { spec });
+  const layout = new Layout("production", { CONFIG_MODULES: true }, { spec });
   const faults: number[][] = [];
   let kernel: Record<string, (...args: number[]) => number>;
   let strings: Uint8Array;
@@ -154,11 +156,18 @@ describe("accessors", () => {
     expect(call("back_lo", 0x300000)).toBe(0x1000);
     expect(call("back_hi", BASE)).toBe(0xffffffff);
     expect([call("back_hi", 0x17ffff), call("back_hi", 0x340000)]).toEqual([0xffff8880, 0xffff8880]);
+    view.setBigUint64(at("module_space_phys"), 0x380000n, true);
+    view.setBigUint64(at("module_space_pages"), 0b101n, true);
+    expect([call("back_hi", 0x382010), call("back_lo", 0x382010)]).toEqual([0xffffffff, 0xa0002010]);
+    expect(call("translate", 0xa0002010, 0xffffffff)).toBe(0x382010);
+    expect([0x381000, 0x383000, 0x37ffff].map((p) => call("back_hi", p))).toEqual(Array(3).fill(0xffff8880));
     expect(call("translate", 0, 0)).toBe(0);
     const bad = [
       [0x100, 0xdead0000],
       [0xfffffff4, 0xffffffff],
       [0x800fffff, 0xffffffff],
+      [0xa0001000, 0xffffffff],
+      [0xa0003000, 0xffffffff],
       [0x0, 0xffffea00],
       [0x1000, 0],
       [0x0, 0xffffc900],

@@ -37,7 +37,8 @@ const decode = (entry: Entry | undefined): string => new TextDecoder().decode(en
 
 describe("the initrd", () => {
   const captureImage = Uint8Array.from({ length: 1001 }, (_, i) => i & 255);
-  const entries = readCpio(makeInitrd({ captureImage }));
+  const modules = { crasher: Uint8Array.from({ length: 301 }, (_, i) => 255 - (i & 255)) };
+  const entries = readCpio(makeInitrd({ captureImage, modules }));
 
   it("carries the capture kernel and its initrd as files", () => {
     expect(entries.get("boot/vmlinuz")?.contents).toEqual(captureImage);
@@ -47,6 +48,10 @@ describe("the initrd", () => {
     expect(decode(inner.get("etc/kdump.conf"))).toContain("core_collector cp\n");
     // What the first kernel's init looks for to know that it is the first must not be there.
     expect(entries.has("usr/bin/kdump")).toBe(false);
+  });
+
+  it("carries the modules of this release", () => {
+    expect(entries.get("lib/modules/5.15.0-wasm/crasher.ko")?.contents).toEqual(modules.crasher);
   });
 
   it("has executable programs, and directories before what lies in them", () => {
@@ -67,7 +72,7 @@ describe("the initrd", () => {
   });
 
   it("is the same each time", () => {
-    expect(makeInitrd({ captureImage })).toEqual(makeInitrd({ captureImage }));
+    expect(makeInitrd({ captureImage, modules })).toEqual(makeInitrd({ captureImage, modules }));
   });
 
   it("can be empty", () => {

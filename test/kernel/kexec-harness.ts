@@ -56,6 +56,15 @@ export const FAKES: Record<string, string> = {
     export function WARN(condition: bool, file: usize, line: i32, fmt: usize, arg: u64 = 0): bool {
       return condition;
     }`,
+  "kernel/module/main.ts": "export function print_modules(): void {}",
+  "kernel/module/kallsyms.ts": `
+    import { elf64_sym, module_ } from "../../include/generated/structs";
+    export function __module_address(addr: u64): module_ { return changetype<module_>(0); }
+    export function is_module_text_address(addr: u64): bool { return false; }
+    export function find_kallsyms_symbol(mod: module_, addr: u64): u32 { return 0; }
+    export function module_symbol(mod: module_, index: u32): elf64_sym { return changetype<elf64_sym>(0); }
+    export function module_symbol_name(mod: module_, index: u32): usize { return 0; }
+    export function module_symbol_size(mod: module_, index: u32): u64 { return 0; }`,
   "kernel/time.ts": "export function ktime_get_real_seconds(): u64 { return 1700000000; }",
   // Mapped where the direct map has it: an area is one run of memory here.
   "mm/vmalloc.ts": `

@@ -72,6 +72,7 @@ function image(type: number, file: number, memory: number): Uint8Array {
     stackOffset: memory,
     linkAddress: 0xffffffff80100000n,
     paramsOffset: type === IMAGE_TYPE_PURGATORY ? PURGATORY_PARAMS : 0,
+    tableSize: 0,
     release: "5.15.0-test",
     digest: new Uint8Array(32),
   });

@@ -126,6 +126,7 @@ export function packImage(wasm: Uint8Array, options: TestImageOptions = {}): Uin
     stackOffset,
     linkAddress: 0xffffffff80100000n,
     paramsOffset: 0,
+    tableSize: 0,
     release: "5.15.0-test",
     digest: new Uint8Array(32),
   };

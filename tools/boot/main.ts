@@ -40,6 +40,8 @@ OUT/127.0.0.1-YYYY-MM-DD-HH:MM:SS/vmcore with vmcore-dmesg.txt beside it.
                     files, on a RAM disk and in anonymous memory (a little of each)
   --workload N      before the crash have tasks do so many operations on files,
                     pipes and children; some stay behind, asleep or running (0)
+  --modules NAME[,NAME]
+                    load these kernel modules first: crasher (none)
   --inject 'phys=ADDR,xor=BYTE,at=POINT'
                     change a byte of memory: at=panic, on the way into purgatory;
                     purgatory, on the way out; capture, when the capture kernel
@@ -55,7 +57,9 @@ Sizes and addresses are written as Linux writes them: 64M, 1G, 0x400000.
 
 Crash types:
 ${crashTypes()}
-All but the first two are Linux's own (drivers/misc/lkdtm), written to
+module-* are written to /proc/crasher, a file of the module crasher, which is
+loaded then; its parameters are given as --append crasher.delay_ms=500. All others
+but the first two are Linux's own (drivers/misc/lkdtm), written to
 /sys/kernel/debug/provoke-crash/DIRECT. So that an oops is a crash, and not
 only the end of the process that wrote, oops=panic is on the command line then,
 panic_on_warn=1 for a warning, and for what the watchdogs find softlockup_panic=1

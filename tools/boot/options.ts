@@ -5,7 +5,7 @@
 
 import type { Injection } from "../../runtime/index.ts";
 import { type FlagForm, parseFlags, UsageError } from "../flags.ts";
-import { CRASH_DEFAULT, CRASH_PARAMETER, CRASH_TYPES } from "../init/crashes.ts";
+import { CRASH_DEFAULT, CRASH_PARAMETER, CRASH_TYPES, MODULES_PARAMETER } from "../init/crashes.ts";
 import { FILL_PARAMETER } from "../init/fill.ts";
 import { formatSize, parseSize } from "../size.ts";
 import { OPERATIONS_MAX, WORKLOAD_PARAMETER } from "../workload/main.ts";
@@ -47,6 +47,7 @@ const FORMS: Record<string, FlagForm> = {
   "--out": { value: "DIR" },
   "--fill": { value: "PERCENT" },
   "--workload": { value: "N" },
+  "--modules": { value: "NAME[,NAME]" },
   "--inject": { value: "'phys=ADDR,xor=BYTE,at=POINT'", many: true },
   "--stop-at": { value: "purgatory" },
   "--save-memory": { value: "FILE" },
@@ -91,6 +92,7 @@ export function parseBootFlags(args: readonly string[]): BootFlags {
     cpus: parseCpus(get("--cpus")),
     cmdline: commandLine(memory, crash, parseFill(get("--fill")), get("--append") ?? "", {
       workload: parseWorkload(get("--workload")),
+      modules: parseModules(get("--modules"), crash),
     }),
     crash,
     seed: parseSeed(get("--seed")),
@@ -149,6 +151,15 @@ function parseWorkload(text: string | undefined): number {
   return Number(text);
 }
 
+/** Those asked for, and the one that the crash needs. */
+function parseModules(text: string | undefined, crash: string): string[] {
+  const names = text === undefined ? [] : text.split(",");
+  const wrong = names.find((name) => !/^[A-Za-z0-9_-]+$/.test(name));
+  if (wrong !== undefined) throw new UsageError(`--modules ${text}: write the modules' names as NAME[,NAME]`);
+  const needed = CRASH_TYPES.find(({ name }) => name === crash)?.module;
+  return needed === undefined || names.includes(needed) ? names : [...names, needed];
+}
+
 function parseSeed(text: string | undefined): number | undefined {
   if (text === undefined) return undefined;
   const seed = parseSize(text);
@@ -178,7 +189,7 @@ function commandLine(
   crash: string,
   fill: number | undefined,
   append: string,
-  { workload }: { workload: number },
+  { workload, modules }: { workload: number; modules: readonly string[] },
 ): string {
   const given = append.split(/\s+/).filter((word) => word !== "");
   const named = new Set(given.map((word) => word.split("=")[0]));
@@ -187,6 +198,7 @@ function commandLine(
   // A part of the data goes to /dev/ram0, which must have room for all of it.
   if (fill !== undefined) defaults.push(`ramdisk_size=${memory / KIB}`, `${FILL_PARAMETER}=${fill}`);
   if (workload > 0) defaults.push(`${WORKLOAD_PARAMETER}=${workload}`);
+  if (modules.length > 0) defaults.push(`${MODULES_PARAMETER}=${modules.join(",")}`);
   if (crash !== CRASH_DEFAULT) defaults.push(`${CRASH_PARAMETER}=${crash}`);
   // By itself an oops kills a process, and a warning nothing: what was asked for is a crash.
   const ends = CRASH_TYPES.find(({ name }) => name === crash)?.ends;

@@ -8,7 +8,7 @@ import asc from "assemblyscript/asc";
 import type { Target } from "../../kernel-wasm/abi/dsl.ts";
 import { vmcoreinfo } from "../../kernel-wasm/abi/vmcoreinfo.ts";
 import { StructEmitter } from "./layout/emit_structs.ts";
-import { emitConstants, emitOffsets, emitSymbols } from "./layout/emit_symbols.ts";
+import { emitConstants, emitModuleSymbols, emitOffsets, emitSymbols } from "./layout/emit_symbols.ts";
 import { emitVmcoreinfo } from "./layout/emit_vmcoreinfo.ts";
 import type { Layout } from "./layout/layout.ts";
 import { loadLayout, ROOT } from "./specs.ts";
@@ -24,6 +24,7 @@ const ENTRIES: Record<Target, string[]> = {
     "kernel-wasm/include/addr.ts",
     "kernel-wasm/entry.ts",
     "kernel-wasm/entry_smp.ts",
+    "kernel-wasm/exports.ts",
   ],
   capture: ["kernel-wasm/include/link.ts", "kernel-wasm/include/addr.ts", "kernel-wasm/entry.ts"],
   purgatory: ["kernel-wasm/include/link.ts", "kernel-wasm/purgatory/entry.ts"],
@@ -45,6 +46,26 @@ export function generate(layout: Layout, lines: readonly string[] = []): Record<
     "offsets.ts": emitOffsets(layout),
     "vmcoreinfo.ts": emitVmcoreinfo(layout, lines),
   };
+}
+
+/** Those of a loadable module, whose layout has the kernel's types and the module's symbols. */
+function generateLoadable(kernel: Layout, own: Layout): Record<string, string> {
+  const structs = new StructEmitter(own);
+  structs.emit();
+  const symbols = emitModuleSymbols(kernel, own, structs);
+  return {
+    "structs.ts": structs.print(),
+    "symbols.ts": symbols,
+    "constants.ts": emitConstants(own),
+    // The kernel's sources import it.
+    "vmcoreinfo.ts": emitVmcoreinfo(kernel, []),
+  };
+}
+
+/** A loadable module to be compiled: its folder, and the kernel that it is for. */
+export interface LoadableSources {
+  folder: string;
+  kernel: Layout;
 }
 
 export interface Compiled {
@@ -71,8 +92,11 @@ export async function runAsc(
   layout: Layout,
   entries: string[],
   files?: Record<string, string>,
+  loadable?: LoadableSources,
 ): Promise<Compiled & { wat: string; generated: Record<string, string> }> {
-  const generated = generate(layout, files ? [] : vmcoreinfo);
+  const generated = loadable
+    ? generateLoadable(loadable.kernel, layout)
+    : generate(layout, files ? [] : vmcoreinfo);
   const strings = new StringTable();
   const keep = [...KEEP, ...layout.backtrace, ...layout.entry];
   const kept = new Set<string>();
@@ -82,7 +106,7 @@ export async function runAsc(
     "--config",
     "asconfig.json",
     "--target",
-    target,
+    loadable ? "module" : target,
     "--sourceMap",
     "--textFile",
     "k.wat",
@@ -103,7 +127,15 @@ export async function runAsc(
     },
     listFiles: () => [],
     transforms: [
-      kernelTransform({ strings, constants: literals(layout), capture: target === "capture", keep, kept }),
+      kernelTransform({
+        strings,
+        constants: literals(layout),
+        capture: target === "capture",
+        keep,
+        kept,
+        exports: new Set(loadable?.kernel.exports ?? layout.exports),
+        ...(loadable === undefined ? {} : { loadable: loadable.folder }),
+      }),
     ],
   } as unknown as Parameters<typeof asc.main>[1]);
   const messages = result.stderr.toString();

@@ -3,7 +3,8 @@
  * unpacks (Documentation/driver-api/early-userspace/buffer-format.rst). The same inputs give the same bytes:
  * names are sorted, times are 0, inode numbers count up.
  */
-import { CRASH_PARAMETER, crashConf } from "../init/crashes.ts";
+import { KERNEL_RELEASE } from "../../kernel-wasm/abi/config.ts";
+import { CRASH_PARAMETER, crashConf, MODULES_PARAMETER } from "../init/crashes.ts";
 
 const S_IFCHR = 0o020000;
 const S_IFDIR = 0o040000;
@@ -102,7 +103,7 @@ final_action reboot
 const SYSCONFIG_KDUMP = `# The capture kernel's command line is KDUMP_COMMANDLINE, or /proc/cmdline when
 # that is empty, without the words to remove and with those to append.
 KDUMP_COMMANDLINE=""
-KDUMP_COMMANDLINE_REMOVE="quiet log_buf_len ${CRASH_PARAMETER}"
+KDUMP_COMMANDLINE_REMOVE="quiet log_buf_len ${CRASH_PARAMETER} ${MODULES_PARAMETER}"
 KDUMP_COMMANDLINE_APPEND="irqpoll nr_cpus=1 reset_devices panic=10"
 KEXEC_ARGS="-s"
 KDUMP_BOOTDIR="/boot"
@@ -121,9 +122,25 @@ export function captureInitrd(): Uint8Array {
   });
 }
 
+interface InitrdFiles {
+  captureImage: Uint8Array;
+  /** Kernel modules by name. */
+  modules: Readonly<Record<string, Uint8Array>>;
+}
+
 /** The first kernel's initrd, with the capture kernel and its initrd as files in /boot. */
-export function makeInitrd({ captureImage }: { captureImage: Uint8Array }): Uint8Array {
+export function makeInitrd({ captureImage, modules }: InitrdFiles): Uint8Array {
+  const folder = `/lib/modules/${KERNEL_RELEASE}`;
+  const objects = Object.entries(modules).map(([name, contents]): [string, File] => [
+    `${folder}/${name}.ko`,
+    { mode: 0o644, contents },
+  ]);
   return makeCpio({
+    ...Object.fromEntries(objects),
+    "/sbin/insmod": program("insmod"),
+    "/sbin/lsmod": program("lsmod"),
+    "/sbin/modprobe": program("modprobe"),
+    "/sbin/rmmod": program("rmmod"),
     "/init": program("init"),
     "/dev/console": CONSOLE,
     "/bin/cp": program("cp"),

@@ -18,6 +18,7 @@ import { ikconfig } from "./ikconfig.ts";
 import { captureInitrd, makeInitrd } from "./initrd.ts";
 import { emitOffsets } from "./layout/emit_symbols.ts";
 import type { Layout } from "./layout/layout.ts";
+import { buildModule, moduleNames } from "./modules.ts";
 import { ROOT } from "./specs.ts";
 import { hashSources } from "./stale.ts";
 
@@ -76,6 +77,7 @@ export function linkTarget(
       entry: layout.entry.filter((name) => kept.has(name)),
       // Polls would cost the capture kernel one of the few pages that a crash region of 1M leaves it.
       ...(target === "production" ? { poll: { handler: "asm_interrupt", entries: true } } : {}),
+      exportedData: target === "production" ? layout.exports.filter((name) => layout.symbols.has(name)) : [],
       kallsyms: layout.config.CONFIG_KALLSYMS === true,
       release: KERNEL_RELEASE,
       ...(purgatory ? { paramsSymbol: "purgatory_info" } : {}),
@@ -119,6 +121,7 @@ const IMAGE_SOURCES = [
   "tools/build/compile.ts",
   "tools/build/ikconfig.ts",
   "tools/build/layout",
+  "tools/build/modules.ts",
   "tools/build/pipeline.ts",
   "tools/build/specs.ts",
   "tools/build/transform.ts",
@@ -159,8 +162,24 @@ async function buildImages(log: (step: string) => void): Promise<void> {
     if (target === "production") {
       write("generated/offsets.ts", emitOffsets(compiled.layout));
       write("vmlinux", debugKernel(compiled, linked));
+      for (const name of moduleNames()) {
+        log(`compiling the module ${name}`);
+        const { object, debug } = await buildModule(name, compiled.layout);
+        write(`modules/${name}.ko`, object);
+        write(`modules/${name}.ko.debug`, debug);
+      }
     }
   }
+}
+
+function builtModules(): Record<string, Uint8Array> {
+  const modules: Record<string, Uint8Array> = {};
+  for (const name of moduleNames()) {
+    const object = readProduct(`modules/${name}.ko`);
+    if (!object) throw new BuildError(`build/modules/${name}.ko is gone: remove build/ and build again`);
+    modules[name] = object;
+  }
+  return modules;
 }
 
 /** Builds everything into build/. Throws BuildError, LayoutError or LinkError, which say what to mend. */
@@ -179,7 +198,7 @@ export async function build({ log = () => {} }: BuildOptions = {}): Promise<void
     return bytes;
   };
   log("packing the initrd");
-  write("initrd.img", makeInitrd({ captureImage: image("capture") }));
+  write("initrd.img", makeInitrd({ captureImage: image("capture"), modules: builtModules() }));
   write("vmlinuz", image("production"));
   write("System.map", readFileSync(join(ROOT, "build/production/System.map")));
   log("bundling the programs");

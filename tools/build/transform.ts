@@ -30,9 +30,13 @@ const asc = assemblyscript as unknown as {
     createBinaryExpression(operator: number, left: Node, right: Node, range: unknown): Node;
     createParenthesizedExpression(expression: Node, range: unknown): Node;
     createUnaryPrefixExpression(operator: number, operand: Node, range: unknown): Node;
+    createStringLiteralExpression(value: string, range: unknown): Node;
+    createDecorator(name: Node, args: Node[], range: unknown): { name: { text: string } };
   };
+  CommonFlags: { Ambient: number; ModuleImport: number };
+  DecoratorFlags: { Inline: number };
   Function: new () => unknown;
-  NodeKind: { Literal: number; Identifier: number; Import: number };
+  NodeKind: { FunctionDeclaration: number; Literal: number; Identifier: number; Import: number };
   LiteralKind: { Template: number };
   Token: { Minus: number };
 };
@@ -70,7 +74,14 @@ export interface TransformOptions {
   keep: readonly string[];
   /** Gets those of them that the program calls at all. */
   kept: Set<string>;
+  /** Functions, among other symbols, that loadable modules may call. */
+  exports: ReadonlySet<string>;
+  /** A loadable module's sources, and the name of its folder: all else is the kernel, and stays there. */
+  loadable?: string;
 }
+
+/** What the link step takes a function's export to modules by (runtime/link/program.ts). */
+const EXPORT_SYMBOL = "EXPORT_SYMBOL:";
 
 /** Whether the comment that opens a file says so. */
 const isProductionOnly = (text: string): boolean =>
@@ -83,22 +94,31 @@ export function kernelTransform({
   capture,
   keep,
   kept,
+  exports,
+  loadable,
 }: TransformOptions): new () => Transform {
   return class extends Transform {
     private readonly left: string[] = [];
+    private readonly unresolved: string[] = [];
 
     override afterParse(parser: { sources: ParsedSource[] }): void {
       const dropped = new StringTable();
       for (const source of parser.sources) {
         if (source.isLibrary) continue;
+        const outside = loadable !== undefined && !source.internalPath.startsWith(`${loadable}/`);
+        if (outside) importExported(source, exports);
         const leave = capture && isProductionOnly(source.text);
         if (leave) this.left.push(`${source.internalPath}/`);
-        const table = leave ? dropped : strings;
-        new Rewriter(table, importedConstants(source.statements, constants)).rewrite(source);
+        const table = leave || outside ? dropped : strings;
+        const base = loadable === undefined ? "__base" : "__module_strings";
+        new Rewriter(table, importedConstants(source.statements, constants), base).rewrite(source);
       }
     }
 
-    override afterCompile(module: { runPasses(passes: string[]): void }): void {
+    override afterCompile(module: {
+      runPasses(passes: string[]): void;
+      addFunctionExport(name: string, external: string): void;
+    }): void {
       const { binaryen, program } = this as unknown as {
         binaryen: { setPassArgument(name: string, value: string): void };
         program: { instancesByName: Map<string, unknown> };
@@ -111,6 +131,19 @@ export function kernelTransform({
         if (name.includes("/start:")) continue;
         const used = element instanceof asc.Function && this.left.some((file) => name.startsWith(file));
         if (used) throw new Error(`${name} is production only, and the capture kernel calls it`);
+        if (!(element instanceof asc.Function)) continue;
+        const it = element as unknown as CompiledFunction;
+        const inlined = (it.decoratorFlags & asc.DecoratorFlags.Inline) !== 0;
+        const imported = it.is(asc.CommonFlags.ModuleImport);
+        if (loadable === undefined) {
+          const own = exports.has(name.slice(name.lastIndexOf("/") + 1));
+          if (own && !capture && !inlined) module.addFunctionExport(name, EXPORT_SYMBOL + it.name);
+        } else if (!inlined && !imported && !name.startsWith(`${loadable}/`) && !name.startsWith("~lib/")) {
+          this.unresolved.push(name);
+        }
+      }
+      if (this.unresolved.length > 0) {
+        throw new Error(`${loadable} uses what the kernel does not export: ${this.unresolved.join(", ")}`);
       }
       for (const name of keep) {
         if (compiled.has(name)) kept.add(name);
@@ -126,6 +159,35 @@ interface ParsedSource extends Node {
   statements: Node[];
   text: string;
   internalPath: string;
+}
+
+interface CompiledFunction {
+  name: string;
+  decoratorFlags: number;
+  is(flag: number): boolean;
+}
+
+/** In a source of the kernel: exported functions become imports of the module, by their names. */
+function importExported(source: ParsedSource, exports: ReadonlySet<string>): void {
+  for (const statement of source.statements) {
+    if (statement.kind !== asc.NodeKind.FunctionDeclaration) continue;
+    const f = statement as FunctionNode;
+    const inlined = f.decorators?.some((it) => it.name.text === "inline");
+    if (inlined || !exports.has(f.name.text)) continue;
+    const text = (value: string) => asc.Node.createStringLiteralExpression(value, f.range);
+    const name = asc.Node.createIdentifierExpression("external", f.range);
+    const external = asc.Node.createDecorator(name, [text("kernel"), text(f.name.text)], f.range);
+    f.decorators = [...(f.decorators ?? []), external];
+    f.body = null;
+    f.flags |= asc.CommonFlags.Ambient;
+  }
+}
+
+interface FunctionNode extends Node {
+  name: { text: string };
+  decorators: { name: { text: string } }[] | null;
+  body: unknown;
+  flags: number;
 }
 
 /** What a file imports from generated/constants, by its local name. */
@@ -165,6 +227,8 @@ class Rewriter {
   constructor(
     private readonly strings: StringTable,
     private readonly constants: Map<string, bigint>,
+    /** The global that strings lie below. */
+    private readonly base: string,
   ) {}
 
   rewrite(node: Node): Node {
@@ -204,7 +268,7 @@ class Rewriter {
     const where = `${source.normalizedPath}:${source.lineAt(start)}`;
     if (node.expressions?.length) throw new Error(`${where}: a C string takes no \${...}`);
     const distance = this.strings.distance(node.parts?.[0] ?? "", where);
-    const base = asc.Node.createIdentifierExpression("__base", node.range);
+    const base = asc.Node.createIdentifierExpression(this.base, node.range);
     const offset = literal(BigInt(distance), node.range);
     const sum = asc.Node.createBinaryExpression(asc.Token.Minus, base, offset, node.range);
     return asc.Node.createParenthesizedExpression(sum, node.range);

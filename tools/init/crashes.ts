@@ -15,6 +15,8 @@ export interface CrashType {
   /** None: the machine powers off cleanly. */
   trigger?: Trigger;
   ends: Ends;
+  /** The module that must be loaded for it. */
+  module?: string;
   summary: string;
 }
 
@@ -26,6 +28,9 @@ export interface CrashType {
  */
 export type Ends = "panic" | "oops" | "warning" | "lockup" | "hang" | "nothing";
 
+const CRASHER_FILE = "/proc/crasher";
+/** Longer than the module's timer takes by default. */
+const TIMER_PATIENCE_MS = 1000;
 const DIRECT = "/sys/kernel/debug/provoke-crash/DIRECT";
 
 /** What Linux's test module can do and this kernel too, and what comes of it. */
@@ -70,6 +75,16 @@ const LKDTM: readonly (readonly [type: string, ends: Ends, summary: string])[] =
   ["REFCOUNT_INC_ZERO", "warning", "refcount_inc() from zero: a warning"],
 ];
 
+/** By the module crasher. */
+const CRASHER: readonly (readonly [command: string, ends: Ends, summary: string])[] = [
+  ["panic", "panic", "panic() in a module"],
+  ["bug", "oops", "BUG() in a module"],
+  ["oops", "oops", "a module's store to where nothing is mapped"],
+  ["warn", "warning", "WARN() in a module: a crash with panic_on_warn=1 only"],
+  ["recurse", "panic", "a recursion without end in a module"],
+  ["timer", "panic", "panic() in a module's timer, in interrupt"],
+];
+
 export const CRASH_TYPES: readonly CrashType[] = [
   {
     name: "sysrq-c",
@@ -82,6 +97,13 @@ export const CRASH_TYPES: readonly CrashType[] = [
     name: type.toLowerCase().replaceAll("_", "-"),
     trigger: { path: DIRECT, text: type },
     ends,
+    summary,
+  })),
+  ...CRASHER.map(([command, ends, summary]) => ({
+    name: `module-${command}`,
+    trigger: { path: CRASHER_FILE, text: command },
+    ends,
+    module: "crasher",
     summary,
   })),
 ];
@@ -97,9 +119,11 @@ export async function setOff(proc: Proc, { path, text }: Trigger): Promise<numbe
     await writer.close(fd);
     return 0;
   };
-  if (path !== DIRECT) return write(proc);
+  if (path !== DIRECT && path !== CRASHER_FILE) return write(proc);
   const child = await proc.fork(write);
-  return exitCode((await proc.wait(child)).status);
+  const status = exitCode((await proc.wait(child)).status);
+  if (path === CRASHER_FILE && text === "timer") await proc.sleep(TIMER_PATIENCE_MS);
+  return status;
 }
 
 export const CRASH_DEFAULT = "sysrq-c";
@@ -107,6 +131,9 @@ export const CRASH_DEFAULT = "sysrq-c";
  * The kernel parameter that names the type; words with a dot are left for programs to read in /proc/cmdline.
  */
 export const CRASH_PARAMETER = "wkdump.crash";
+
+/** Modules to be loaded, NAME[,NAME]: as systemd-modules-load has it. */
+export const MODULES_PARAMETER = "modules_load";
 
 /** The text of /etc/crash.conf. */
 export function crashConf(): string {

@@ -6,7 +6,7 @@
 import { type Proc, type Program, SyscallError } from "../../runtime/user/proc.ts";
 import { strerror } from "../strerror.ts";
 import { WORKLOAD_PARAMETER } from "../workload/main.ts";
-import { CRASH_DEFAULT, CRASH_PARAMETER, parseCrashConf, setOff } from "./crashes.ts";
+import { CRASH_DEFAULT, CRASH_PARAMETER, MODULES_PARAMETER, parseCrashConf, setOff } from "./crashes.ts";
 import { echo, exists, type Run, readText, words } from "./exec.ts";
 import { prepareMemory } from "./memory.ts";
 import { REBOOT_CMD_POWER_OFF } from "./reboot.ts";
@@ -34,6 +34,9 @@ async function firstKernel(proc: Proc, run: Run): Promise<void> {
   // kdump.service has ConditionKernelCommandLine=crashkernel. What comes of it is told by kdumpctl itself.
   if (parameters.some((word) => word.startsWith("crashkernel="))) await run(proc, ["kdumpctl", "start"]);
   else await echo(proc, "init: no crashkernel= on the command line: kdump is not started");
+  const modules = parameters.filter((word) => word.startsWith(`${MODULES_PARAMETER}=`)).at(-1);
+  const names = modules?.slice(MODULES_PARAMETER.length + 1).split(",") ?? [];
+  for (const name of names.filter((it) => it !== "")) await run(proc, ["modprobe", name]);
   await prepareMemory(proc, parameters);
   const operations = parameters.filter((word) => word.startsWith(`${WORKLOAD_PARAMETER}=`)).at(-1);
   if (operations !== undefined) {

@@ -3,6 +3,7 @@ import type { Program } from "../../runtime/user/proc.ts";
 import { kdump } from "../kdumpctl/kdump.ts";
 import { kdumpctl } from "../kdumpctl/kdumpctl.ts";
 import { main as kexec } from "../kexec/main.ts";
+import { insmod, lsmod, modprobe, rmmod } from "../kmod/modules.ts";
 import { main as vmcoreDmesg } from "../vmcore-dmesg/main.ts";
 import { main as workload } from "../workload/main.ts";
 import { cp } from "./cp.ts";
@@ -11,6 +12,7 @@ import { init } from "./main.ts";
 
 export function machinePrograms(): Record<string, Program> {
   const programs: Record<string, Program> = { cp, kexec, "vmcore-dmesg": vmcoreDmesg, workload };
+  Object.assign(programs, { insmod, lsmod, modprobe, rmmod });
   const run = runner(programs);
   programs.init = init(run);
   programs.kdump = kdump(run);

@@ -146,25 +146,40 @@ function lineSequence(
   return { rows, end: start + BigInt(info.address + info.size) };
 }
 
-function debugSections(input: VmlinuxInput): Section[] {
-  const { layout, linked, readSource } = input;
-  const { functions, lines, header } = linked;
-  const start = header.linkAddress;
+/** What debugging information is made of, of the kernel or of a module. */
+export interface DebugInput {
+  layout: Layout;
+  functions: readonly FunctionInfo[];
+  lines: readonly LineInfo[];
+  /** Address of the text, and bytes of it. */
+  start: bigint;
+  textSize: number;
+  /** Address of each of the layout's symbols. */
+  addresses: ReadonlyMap<string, bigint>;
+  /** Of the compile unit: its main source. */
+  name: string;
+  /** Every type of the layout, or those that are used. */
+  allTypes: boolean;
+  readSource: ReadSource;
+}
+
+/** .debug_info and its kin. */
+export function debugSections(input: DebugInput): Section[] {
+  const { layout, functions, lines, start, addresses, readSource } = input;
   const sources = new Sources(readSource);
   const entries = new Set(layout.entry);
 
   const unit = new Die("compile_unit", {
     producer: text("wasm-kdump"),
     language: small(DW_LANG_C99),
-    name: text("kernel-wasm/entry.ts"),
+    name: text(input.name),
     comp_dir: text("."),
     low_pc: address(start),
-    high_pc: long(BigInt(header.textOffset + header.textSize)),
+    high_pc: long(BigInt(input.textSize)),
     stmt_list: section(0),
   });
   const types = new TypeTable(layout, unit);
-  types.addAll();
-  const addresses = new Map(linked.symbols.map((it) => [it.name, it.value]));
+  if (input.allTypes) types.addAll();
   for (const { name, type } of layout.symbols.values()) {
     const at = new ByteWriter().u64le(addresses.get(name) ?? 0n).finish();
     const die = types.die(type);
@@ -208,6 +223,21 @@ function debugSections(input: VmlinuxInput): Section[] {
   ];
 }
 
+function kernelDebug({ layout, linked, readSource }: VmlinuxInput): DebugInput {
+  const { functions, lines, header } = linked;
+  return {
+    layout,
+    functions,
+    lines,
+    start: header.linkAddress,
+    textSize: header.textOffset + header.textSize,
+    addresses: new Map(linked.symbols.map((it) => [it.name, it.value])),
+    name: "kernel-wasm/entry.ts",
+    allTypes: true,
+    readSource,
+  };
+}
+
 /** The bytes of vmlinux. */
 export function makeVmlinux(input: VmlinuxInput): Uint8Array {
   const { linked } = input;
@@ -218,7 +248,7 @@ export function makeVmlinux(input: VmlinuxInput): Uint8Array {
   const percpuAt = linkAddress + BigInt(linked.header.dataOffset + input.layout.percpu.offset) - KERNEL_MAP;
   const executable: Executable = {
     entry: linked.symbols.find((it) => it.name === "startup_64")?.value ?? linkAddress,
-    sections: [...loaded, buildIdNote(input.buildId), ...debugSections(input)],
+    sections: [...loaded, buildIdNote(input.buildId), ...debugSections(kernelDebug(input))],
     symbols: symbols(input),
     segments: [
       { first: ".text", last: ".init.text", physical: physical(".text") },

@@ -9,12 +9,15 @@ import {
   SIGCHLD,
   __NR_clone,
   __NR_dup,
+  __NR_delete_module,
   __NR_dup2,
   __NR_execve,
+  __NR_finit_module,
   __NR_fork,
   __NR_getpgid,
   __NR_getppid,
   __NR_getrlimit,
+  __NR_init_module,
   __NR_kill,
   __NR_nanosleep,
   __NR_pipe,
@@ -32,6 +35,11 @@ import { sys_execve } from "../../fs/exec";
 import { ksys_dup, ksys_dup3 } from "../../fs/file";
 import { do_pipe2 } from "../../fs/pipe";
 import { kernel_clone } from "../../kernel/fork";
+import {
+  __do_sys_delete_module,
+  __do_sys_finit_module,
+  __do_sys_init_module,
+} from "../../kernel/module/main";
 import { sys_nanosleep } from "../../kernel/sched/sleep";
 import { sys_kill, sys_rt_sigaction, sys_rt_sigpending, sys_rt_sigprocmask } from "../../kernel/signal";
 import { sys_getpgid, sys_getppid, sys_getrlimit, sys_setrlimit, sys_setsid } from "../../kernel/sys";
@@ -77,6 +85,9 @@ export function x64_process_call(regs: pt_regs, nr: u32): i64 {
     case __NR_getpgid: return sys_getpgid(<i32>regs.di);
     case __NR_rt_sigpending: return sys_rt_sigpending(regs.di, regs.si);
     case __NR_setrlimit: return sys_setrlimit(<u32>regs.di, regs.si);
+    case __NR_init_module: return __do_sys_init_module(regs.di, <usize>regs.si, regs.dx);
+    case __NR_delete_module: return __do_sys_delete_module(regs.di, <u32>regs.si);
+    case __NR_finit_module: return __do_sys_finit_module(<i32>regs.di, regs.si, <u32>regs.dx);
     case __NR_pipe2: return do_pipe2(regs.di, <i32>regs.si);
     default: return -ENOSYS;
   }

@@ -5,6 +5,7 @@
  */
 import {
   CONFIG_KEXEC_CORE,
+  CONFIG_MODULES,
   CONFIG_SMP,
   LOGLEVEL_DEFAULT,
   PF_KTHREAD,
@@ -20,6 +21,7 @@ import { make_task_dead } from "../../kernel/exit";
 import { kallsyms_symbol_start } from "../../kernel/kallsyms";
 import { in_interrupt as in_irq } from "../../kernel/irqflags";
 import { crash_kexec, kexec_should_crash } from "../../kernel/kexec_core";
+import { print_modules } from "../../kernel/module/main";
 import { oops_enter, oops_exit } from "../../kernel/oops";
 import { add_taint, console_verbose, panic } from "../../kernel/panic";
 import { bust_spinlocks } from "../../kernel/printk/console";
@@ -147,7 +149,8 @@ export function __die(name: usize, regs: pt_regs, error_code: u64): void {
     c`Oops: %s: %04llx [#%d]%s\n`, name, error_code & 0xffff, sym.die_counter, CONFIG_SMP ? c` SMP` : c``,
   );
   show_regs(regs);
-  printk(c`Modules linked in:\n`);
+  if (CONFIG_MODULES) print_modules();
+  else printk(c`Modules linked in:\n`);
 }
 
 export function die(name: usize, regs: pt_regs, error_code: u64): void {

@@ -2,10 +2,11 @@
  * Registers: printing them (arch/x86/kernel/process_64.c, dumpstack.c), and finding out where a trap
  * happened, from the return addresses on the stack.
  */
-import { KERNEL_CS, KERNEL_DS, PT_REGS_SIZE } from "../../include/generated/constants";
+import { CONFIG_MODULES, KERNEL_CS, KERNEL_DS, PT_REGS_SIZE } from "../../include/generated/constants";
 import { pt_regs } from "../../include/generated/structs";
 import { sym, this_cpu, per_cpu_base } from "../../include/generated/symbols";
 import { kallsyms_symbol_start } from "../../kernel/kallsyms";
+import { is_module_text_address } from "../../kernel/module/kallsyms";
 import { pr_cont, printk_level } from "../../kernel/printk/printk";
 import { user_mode } from "./process";
 
@@ -20,7 +21,8 @@ const CODE_PROLOGUE: u64 = 42;
 const CODE_BYTES: u64 = 64;
 
 export function is_kernel_text(address: u64): bool {
-  return address >= va(sym__stext()) && address < va(sym__etext());
+  if (address >= va(sym__stext()) && address < va(sym__etext())) return true;
+  return CONFIG_MODULES && is_module_text_address(address);
 }
 
 /**

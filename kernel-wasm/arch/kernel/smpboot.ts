@@ -24,6 +24,7 @@ import { tick_setup_sched_timer } from "../../kernel/time/tick-sched";
 import { ktime_get } from "../../kernel/time";
 import { memblock_phys_alloc_range } from "../../mm/memblock";
 import { hw_wrmsr_icr } from "./apic";
+import { load_code_table } from "./module";
 import { task_top_of_stack } from "./current";
 import { load_TR_desc } from "./tss";
 
@@ -50,6 +51,7 @@ export function secondary_startup_64(): void {
 export function start_secondary(): void {
   const cpu = get_cpu();
   load_TR_desc();
+  load_code_table();
   sym.cpu_callin_mask.bits[0] |= <u64>1 << cpu;
   set_cpu_online(cpu, true);
   tick_setup_sched_timer();

@@ -3,7 +3,7 @@ import { CONFIG_CRASH_DUMP, CONFIG_IKCONFIG } from "../../include/generated/cons
 import { proc_dir_entry, resource, seq_file } from "../../include/generated/structs";
 import { sym } from "../../include/generated/symbols";
 import { read_lock, read_unlock } from "../../kernel/locking/qrwlock";
-import { proc_modules_init } from "../../kernel/module";
+import { proc_modules_init } from "../../kernel/module/procfs";
 import { nr_running } from "../../kernel/sched/core";
 import { show_partition } from "../../block/genhd";
 import { show_interrupts } from "../../kernel/irq/proc";

@@ -2,6 +2,8 @@
  * Prints include/generated/symbols.ts (`sym`, `percpu`, `this_cpu`), constants.ts, and for the tools
  * offsets.ts.
  */
+
+import type { CType } from "./ctypes.ts";
 import { HEADER, memberLines, type StructEmitter, type View } from "./emit_structs.ts";
 import type { Constant, Layout, PlacedSymbol } from "./layout.ts";
 
@@ -28,6 +30,59 @@ function percpuLines(s: PlacedSymbol, v: View): string[] {
     `  @inline static ${s.name}(cpu: u32): ${v.as} ${get}`,
     `  @inline static set_${s.name}(cpu: u32, v: ${v.as}): void ${set}`,
   ];
+}
+
+/** A type of one layout in another that has the same structs. */
+function typeIn(layout: Layout, type: CType): CType {
+  if (type.kind === "pointer") return { ...type, to: typeIn(layout, type.to) };
+  if (type.kind === "array") return { ...type, of: typeIn(layout, type.of) };
+  if (type.kind !== "struct") return type;
+  return { ...type, def: layout.decls.structs.get(type.def.name) ?? type.def };
+}
+
+/**
+ * symbols.ts of a loadable module: `sym` has what the kernel exports, each at an address that the kernel
+ * enters when it loads the module; `mod` has the module's own symbols.
+ */
+export function emitModuleSymbols(kernel: Layout, own: Layout, structs: StructEmitter): string {
+  const sym: string[] = [];
+  const declarations: string[] = [];
+  for (const s of kernel.symbols.values()) {
+    if (s.section === "percpu" || !kernel.exports.includes(s.name)) continue;
+    const base = `__ksym_${s.name}`;
+    declarations.push(`@external("kernel", "${s.name}") declare const ${base}: usize;`);
+    sym.push(
+      ...memberLines("static ", s.name, structs.view(typeIn(own, s.type), s.name), base, 0).map(
+        (l) => `  ${l}`,
+      ),
+      `  @inline static addr_of_${s.name}(): usize { return ${base}; }`,
+    );
+  }
+  const mod: string[] = [];
+  for (const s of own.symbols.values()) {
+    const lines = memberLines("static ", s.name, structs.view(s.type, s.name), "__module_data", s.offset);
+    mod.push(
+      ...lines.map((l) => `  ${l}`),
+      `  @inline static addr_of_${s.name}(): usize { return __module_data + ${s.offset}; }`,
+    );
+  }
+  const names = used([...sym, ...mod]);
+  return [
+    HEADER("What a module sees of the kernel's symbols, `sym.NAME`, and its own, `mod.NAME`."),
+    names.length ? `import { ${names.join(", ")} } from "./structs";\n` : "",
+    ...declarations,
+    // What the kernel's own sources import: nothing of a module's code may come to use them.
+    "export const DATA_END: usize = 0;",
+    "export const PERCPU_TEMPLATE: usize = 0;",
+    "export const PERCPU_SIZE: usize = 0;",
+    "export const BSS_START: usize = 0;",
+    "@inline export function per_cpu_base(cpu: u32): usize { return unreachable(); }",
+    "export class percpu {}",
+    "export class this_cpu {}",
+    `export class sym {\n${sym.join("\n")}\n}`,
+    `export class mod {\n${mod.join("\n")}\n}`,
+    "",
+  ].join("\n");
 }
 
 export function emitSymbols(layout: Layout, structs: StructEmitter): string {

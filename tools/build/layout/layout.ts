@@ -56,6 +56,7 @@ export class Layout {
   readonly symbols = new Map<string, PlacedSymbol>();
   readonly backtrace: string[] = [];
   readonly entry: string[] = [];
+  readonly exports: string[] = [];
   /** Bytes from __base to _end, a page multiple. */
   dataEnd = 0;
   /** Initialised bytes from __base. */
@@ -277,6 +278,7 @@ export class Layout {
       aliases.push(...Object.entries(spec.aliases ?? {}));
       this.backtrace.push(...(spec.backtrace ?? []));
       this.entry.push(...(spec.entry ?? []));
+      this.exports.push(...(spec.exports ?? []));
     }
     let at = 0;
     const place = (section: Section, from: number): number => {
@@ -297,7 +299,7 @@ export class Layout {
     this.percpu = { offset: up(at, 64), size: up(place("percpu", 0), 64) };
     at = this.percpu.offset + this.percpu.size;
     this.bssStart = at;
-    at = place("page_aligned", up(at, PAGE_SIZE));
+    at = this.variables.page_aligned.length > 0 ? place("page_aligned", up(at, PAGE_SIZE)) : up(at, 64);
     at = place("bss", at);
     this.dataEnd = up(at, PAGE_SIZE);
     for (const [name, of] of aliases) {
