@@ -6,7 +6,7 @@
 import type { Injection } from "../../runtime/index.ts";
 import { type FlagForm, parseFlags, UsageError } from "../flags.ts";
 import { CRASH_DEFAULT, CRASH_PARAMETER, CRASH_TYPES } from "../init/crashes.ts";
-import { FILL_PARAMETER } from "../init/fill.ts";
+import { FILL_PARAMETER, MIX_PARAMETER } from "../init/fill.ts";
 import { formatSize, parseSize } from "../size.ts";
 import { OPERATIONS_MAX, WORKLOAD_PARAMETER } from "../workload/main.ts";
 import { OUT_DEFAULT } from "./out.ts";
@@ -18,6 +18,8 @@ const MEMORY_MAX = 4096 * MIB;
 const MEMORY_UNIT = 64 * KIB;
 const FILL_MAX = 95;
 const SEED_MAX = 0xffffffff;
+const MIX_MAX = 1000;
+const PAGE_SIZE = 4096;
 
 const INJECT_POINTS: readonly Injection["at"][] = ["panic", "purgatory", "capture"];
 
@@ -31,6 +33,8 @@ export interface BootFlags {
   inject: Injection[];
   stopAt: "purgatory" | undefined;
   saveMemory: string | undefined;
+  /** The file for the truth about the dump. */
+  truth: string | undefined;
   powerOnFill: "zero" | "random";
   json: boolean;
   quiet: boolean;
@@ -43,11 +47,14 @@ const FORMS: Record<string, FlagForm> = {
   "--seed": { value: "N" },
   "--out": { value: "DIR" },
   "--fill": { value: "PERCENT" },
+  "--mix": { value: "cache=N,cache_private=N,user=N" },
+  "--pages": { value: "hugepages=N,hwpoison=N,offline=N" },
   "--workload": { value: "N" },
   "--inject": { value: "'phys=ADDR,xor=BYTE,at=POINT'", many: true },
   "--stop-at": { value: "purgatory" },
   "--save-memory": { value: "FILE" },
   "--poweron": { value: "zero|random" },
+  "--truth": { value: "FILE" },
   "--json": { value: "switch" },
   "--quiet": { value: "switch" },
 };
@@ -81,10 +88,17 @@ export function parseBootFlags(args: readonly string[]): BootFlags {
   const crash = parseCrash(get("--crash"));
   const out = get("--out") ?? OUT_DEFAULT;
   if (out === "") throw new UsageError("--out wants the name of a directory");
+  const truth = get("--truth");
+  if (truth === "") throw new UsageError("--truth wants the name of a file");
+  if (truth !== undefined && (crash === "none" || stopAt !== undefined)) {
+    throw new UsageError("--truth is about a dump, and this makes none");
+  }
   return {
     memory,
     cmdline: commandLine(memory, crash, parseFill(get("--fill")), get("--append") ?? "", {
       workload: parseWorkload(get("--workload")),
+      mix: parseMix(get("--mix")),
+      pages: parsePages(get("--pages")),
     }),
     crash,
     seed: parseSeed(get("--seed")),
@@ -92,6 +106,7 @@ export function parseBootFlags(args: readonly string[]): BootFlags {
     inject: (values.get("--inject") ?? []).map(parseInjection),
     stopAt,
     saveMemory,
+    truth,
     powerOnFill,
     json: values.has("--json"),
     quiet: values.has("--quiet"),
@@ -136,6 +151,36 @@ function parseWorkload(text: string | undefined): number {
   return Number(text);
 }
 
+/** Counts of NAME=N,NAME=N, in the order of `names`; undefined for those not given. */
+function parseCounts(flag: string, text: string, names: readonly string[], max: number) {
+  const counts = new Map<string, number>();
+  for (const part of text.split(",")) {
+    const [, name = "", digits] = /^(\w+)=(\d+)$/.exec(part) ?? [];
+    if (!names.includes(name) || counts.has(name) || Number(digits) > max) {
+      const form = names.map((it) => `${it}=N`).join(",");
+      throw new UsageError(`${flag} ${text}: write ${form}, or some of these, N from 0 to ${max}`);
+    }
+    counts.set(name, Number(digits));
+  }
+  return names.map((name) => counts.get(name));
+}
+
+/** The weights as the kernel parameter has them. */
+function parseMix(text: string | undefined): string | undefined {
+  if (text === undefined) return undefined;
+  const weights = parseCounts("--mix", text, ["cache", "cache_private", "user"], MIX_MAX);
+  if (weights.every((weight) => !weight)) throw new UsageError(`--mix ${text}: nothing to fill memory with`);
+  return weights.map((weight) => weight ?? 0).join(":");
+}
+
+/** Pages of the kinds that a dump treats apart, as words of the command line. */
+function parsePages(text: string | undefined): string[] {
+  if (text === undefined) return [];
+  const words = ["hugepages", "wkdump.hwpoison", "wkdump.balloon"];
+  const counts = parseCounts("--pages", text, ["hugepages", "hwpoison", "offline"], MEMORY_MAX / PAGE_SIZE);
+  return counts.flatMap((count, i) => (count ? [`${words[i]}=${count}`] : []));
+}
+
 function parseSeed(text: string | undefined): number | undefined {
   if (text === undefined) return undefined;
   const seed = parseSize(text);
@@ -165,7 +210,7 @@ function commandLine(
   crash: string,
   fill: number | undefined,
   append: string,
-  { workload }: { workload: number },
+  { workload, mix, pages }: { workload: number; mix: string | undefined; pages: string[] },
 ): string {
   const given = append.split(/\s+/).filter((word) => word !== "");
   const named = new Set(given.map((word) => word.split("=")[0]));
@@ -173,6 +218,8 @@ function commandLine(
   const defaults = ["console=ttyS0", `crashkernel=${crashkernel}`];
   // A part of the data goes to /dev/ram0, which must have room for all of it.
   if (fill !== undefined) defaults.push(`ramdisk_size=${memory / KIB}`, `${FILL_PARAMETER}=${fill}`);
+  if (mix !== undefined) defaults.push(`${MIX_PARAMETER}=${mix}`);
+  defaults.push(...pages);
   if (workload > 0) defaults.push(`${WORKLOAD_PARAMETER}=${workload}`);
   if (crash !== CRASH_DEFAULT) defaults.push(`${CRASH_PARAMETER}=${crash}`);
   // By itself an oops kills a process, and a warning nothing: what was asked for is a crash.

@@ -1,6 +1,6 @@
 /** The debug kernel beside the dumps: one file in the out directory serves all dumps of a build. */
 import { HostError, type HostFs } from "../../runtime/adapter/index.ts";
-import type { Terminal } from "../../runtime/adapter/terminal.ts";
+import type { BesideProgram } from "../../runtime/adapter/terminal.ts";
 import { readAsset } from "../assets.ts";
 
 const NAME = "vmlinux";
@@ -21,8 +21,8 @@ function isThere(hostfs: HostFs, wanted: Uint8Array): boolean {
  * Leaves this build's vmlinux in the out directory unless it is there, and gives its path below that. One of
  * another build, or a damaged one, is replaced in one step.
  */
-export function leaveVmlinux(terminal: Terminal, hostfs: HostFs): string {
-  const wanted = readAsset(terminal, NAME);
+export function leaveVmlinux(program: BesideProgram, hostfs: HostFs): string {
+  const wanted = readAsset(program, NAME);
   if (isThere(hostfs, wanted)) return NAME;
   const incomplete = `${NAME}.incomplete`;
   const file = hostfs.open(incomplete, { write: true, create: true, truncate: true });

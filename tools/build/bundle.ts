@@ -1,6 +1,7 @@
 /**
- * The programs in one file: build/wkdump.js, an ES module that Bun, Node and Deno run as it is. It knows size
- * and SHA-256 of the files that belong to it, so that a damaged one, or one of another build, is recognised.
+ * The programs in one file, build/wkdump.js, and the library in another, build/fixtures.js: ES modules that
+ * Bun, Node and Deno run as they are. They know size and SHA-256 of the files that belong to them, so that a
+ * damaged one, or one of another build, is recognised.
  */
 import { createHash } from "node:crypto";
 import { chmodSync, readFileSync, renameSync, writeFileSync } from "node:fs";
@@ -9,7 +10,28 @@ import { ASSETS, type BuiltAssets } from "../assets.ts";
 import { BuildError } from "./compile.ts";
 import { ROOT } from "./specs.ts";
 
-const ENTRY = join(ROOT, "tools/wkdump.ts");
+/** Source and product; a program can be started by its name. */
+const BUNDLES = [
+  { source: "tools/wkdump.ts", product: "wkdump.js", program: true },
+  { source: "tools/fixtures/index.ts", product: "fixtures.js", program: false },
+];
+/** The library's types are one file without imports, and these functions. */
+const TYPES = { source: "tools/fixtures/types.ts", product: "fixtures.d.ts" };
+const DECLARATIONS = `
+/** Makes a dump in memory. */
+export declare function makeVmcore(options?: VmcoreOptions): Promise<Vmcore>;
+
+/**
+ * Makes a dump in files below \`directory\`, which is made when it does not exist: the capture kernel's
+ * vmcore and vmcore-dmesg.txt in a directory of their own, truth.json beside them, one vmlinux for all dumps.
+ */
+export declare function writeVmcore(directory: string, options?: VmcoreOptions): Promise<VmcoreFiles>;
+
+/** A dump of this shape cannot be made: a sentence that says why, and what would be right. */
+export declare class FixtureError extends Error {
+  name: string;
+}
+`;
 
 function describeAssets(): BuiltAssets {
   const assets: Record<string, { size: number; sha256: string }> = {};
@@ -20,20 +42,28 @@ function describeAssets(): BuiltAssets {
   return assets as BuiltAssets;
 }
 
-/** Makes build/wkdump.js; the files of ASSETS must be in build/ by then. */
-export async function bundle(): Promise<void> {
-  const result = await Bun.build({
-    entrypoints: [ENTRY],
-    target: "node",
-    format: "esm",
-    banner: "#!/usr/bin/env node",
-    define: { BUILT_ASSETS: JSON.stringify(describeAssets()) },
-    throw: false,
-  });
-  if (!result.success) throw new BuildError(`bundle: ${result.logs.map(String).join("\n")}`);
-  const path = join(ROOT, "build/wkdump.js");
+function replaceFile(product: string, text: string, mode: number): void {
+  const path = join(ROOT, "build", product);
   const temporary = `${path}.${process.pid}.tmp`;
-  writeFileSync(temporary, await result.outputs[0]!.text());
-  chmodSync(temporary, 0o755);
+  writeFileSync(temporary, text);
+  chmodSync(temporary, mode);
   renameSync(temporary, path);
+}
+
+/** Makes the files of BUNDLES and TYPES; the files of ASSETS must be in build/ by then. */
+export async function bundle(): Promise<void> {
+  const assets = JSON.stringify(describeAssets());
+  for (const { source, product, program } of BUNDLES) {
+    const result = await Bun.build({
+      entrypoints: [join(ROOT, source)],
+      target: "node",
+      format: "esm",
+      ...(program ? { banner: "#!/usr/bin/env node" } : {}),
+      define: { BUILT_ASSETS: assets },
+      throw: false,
+    });
+    if (!result.success) throw new BuildError(`bundle: ${result.logs.map(String).join("\n")}`);
+    replaceFile(product, await result.outputs[0]!.text(), program ? 0o755 : 0o644);
+  }
+  replaceFile(TYPES.product, readFileSync(join(ROOT, TYPES.source), "utf8") + DECLARATIONS, 0o644);
 }
