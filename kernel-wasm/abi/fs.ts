@@ -39,6 +39,7 @@ export default abi({
     struct dentry_operations {
       int (*d_revalidate)(struct dentry *, unsigned int);
       int (*d_delete)(const struct dentry *);
+      char *(*d_dname)(struct dentry *, char *, int);
     };
 
     struct address_space {
@@ -182,6 +183,7 @@ export default abi({
       struct list_head s_mounts;
       void *s_fs_info;
       char s_id[32];
+      const char *s_subtype;
       const struct dentry_operations *s_d_op;
       struct list_head s_inodes;
     };

@@ -131,7 +131,7 @@ export function put_task_stack(t: task_struct): void {
 }
 
 function copy_sighand(flags: u32, p: task_struct): i32 {
-  const old = get_current().sighand;
+  const old = p.sighand;
   if (flags & CLONE_SIGHAND) {
     old.count.refs.counter += 1;
     return 0;
@@ -161,7 +161,7 @@ export function __cleanup_sighand(sighand: sighand_struct): void {
 function copy_signal(p: task_struct): i32 {
   const sig = changetype<signal_struct>(kzalloc(signal_struct.SIZE, GFP_KERNEL));
   if (isnull(sig)) return -ENOMEM;
-  const old = get_current().signal;
+  const old = p.signal;
   init_signal_struct(sig);
   memory.copy(changetype<usize>(sig.rlim), changetype<usize>(old.rlim), 256);
   list_add_tail(p.thread_node, sig.thread_head);
@@ -175,9 +175,9 @@ export function free_signal_struct(sig: signal_struct): void {
 
 /** The parent's address space or a copy of it; kernel threads have none. */
 function copy_mm(flags: u32, p: task_struct): i32 {
+  const old = p.mm;
   p.mm_va = 0;
   p.active_mm_va = 0;
-  const old = get_current().mm;
   if (CONFIG_CRASH_DUMP || isnull(old)) return 0;
   let mm = old;
   if (flags & CLONE_VM) mm.mm_users.counter += 1;
@@ -220,7 +220,7 @@ function copy_resources(flags: u32, p: task_struct): i32 {
 }
 
 function attach_task(p: task_struct, number: pid): void {
-  const leader = get_current();
+  const leader = p.real_parent;
   init_task_pid(p, PIDTYPE_PID, number);
   init_task_pid(p, PIDTYPE_TGID, number);
   init_task_pid(p, PIDTYPE_PGID, leader.signal.pids[PIDTYPE_PGID]);
@@ -239,13 +239,13 @@ function attach_task(p: task_struct, number: pid): void {
 
 /**
  * A new task, not started: a kernel thread that will run `fn(arg)`; with no `fn`, a child in user mode with
- * its stack pointer at `arg`, or its parent's for 0. `parent` is its father in the process tree. ERR_PTR when
+ * its stack pointer at `arg`, or its parent's for 0. `parent`, its father in the process tree, is whom it
+ * shares with or is copied from: current, or kthreadd, in whose name a kernel thread is made. ERR_PTR when
  * memory or numbers are short.
  */
 export function copy_process(flags: u32, fn: u64, arg: u64, parent: task_struct): task_struct {
-  const curr = get_current();
   if (sym.nr_threads >= sym.max_threads) return ERR_PTR<task_struct>(-EAGAIN);
-  const p = dup_task_struct(curr);
+  const p = dup_task_struct(parent);
   if (isnull(p)) return ERR_PTR<task_struct>(-ENOMEM);
   p.flags &= ~(PF_IDLE | PF_WQ_WORKER | PF_SIGNALED);
   p.flags |= PF_FORKNOEXEC;
