@@ -5,7 +5,16 @@ import { CommandError } from "./flags.ts";
 import { strerror } from "./strerror.ts";
 
 /** Their names in build/. */
-export const ASSETS = ["vmlinuz", "initrd.img", "System.map", "vmlinux"] as const;
+export const ASSETS = [
+  "vmlinuz",
+  "initrd.img",
+  "System.map",
+  "vmlinux",
+  // The kernel that keeps its arguments in memory, for debuggers.
+  "vmlinuz-debug",
+  "System.map-debug",
+  "vmlinux-debug",
+] as const;
 export type AssetName = (typeof ASSETS)[number];
 export type BuiltAssets = Record<AssetName, { size: number; sha256: string }>;
 

@@ -17,7 +17,7 @@ export const TEXT_ADDRESS_HELPER = -1;
  */
 export type Site = { start: number; end: number } & (
   | { kind: "call"; callee: number }
-  | { kind: "indirect" }
+  | { kind: "indirect"; type: number }
   /** `depth`: labels open at the return, so that `br depth` leaves the function. */
   | { kind: "return"; depth: number }
   | { kind: "refFunc"; callee: number }
@@ -71,6 +71,11 @@ const FORBIDDEN = new Map<number, string>([
   [OP.dataDrop, "uses data.drop; there are no data segments in an image"],
 ]);
 
+/** The type index of the call_indirect at an offset of the file. */
+function typeOfIndirect({ bytes }: WasmModule, start: number): number {
+  return new ByteReader(bytes, start + 1).uleb();
+}
+
 function scanCode(
   reader: ByteReader,
   options: ScanOptions,
@@ -90,7 +95,8 @@ function scanCode(
     else if (op === OP.end) depth--;
     else if (op === OP.unreachable) traps = true;
     else if (op === OP.return) sites.push({ kind: "return", start, end, depth });
-    else if (op === OP.callIndirect) sites.push({ kind: "indirect", start, end });
+    else if (op === OP.callIndirect)
+      sites.push({ kind: "indirect", start, end, type: typeOfIndirect(options.module, start) });
     else if (op === OP.refFunc) sites.push({ kind: "refFunc", start, end, callee: it.value });
     else if (
       op === OP.i32Load &&

@@ -45,6 +45,8 @@ OUT/127.0.0.1-YYYY-MM-DD-HH:MM:SS/vmcore with vmcore-dmesg.txt beside it.
                     pages given back to the host (none)
   --workload N      before the crash have tasks do so many operations on files,
                     pipes and children; some stay behind, asleep or running (0)
+  --debug-kernel    a kernel that keeps the arguments of its functions in memory, for
+                    debuggers; the dump goes with OUT/vmlinux-debug
   --inject 'phys=ADDR,xor=BYTE,at=POINT'
                     change a byte of memory: at=panic, on the way into purgatory;
                     purgatory, on the way out; capture, when the capture kernel
@@ -76,13 +78,14 @@ Exit status:
 
 export async function run(terminal: Terminal, args: readonly string[]): Promise<number> {
   const flags = parseBootFlags(args);
-  const image = readAsset(terminal, "vmlinuz");
+  const image = readAsset(terminal, flags.debugKernel ? "vmlinuz-debug" : "vmlinuz");
   const initrd = readAsset(terminal, "initrd.img");
   const hostfs = openOut(flags.out);
   const truthFile = flags.truth === undefined ? undefined : terminal.createFile(flags.truth);
   const snapshot = flags.saveMemory === undefined ? undefined : terminal.createFile(flags.saveMemory);
   const host = currentHost();
-  const symbols = (): SystemMap => SystemMap.parse(readAsset(terminal, "System.map"));
+  const symbols = (): SystemMap =>
+    SystemMap.parse(readAsset(terminal, flags.debugKernel ? "System.map-debug" : "System.map"));
   const witness = truthFile === undefined ? undefined : new Witness(flags, symbols);
   const silent = flags.json || flags.quiet;
   const story = silent ? undefined : new Story(terminal, () => host.monotonic_ms());
@@ -131,5 +134,6 @@ export async function run(terminal: Terminal, args: readonly string[]): Promise<
     hostfs,
     snapshot: flags.saveMemory,
     symbols,
+    vmlinux: flags.debugKernel ? "vmlinux-debug" : "vmlinux",
   });
 }

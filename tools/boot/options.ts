@@ -36,6 +36,8 @@ export interface BootFlags {
   /** The file for the truth about the dump. */
   truth: string | undefined;
   powerOnFill: "zero" | "random";
+  /** The kernel whose arguments are in memory. */
+  debugKernel: boolean;
   json: boolean;
   quiet: boolean;
 }
@@ -55,6 +57,7 @@ const FORMS: Record<string, FlagForm> = {
   "--save-memory": { value: "FILE" },
   "--poweron": { value: "zero|random" },
   "--truth": { value: "FILE" },
+  "--debug-kernel": { value: "switch" },
   "--json": { value: "switch" },
   "--quiet": { value: "switch" },
 };
@@ -86,6 +89,10 @@ export function parseBootFlags(args: readonly string[]): BootFlags {
     throw new UsageError(`--poweron ${powerOnFill}: memory at power-on is zero or random`);
   }
   const crash = parseCrash(get("--crash"));
+  const debugKernel = values.has("--debug-kernel");
+  if (debugKernel && stopAt !== undefined) {
+    throw new UsageError("--debug-kernel and --stop-at: wkdump capture goes on with the usual kernel only");
+  }
   const out = get("--out") ?? OUT_DEFAULT;
   if (out === "") throw new UsageError("--out wants the name of a directory");
   const truth = get("--truth");
@@ -108,6 +115,7 @@ export function parseBootFlags(args: readonly string[]): BootFlags {
     saveMemory,
     truth,
     powerOnFill,
+    debugKernel,
     json: values.has("--json"),
     quiet: values.has("--quiet"),
   };

@@ -173,14 +173,15 @@ function debugSections(input: VmlinuxInput): Section[] {
     unit.add(new Die("variable", { name: text(name), type: ref(die), external: flag, location }));
   }
   const names = functions.map((it) => it.name);
+  const image = { start: Number(start - KERNEL_MAP), size: header.endOffset };
   const shared = new Set(names.filter((name, i) => names.indexOf(name) !== i));
-  for (const it of functions) unit.add(functionDie(it, start, { sources, types, shared }));
+  for (const it of functions) unit.add(functionDie(it, start, { sources, types, shared, image }));
 
   const kinds = functions.map((it): FrameInfo => {
     const kind = frameKind(it.name, entries.has(it.name));
     // A thunk of the hardware, or link-made: a lone ret.
     const framed = kind === "framed" && it.internalName === null ? "outermost" : kind;
-    return { address: start + BigInt(it.address), size: it.size, kind: framed };
+    return { address: start + BigInt(it.address), size: it.size, kind: framed, area: it.argumentArea };
   });
   let at = 0;
   const sequences = functions.map((it, i): Sequence => {
