@@ -83,6 +83,26 @@ print(json.dumps([[[cpu, per_cpu(prog["runqueues"], cpu).curr.pid.value_(), idle
     expect(ask(dump, script)).toEqual([dump.truth.cpus.map(({ cpu, pid }) => [cpu, pid, 0]), [0]]);
   });
 
+  features.feature("`identify_address`, `slab_object_info`: a task is an object in use", DUMPS, (dump) => {
+    const script = `from drgn.helpers.common import identify_address
+t = find_task(prog, 1)
+info = slab_object_info(t)
+panic = prog.symbol("panic").address
+print(json.dumps([identify_address(t), identify_address(prog, panic), info.allocated]))`;
+    expect(ask(dump, script)).toEqual(["slab object: task_struct+0x0", "function symbol: panic+0x0", true]);
+  });
+
+  features.feature("`virt_to_phys`, `phys_to_virt`, `virt_to_page`, `decode_page_flags`", DUMPS, (dump) => {
+    const script = `address = prog["saved_command_line"].value_()
+physical = virt_to_phys(prog, address)
+page = virt_to_page(prog, address)
+print(json.dumps([physical.value_() == address - 0xffff888000000000,
+  phys_to_virt(prog, physical).value_() == address,
+  page_to_pfn(page).value_() == physical.value_() >> 12,
+  decode_page_flags(page), prog["saved_command_line"].string_().decode()]))`;
+    expect(ask(dump, script)).toEqual([true, true, true, "PG_reserved", dump.truth.cmdline]);
+  });
+
   features.feature("`cmdline`: a user page", DUMPS, (dump) => {
     const script = `try: print(json.dumps([a.decode() for a in cmdline(find_task(prog, 1))]))
 except FaultError as e: print(json.dumps(str(e)))`;
