@@ -1,11 +1,21 @@
 /** The files that belong to the program and lie beside it: kernel image, initrd, symbols, debug kernel. */
 import { currentHost, HostError } from "../runtime/adapter/index.ts";
-import type { Terminal } from "../runtime/adapter/terminal.ts";
+import type { BesideProgram } from "../runtime/adapter/terminal.ts";
 import { CommandError } from "./flags.ts";
 import { strerror } from "./strerror.ts";
 
 /** Their names in build/. */
-export const ASSETS = ["vmlinuz", "initrd.img", "System.map", "vmlinux", "cpu.js"] as const;
+export const ASSETS = [
+  "vmlinuz",
+  "initrd.img",
+  "System.map",
+  "vmlinux",
+  "cpu.js",
+  // The kernel that keeps its arguments in memory, for debuggers.
+  "vmlinuz-debug",
+  "System.map-debug",
+  "vmlinux-debug",
+] as const;
 export type AssetName = (typeof ASSETS)[number];
 export type BuiltAssets = Record<AssetName, { size: number; sha256: string }>;
 
@@ -18,10 +28,10 @@ const hex = (bytes: Uint8Array): string =>
   Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 
 /** The bytes of an asset. CommandError when it is missing or not what was built with this program. */
-export function readAsset(terminal: Terminal, name: AssetName): Uint8Array {
+export function readAsset(program: BesideProgram, name: AssetName): Uint8Array {
   let bytes: Uint8Array;
   try {
-    bytes = terminal.asset(name);
+    bytes = program.asset(name);
   } catch (error) {
     if (!(error instanceof HostError)) throw error;
     throw new CommandError(`${error.path}: ${strerror(error)}: ${ADVICE}`);

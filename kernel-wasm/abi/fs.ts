@@ -39,6 +39,7 @@ export default abi({
     struct dentry_operations {
       int (*d_revalidate)(struct dentry *, unsigned int);
       int (*d_delete)(const struct dentry *);
+      char *(*d_dname)(struct dentry *, char *, int);
     };
 
     struct address_space {
@@ -185,6 +186,7 @@ export default abi({
       void *s_fs_info;
       char s_id[32];
       struct mutex s_vfs_rename_mutex;
+      const char *s_subtype;
       const struct dentry_operations *s_d_op;
       struct list_lru s_dentry_lru;
       spinlock_t s_inode_list_lock;

@@ -159,7 +159,7 @@ export function put_task_stack(t: task_struct): void {
 }
 
 function copy_sighand(flags: u32, p: task_struct): i32 {
-  const old = get_current().sighand;
+  const old = p.sighand;
   if (flags & CLONE_SIGHAND) {
     refcount_inc(old.count);
     return 0;
@@ -199,15 +199,13 @@ export function __cleanup_sighand(sighand: sighand_struct): void {
   if (refcount_dec_and_test(sighand.count)) kmem_cache_free(sym.sighand_cachep, changetype<usize>(sighand));
 }
 
-function copy_signal(p: task_struct): i32 {
+function copy_signal(p: task_struct, orig: task_struct): i32 {
   const sig = changetype<signal_struct>(kzalloc(signal_struct.SIZE, GFP_KERNEL));
   if (isnull(sig)) return -ENOMEM;
-  const old = get_current().signal;
   init_signal_struct(sig);
-  const curr = get_current();
-  if (CONFIG_SMP) task_lock(curr.group_leader);
-  memory.copy(changetype<usize>(sig.rlim), changetype<usize>(old.rlim), 256);
-  if (CONFIG_SMP) task_unlock(curr.group_leader);
+  if (CONFIG_SMP) task_lock(orig.group_leader);
+  memory.copy(changetype<usize>(sig.rlim), changetype<usize>(orig.signal.rlim), 256);
+  if (CONFIG_SMP) task_unlock(orig.group_leader);
   list_add_tail(p.thread_node, sig.thread_head);
   p.signal = sig;
   return 0;
@@ -219,9 +217,9 @@ function put_signal_struct(sig: signal_struct): void {
 
 /** The parent's address space or a copy of it; kernel threads have none. */
 function copy_mm(flags: u32, p: task_struct): i32 {
+  const old = p.mm;
   p.mm_va = 0;
   p.active_mm_va = 0;
-  const old = get_current().mm;
   if (CONFIG_CRASH_DUMP || isnull(old)) return 0;
   let mm = old;
   if (flags & CLONE_VM) atomic_inc(mm.mm_users);
@@ -236,7 +234,7 @@ function copy_mm(flags: u32, p: task_struct): i32 {
 }
 
 /** Resources by name, each undone by its own function when a later one fails. */
-function copy_resources(flags: u32, p: task_struct): i32 {
+function copy_resources(flags: u32, p: task_struct, orig: task_struct): i32 {
   // Until they are its own, those that p has are the parent's, for __put_task_struct() too.
   p.signal_va = 0;
   copy_creds(p);
@@ -249,7 +247,7 @@ function copy_resources(flags: u32, p: task_struct): i32 {
   }
   err = copy_sighand(flags, p);
   if (!err) {
-    err = copy_signal(p);
+    err = copy_signal(p, orig);
     if (!err) err = copy_mm(flags, p);
     if (err) __cleanup_sighand(p.sighand);
   }
@@ -284,7 +282,7 @@ function free_unborn(p: task_struct): void {
  * wake-up finds, until wake_up_new_task().
  */
 function attach_task(p: task_struct, number: pid): void {
-  const leader = get_current();
+  const leader = p.real_parent;
   init_task_pid(p, PIDTYPE_PID, number);
   init_task_pid(p, PIDTYPE_TGID, number);
   init_task_pid(p, PIDTYPE_PGID, leader.signal.pids[PIDTYPE_PGID]);
@@ -303,13 +301,13 @@ function attach_task(p: task_struct, number: pid): void {
 
 /**
  * A new task, not started: a kernel thread that will run `fn(arg)`; with no `fn`, a child in user mode with
- * its stack pointer at `arg`, or its parent's for 0. `parent` is its father in the process tree. ERR_PTR when
+ * its stack pointer at `arg`, or its parent's for 0. `parent`, its father in the process tree, is whom it
+ * shares with or is copied from: current, or kthreadd, in whose name a kernel thread is made. ERR_PTR when
  * memory or numbers are short.
  */
 export function copy_process(flags: u32, fn: u64, arg: u64, parent: task_struct): task_struct {
-  const curr = get_current();
   if (sym.nr_threads >= sym.max_threads) return ERR_PTR<task_struct>(-EAGAIN);
-  const p = dup_task_struct(curr);
+  const p = dup_task_struct(parent);
   if (isnull(p)) return ERR_PTR<task_struct>(-ENOMEM);
   p.flags &= ~(PF_IDLE | PF_WQ_WORKER | PF_SIGNALED);
   p.flags |= PF_FORKNOEXEC;
@@ -328,7 +326,7 @@ export function copy_process(flags: u32, fn: u64, arg: u64, parent: task_struct)
   p.clear_child_tid_va = 0;
   p.restart_block.fn = 0;
   sched_fork(p);
-  const err = copy_resources(flags, p);
+  const err = copy_resources(flags, p, parent);
   if (err) {
     free_unborn(p);
     return ERR_PTR<task_struct>(err);
@@ -351,7 +349,7 @@ export function copy_process(flags: u32, fn: u64, arg: u64, parent: task_struct)
   const irq = write_lock_irqsave(sym.tasklist_lock);
   // A signal that ends the parent was meant for the child as well: kill(2) of a group either finds the child
   // on the list, or has marked the parent before.
-  const killed = !CONFIG_CRASH_DUMP && fatal_signal_pending(curr);
+  const killed = !CONFIG_CRASH_DUMP && fatal_signal_pending(get_current());
   if (!killed) attach_task(p, number);
   write_unlock_irqrestore(sym.tasklist_lock, irq);
   if (!killed) return p;

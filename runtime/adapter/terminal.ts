@@ -10,7 +10,15 @@ import process from "node:process";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { hostError, writeAll } from "./node.ts";
 
-export interface Terminal {
+/** What lies beside the program. */
+export interface BesideProgram {
+  /** A file that was built with it. HostError when it cannot be read. */
+  asset(name: string): Uint8Array;
+  /** Where such a file lies, for a thread to run. */
+  assetUrl(name: string): URL;
+}
+
+export interface Terminal extends BesideProgram {
   /** The arguments after the program's name. */
   readonly args: readonly string[];
   /** Whether somebody watches stdout. */
@@ -19,10 +27,6 @@ export interface Terminal {
   readonly color: boolean;
   out(data: string | Uint8Array): void;
   err(data: string): void;
-  /** A file that lies beside the program. HostError when it cannot be read. */
-  asset(name: string): Uint8Array;
-  /** Where such a file lies, for a thread to run. */
-  assetUrl(name: string): URL;
   /** A file's bytes in pieces, each overwritten by the next. HostError when it cannot be read. */
   readChunks(name: string): Iterable<Uint8Array>;
   /** A new file in the place of `name`, once it is complete. HostError when it cannot be written. */
@@ -110,22 +114,26 @@ function write(fd: number, data: string | Uint8Array): void {
   }
 }
 
+export const besideProgram: BesideProgram = {
+  asset: (name) => {
+    const file = path.join(HOME, name);
+    return attempt("read", file, () => fs.readFileSync(file));
+  },
+  assetUrl: (name) => pathToFileURL(path.join(HOME, name)),
+};
+
 export function terminal(): Terminal {
   // process.stdout is costly to make; a pipe or a file needs none of it.
   const tty =
     attempt("stat", "standard output", () => fs.fstatSync(1).isCharacterDevice()) &&
     process.stdout.isTTY === true;
   return {
+    ...besideProgram,
     args: process.argv.slice(2),
     tty,
     color: tty && !process.env.NO_COLOR,
     out: (data) => write(1, data),
     err: (data) => write(2, data),
-    asset: (name) => {
-      const file = path.join(HOME, name);
-      return attempt("read", file, () => fs.readFileSync(file));
-    },
-    assetUrl: (name) => pathToFileURL(path.join(HOME, name)),
     readChunks,
     createFile,
     display: (name) => {

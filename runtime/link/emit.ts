@@ -3,6 +3,7 @@
  * appended and exported and, with polls, fuel behind two functions; data segments and custom sections
  * (names, source map) left out.
  */
+import type { ArgumentAreas } from "./arguments.ts";
 import { ByteReader, ByteWriter } from "./bytes.ts";
 import { LinkError } from "./error.ts";
 import { OP } from "./instructions.ts";
@@ -68,13 +69,15 @@ function renumber(program: Program): Map<number, number> {
 
 export interface EmitOptions {
   program: Program;
+  /** Null: arguments stay where wasm has them. */
+  areas: ArgumentAreas | null;
   text: Text;
   linkAddress: bigint;
   symbolOffset(name: string): number;
 }
 
 /** The module's bytes. Their number does not depend on what symbolOffset returns. */
-export function emitModule({ program, text, linkAddress, symbolOffset }: EmitOptions): Uint8Array {
+export function emitModule({ program, areas, text, linkAddress, symbolOffset }: EmitOptions): Uint8Array {
   const { module } = program;
   const indexMap = renumber(program);
   const newIndex = (index: number): number => {
@@ -91,6 +94,7 @@ export function emitModule({ program, text, linkAddress, symbolOffset }: EmitOpt
     newIndex,
     symbolOffset,
     spGlobal,
+    areas,
     cpuGlobal,
     fuelGlobal: cpuGlobal + 1,
     relocations: null,

@@ -16,6 +16,7 @@ import {
   PAGE_SIZE,
   writeImageHeader,
 } from "../boot/image.ts";
+import { ArgumentAreas } from "./arguments.ts";
 import { emitModule } from "./emit.ts";
 import { LinkError } from "./error.ts";
 import { buildKallsyms } from "./kallsyms.ts";
@@ -74,6 +75,8 @@ export interface LinkInput {
   poll?: PollOptions;
   /** Symbols of the layout that loadable modules may use; functions are exported by the module itself. */
   exportedData?: readonly string[];
+  /** Whether functions store their arguments where debuggers find them. */
+  argumentsInMemory?: boolean;
   /** Whether .rodata has the kallsyms tables; without them kallsyms_num_syms is 0. */
   kallsyms: boolean;
   release: string;
@@ -197,8 +200,9 @@ export function link(input: LinkInput, sha256: (bytes: Uint8Array) => Uint8Array
   checkInput(input);
   const program = checkProgram(input.wasm, input.backtrace, input.entry, input.poll);
   const text = buildText(program, IMAGE_HEADER_SIZE, PAGE_SIZE);
+  const areas = input.argumentsInMemory === true ? new ArgumentAreas(program) : null;
   const emit = (symbolOffset: (name: string) => number) =>
-    emitModule({ program, text, linkAddress: LINK_ADDRESS, symbolOffset });
+    emitModule({ program, areas, text, linkAddress: LINK_ADDRESS, symbolOffset });
 
   const section = (name: string, offset: number): LinkedSymbol => {
     return {
@@ -259,7 +263,7 @@ export function link(input: LinkInput, sha256: (bytes: Uint8Array) => Uint8Array
     wasm,
     systemMap: systemMap(symbols),
     header,
-    functions: functionInfo(text),
+    functions: functionInfo(text, program, areas),
     lines: input.sourceMap === undefined ? [] : lineInfo(text, input.sourceMap),
     symbols,
   };

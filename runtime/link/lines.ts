@@ -2,6 +2,8 @@
  * What debug information needs: where each function and call of the text came from. Old offsets are
  * positions in asc's module file, the ones its source map speaks of; addresses are offsets from _text.
  */
+import type { ArgumentAreas } from "./arguments.ts";
+import type { Program } from "./program.ts";
 import { decodeSourceMap, type SourcePosition } from "./source-map.ts";
 import type { PlacedFunction, Text } from "./text.ts";
 
@@ -25,13 +27,17 @@ export interface FunctionInfo {
   codeStart: number;
   codeEnd: number;
   callSites: CallSiteInfo[];
+  /** Types of the wasm function's parameters. */
+  params: readonly number[];
+  /** Bytes between its record and its caller's, where the parameters are (arguments.ts); mostly 0. */
+  argumentArea: number;
 }
 
 export interface LineInfo extends SourcePosition {
   address: number;
 }
 
-export function functionInfo(text: Text): FunctionInfo[] {
+export function functionInfo(text: Text, { module }: Program, areas: ArgumentAreas | null): FunctionInfo[] {
   return text.functions.map(({ symbol, address, size, source, calls }) => ({
     name: symbol,
     internalName: source?.internalName ?? null,
@@ -39,6 +45,8 @@ export function functionInfo(text: Text): FunctionInfo[] {
     size,
     codeStart: source?.code ?? -1,
     codeEnd: source?.end ?? -1,
+    params: (source && module.types[source.type]?.params) ?? [],
+    argumentArea: (source && areas?.of(source.index)) ?? 0,
     callSites: calls.map(({ site, address, returnAddress }) => ({
       oldOffset: site.start,
       address,

@@ -143,6 +143,7 @@ function emitLoadable(program: Program, text: Text, input: LoadableInput): Linke
     cpuGlobal: 1,
     fuelGlobal: -1,
     relocations: [],
+    areas: null,
   };
   const relocations: ElfRelocation[] = [];
   const out = new ByteWriter();
@@ -315,7 +316,7 @@ export function linkLoadable(input: LoadableInput): LoadableOutput {
     sections,
     symbols,
     wasm: code.wasm,
-    functions: functionInfo(text),
+    functions: functionInfo(text, program, null),
     lines: input.sourceMap === undefined ? [] : lineInfo(text, input.sourceMap),
     textSize: text.bytes.length,
   };

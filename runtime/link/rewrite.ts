@@ -19,11 +19,15 @@
  * reach the exit code behind it. A local holds sp - 8, the address each call stores to; set_sp() moves it
  * along, so a function that changes stacks must set sp back before it returns. Intrinsics are replaced on
  * the way.
+ *
+ * With arguments in memory (arguments.ts) there is an area of `A` bytes between a record and its caller's:
+ * the caller stores the return address below it, and once more at sp - 8; the callee takes 16 + A from sp.
  */
+import type { ArgumentAreas } from "./arguments.ts";
 import { ByteWriter } from "./bytes.ts";
 import { LinkError } from "./error.ts";
 import { OP } from "./instructions.ts";
-import { I32 } from "./module.ts";
+import { I32, I64 } from "./module.ts";
 import type { Program } from "./program.ts";
 import type { ScannedFunction, Site } from "./scan.ts";
 import { isCall, type Text } from "./text.ts";
@@ -50,6 +54,8 @@ export interface RewriteContext {
   fuelGlobal: number;
   /** Null: all addresses are known. A loadable module's are not: gets each constant to be written later. */
   relocations: CodeRelocation[] | null;
+  /** Null: arguments stay where wasm has them. */
+  areas: ArgumentAreas | null;
 }
 
 /**
@@ -95,16 +101,16 @@ function constI32(out: ByteWriter, value: number): void {
   out.u8(OP.i32Const).sleb(value);
 }
 
-function writeEntry(out: ByteWriter, slot: number, sp: number): void {
+function writeEntry(out: ByteWriter, slot: number, sp: number, area: number): void {
   out.u8(OP.globalGet).uleb(sp);
-  constI32(out, RECORD_SIZE + 8);
+  constI32(out, RECORD_SIZE + area + 8);
   out.u8(OP.i32Sub, OP.localTee).uleb(slot);
   constI32(out, 8);
   out.u8(OP.i32Add, OP.globalSet).uleb(sp);
 
   out.u8(OP.localGet).uleb(slot);
   out.u8(OP.localGet).uleb(slot);
-  out.u8(OP.i64ExtendI32U, OP.i64Const).sleb(RECORD_ABOVE);
+  out.u8(OP.i64ExtendI32U, OP.i64Const).sleb(RECORD_ABOVE + area);
   out.u8(OP.i64Add);
   storeI64(out, 8);
 
@@ -114,13 +120,38 @@ function writeEntry(out: ByteWriter, slot: number, sp: number): void {
   out.u8(OP.i32And, OP.i32Eqz, OP.if, NO_RESULT, OP.unreachable, OP.end);
 }
 
+/** Stores the parameters above the record, in order. */
+function writeArguments(out: ByteWriter, slot: number, params: readonly number[]): void {
+  params.forEach((type, i) => {
+    if (type !== I32 && type !== I64) return;
+    out.u8(OP.localGet).uleb(slot);
+    out.u8(OP.localGet).uleb(i);
+    if (type === I32) out.u8(OP.i64ExtendI32U);
+    storeI64(out, 8 + RECORD_SIZE + i * 8);
+  });
+}
+
+/** `area`: of the callee. */
 function writeReturnAddress(
   out: ByteWriter,
   context: RewriteContext,
   slot: number | null,
   offset: number,
+  area: number,
 ): void {
-  if (slot === null) {
+  if (area > 0) {
+    if (slot !== null) writeReturnAddress(out, context, slot, offset, 0);
+    else {
+      // Nothing stops inside an entry function, and what lies there is of another call.
+      out.u8(OP.globalGet).uleb(context.spGlobal);
+      constI32(out, 8);
+      out.u8(OP.i32Sub, OP.i64Const, 0);
+      storeI64(out, 0);
+    }
+    out.u8(OP.globalGet).uleb(context.spGlobal);
+    constI32(out, area + 8);
+    out.u8(OP.i32Sub);
+  } else if (slot === null) {
     out.u8(OP.globalGet).uleb(context.spGlobal);
     constI32(out, 8);
     out.u8(OP.i32Sub);
@@ -239,8 +270,10 @@ export function rewriteBody(source: ScannedFunction, context: RewriteContext): U
       .bytes(groups)
       .u8(added, I32);
   }
+  const area = context.areas?.of(source.index) ?? 0;
   if (slot !== null) {
-    writeEntry(out, slot, spGlobal);
+    writeEntry(out, slot, spGlobal, area);
+    if (area > 0) writeArguments(out, slot, types[source.type]?.params ?? []);
     if (pollsEntry) writePoll(out, context, counter, false);
   }
   const leaf = counted && !framed;
@@ -257,7 +290,8 @@ export function rewriteBody(source: ScannedFunction, context: RewriteContext): U
       const call = calls[nextCall++];
       if (call === undefined)
         throw new LinkError(`${source.internalName} has a call without a place in the text`);
-      writeReturnAddress(out, context, slot, call.returnAddress);
+      const callee = site.kind === "call" ? context.areas?.of(site.callee) : context.areas?.ofType(site.type);
+      writeReturnAddress(out, context, slot, call.returnAddress, callee ?? 0);
       const imported = site.kind === "call" ? program.kernel.get(site.callee) : undefined;
       if (imported !== undefined) {
         out.u8(OP.i32Const);
@@ -283,7 +317,7 @@ export function rewriteBody(source: ScannedFunction, context: RewriteContext): U
   out.bytes(bytes.subarray(copied, source.end));
   if (slot !== null) {
     out.u8(OP.localGet).uleb(slot);
-    constI32(out, RECORD_SIZE + 8);
+    constI32(out, RECORD_SIZE + area + 8);
     out.u8(OP.i32Add, OP.globalSet).uleb(spGlobal);
   }
   if (leaf) writeFuel(out, context, counter);

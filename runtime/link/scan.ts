@@ -17,7 +17,7 @@ export const TEXT_ADDRESS_HELPER = -1;
  */
 export type Site = { start: number; end: number } & (
   | { kind: "call"; callee: number }
-  | { kind: "indirect" }
+  | { kind: "indirect"; type: number }
   /** `depth`: labels open at the return, so that `br depth` leaves the function. */
   | { kind: "return"; depth: number }
   | { kind: "refFunc"; callee: number }
@@ -75,6 +75,11 @@ const FORBIDDEN = new Map<number, string>([
   [OP.dataDrop, "uses data.drop; there are no data segments in an image"],
 ]);
 
+/** The type index of the call_indirect at an offset of the file. */
+function typeOfIndirect({ bytes }: WasmModule, start: number): number {
+  return new ByteReader(bytes, start + 1).uleb();
+}
+
 function scanCode(
   reader: ByteReader,
   options: ScanOptions,
@@ -94,7 +99,8 @@ function scanCode(
     else if (op === OP.end) depth--;
     else if (op === OP.unreachable) traps = true;
     else if (op === OP.return) sites.push({ kind: "return", start, end, depth });
-    else if (op === OP.callIndirect) sites.push({ kind: "indirect", start, end });
+    else if (op === OP.callIndirect)
+      sites.push({ kind: "indirect", start, end, type: typeOfIndirect(options.module, start) });
     else if (op === OP.globalGet && options.addresses.has(it.value))
       sites.push({ kind: "global", start, end, name: options.addresses.get(it.value) as string });
     else if (op === OP.refFunc) sites.push({ kind: "refFunc", start, end, callee: it.value });

@@ -12,7 +12,7 @@
 import { HostError, type HostFs } from "../adapter/host.ts";
 import { O_CREAT, O_EXCL, O_RDWR, O_TRUNC, O_WRONLY } from "../user/proc.ts";
 import { errno } from "./errno.ts";
-import type { PhysicalMemory } from "./memory.ts";
+import { PAGE_SIZE, type PhysicalMemory } from "./memory.ts";
 
 const REQUEST = {
   SIZE: 64,
@@ -31,6 +31,8 @@ const EXTENTS_MAX = 65536;
 const PATH_MAX = 4096;
 const HANDLES_MAX = 1024;
 const RENAME_NOREPLACE = 1;
+const S_IFMT = 0o170000;
+const S_IFDIR = 0o040000;
 
 /** One rename that the device completed, for whoever watches files appear. */
 export interface Renamed {
@@ -150,8 +152,11 @@ export class HostFsDevice {
 
   #stat(request: number): number {
     const { mode, size } = this.#fs.stat(this.#path(request + REQUEST.path));
-    this.#memory.setU64(request + REQUEST.size, size);
-    this.#memory.setU32(request + REQUEST_EXTENTS.mode, mode);
+    // A directory's size and permissions are the host file system's and its user's; the guest's memory must
+    // not depend on them.
+    const directory = (mode & S_IFMT) === S_IFDIR;
+    this.#memory.setU64(request + REQUEST.size, directory ? PAGE_SIZE : size);
+    this.#memory.setU32(request + REQUEST_EXTENTS.mode, directory ? S_IFDIR | 0o755 : mode);
     return 0;
   }
 

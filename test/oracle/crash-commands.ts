@@ -74,9 +74,14 @@ export const COMMANDS: readonly string[] = [
   "irq -s",
   "irq -a",
   "sig 2",
+  "waitq async_done",
   "swap",
   "fuser /",
 ];
+
+/** What no answer may have in it. */
+export const COMPLAINT =
+  /cannot|invalid|not found|do not exist|unknown|unrecognized|zero-size|not initialized|seek error/i;
 
 export interface Need {
   symbol: string;

@@ -1,48 +1,14 @@
 /** Stock crash opens the dump with its vmlinux; its commands say what the kernel and its log say. */
 import { readFileSync } from "node:fs";
-import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type BootDump, bootDump, built } from "../support/boot.ts";
-import { describeStock, stock } from "../support/stock.ts";
-import { COMMANDS, NEEDS } from "./crash-commands.ts";
+import { describeStock } from "../support/stock.ts";
+import { COMMANDS, COMPLAINT, NEEDS } from "./crash-commands.ts";
 import { DEBUGGED } from "./debugged.ts";
 import { type CrashRun, crash, loggedTrace } from "./debuggers.ts";
 
-const COMPLAINT =
-  /cannot|invalid|not found|do not exist|unknown|unrecognized|zero-size|not initialized|seek error/i;
-
 const map = (): string[] => readFileSync(built("System.map"), "latin1").split("\n");
 const symbols = () => new Set(map().map((line) => line.split(" ")[2]));
-
-describe("crash on what makedumpfile made of a dump", () => {
-  let dump: BootDump;
-  let whole: CrashRun;
-  const commands = ["sys", "log", "ps", "bt", "foreach bt", "kmem -i", "kmem -s", "files 1", "mount", "vm 1"];
-
-  describeStock(["crash", "makedumpfile"], "crash and makedumpfile", () => {
-    beforeAll(() => {
-      dump = bootDump(["--seed", "4"]);
-      whole = crash(dump, commands);
-    }, 120_000);
-    afterAll(() => dump?.remove());
-
-    it.each([
-      ["-d 0", ["-l", "-d", "0"]],
-      ["-d 1", ["-c", "-d", "1"]],
-      ["-d 31", ["-l", "-d", "31"]],
-      ["-x vmlinux -d 31", ["-l", "-d", "31", "-x"]],
-    ])("%s: the same answers as on the whole dump", (name, flags) => {
-      const path = join(dump.directory, `dump${name.replaceAll(" ", "")}`);
-      const types = flags.includes("-x") ? [dump.json.vmlinux] : [];
-      expect(stock("makedumpfile", [...flags, ...types, dump.vmcore, path]).status).toBe(0);
-      const run = crash({ ...dump, vmcore: path }, commands);
-      expect(run.start).toBe(whole.start);
-      const plain = (text = "") => text.replace(/ +DUMPFILE: .*\n/, "");
-      for (const command of commands)
-        expect(plain(run.output.get(command))).toBe(plain(whole.output.get(command)));
-    });
-  });
-});
 
 describe.each(DEBUGGED)("crash on the dump of $name", ({ flags }) => {
   let dump: BootDump;

@@ -4,28 +4,9 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { loadLayout } from "../../tools/build/specs.ts";
 import { type BootDump, bootDump } from "../support/boot.ts";
-import { describeStock, stock } from "../support/stock.ts";
+import { describeStock } from "../support/stock.ts";
 import { DEBUGGED } from "./debugged.ts";
 import { drgn, loggedTrace } from "./debuggers.ts";
-
-describe("drgn on what makedumpfile made of a dump", () => {
-  let dump: BootDump;
-
-  describeStock(["drgn", "makedumpfile"], "drgn and makedumpfile", () => {
-    beforeAll(() => {
-      dump = bootDump(["--seed", "4"]);
-    });
-    afterAll(() => dump?.remove());
-
-    it.each(["0", "1", "31"])("-d %s: tasks, stacks and log as in the whole dump", (level) => {
-      const path = join(dump.directory, `level${level}`);
-      expect(stock("makedumpfile", ["-l", "-d", level, dump.vmcore, path]).status).toBe(0);
-      const script = `stacks = [str(prog.stack_trace(t)) for t in for_each_task(prog)]
-print(json.dumps([prog.crashed_thread().tid, stacks, get_dmesg(prog).decode()]))`;
-      expect(drgn({ ...dump, vmcore: path }, script)).toEqual(drgn(dump, script));
-    });
-  });
-});
 
 describe.each(DEBUGGED)("drgn on the dump of $name", ({ flags }) => {
   let dump: BootDump;

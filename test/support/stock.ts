@@ -1,7 +1,7 @@
 /**
- * The stock tools, as oracles: readelf, makedumpfile, vmcore-dmesg, gdb, drgn, crash, gcc. Each run has a
- * time limit, after which the tool is killed. A machine may lack a tool: then its tests are skipped,
- * visibly; where CI=true a missing tool is a failure.
+ * The stock tools, as oracles: readelf, makedumpfile, vmcore-dmesg, gdb, drgn, libkdumpfile, crash, gcc. Each
+ * run has a time limit, after which the tool is killed. A machine may lack a tool: then its tests are
+ * skipped, visibly; where CI=true a missing tool is a failure.
  *
  *     describeStock(["makedumpfile"], "reads it", () => { ... stock("makedumpfile", args) ... });
  */
@@ -25,11 +25,22 @@ export interface StockOptions {
   input?: string;
 }
 
-export type StockTool = "readelf" | "makedumpfile" | "vmcore-dmesg" | "gdb" | "drgn" | "crash" | "gcc" | "cp";
+export type StockTool =
+  | "readelf"
+  | "makedumpfile"
+  | "vmcore-dmesg"
+  | "gdb"
+  | "drgn"
+  | "libkdumpfile"
+  | "crash"
+  | "gcc"
+  | "cp"
+  | "sh";
 
-/** drgn by the system's own Python: another one in PATH would not have the library. */
+/** Python's modules by the system's own Python: another one in PATH would not have them. */
 const COMMANDS: Partial<Record<StockTool, readonly [string, ...string[]]>> = {
   drgn: ["/usr/bin/python3", "-m", "drgn"],
+  libkdumpfile: ["/usr/bin/python3", "-c", "import kdumpfile"],
 };
 
 /** Debian keeps programs of the superuser where a user's PATH may not look. */
@@ -62,7 +73,7 @@ function commandOf(tool: StockTool): readonly [string, ...string[]] {
 export function hasStock(tool: StockTool): boolean {
   const [program, ...args] = commandOf(tool);
   if (findCommand(program) === null) return false;
-  return tool !== "drgn" || run(program, [...args, "--version"]).status === 0;
+  return COMMANDS[tool] === undefined || run(program, [...args, "--version"]).status === 0;
 }
 
 /** Runs any command with a time limit. Never throws for what the command does. */

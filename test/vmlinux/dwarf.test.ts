@@ -80,7 +80,7 @@ describe("call frames", () => {
   });
 
   it("of an exception lead on to the registers in pt_regs", () => {
-    const all = encodeFrames([{ address: 0n, size: 6, kind: "exception" }]);
+    const all = encodeFrames([{ address: 0n, size: 6, kind: "exception", area: 0 }]);
     const rules = [...all.slice(24 + 24)];
     // The CFA is behind the struct: ip at 128 of 168 bytes, sp at 152, bp at 32.
     expect(rules.slice(0, 4)).toEqual([0x0c, 7, 0xa8, 1]);
@@ -88,7 +88,7 @@ describe("call frames", () => {
   });
 
   const fde = (kind: "framed" | "outermost", size: number): number[] => {
-    const all = encodeFrames([{ address: 0x1000n, size, kind }]);
+    const all = encodeFrames([{ address: 0x1000n, size, kind, area: 0 }]);
     const cie = 4 + new DataView(all.buffer).getUint32(0, true);
     expect((all.length - cie) % 8).toBe(0);
     return [...all.slice(cie + 24)];

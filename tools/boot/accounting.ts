@@ -54,7 +54,7 @@ const PAGE_OFFLINE_MAPCOUNT_VALUE = 0xfffffeff;
 const PAGE_MAPPING_ANON = 1;
 
 /** What the memory map says of a page; 0 is none of these. */
-const CLASSES = ["none", "cache", "cache_private", "user", "free", "hwpoison", "offline"] as const;
+export const CLASSES = ["none", "cache", "cache_private", "user", "free", "hwpoison", "offline"] as const;
 type PageClass = (typeof CLASSES)[number];
 /** Pages of a huge page. */
 const HUGE_PAGES = 512;
@@ -67,32 +67,39 @@ export function crashRegion(memory: PhysicalMemory, symbols: SystemMap): CrashRe
   return end > base ? { base, size: end - base + 1 } : undefined;
 }
 
+/** The kernel's own counters, which no look at the dump is needed for. */
+export function countedPages(memory: PhysicalMemory, symbols: SystemMap): Omit<PageCounts, "zero" | "total"> {
+  const zone = (item: number): number => memory.u64(symbols.physical("vm_zone_stat") + item * 8);
+  const node = (item: number): number => memory.u64(symbols.physical("vm_node_stat") + item * 8);
+  // Pages of ramfs cannot be evicted, and stay on a list of their own.
+  const file_lru = ["NR_ACTIVE_FILE", "NR_INACTIVE_FILE", "NR_UNEVICTABLE"] as const;
+  const anon_lru = ["NR_ACTIVE_ANON", "NR_INACTIVE_ANON"] as const;
+  const sum = (items: readonly (typeof file_lru | typeof anon_lru)[number][]): number =>
+    items.reduce<number>((pages, item) => pages + node(constants[item]), 0);
+  const cache_private = bufferPages(memory, symbols);
+  const hugepages = memory.u64(symbols.physical("hstates") + hstate.nr_huge_pages);
+  return {
+    cache: sum(file_lru) - cache_private,
+    cache_private,
+    user: sum(anon_lru) + hugepages * HUGE_PAGES,
+    free: zone(constants.NR_FREE_PAGES),
+    hwpoison: memory.u64(symbols.physical("num_poisoned_pages")),
+    offline: memory.u32(symbols.physical("virtio_balloon") + virtio_balloon.num_pages),
+  };
+}
+
 /** Counts for the machine whose dump is the file `vmcore`. */
 export async function pageCounts(
   memory: PhysicalMemory,
   symbols: SystemMap,
   vmcore: string,
 ): Promise<PageCounts> {
-  const zone = (item: number): number => memory.u64(symbols.physical("vm_zone_stat") + item * 8);
-  const node = (item: number): number => memory.u64(symbols.physical("vm_node_stat") + item * 8);
   const file = await FileBytes.open(hostProc(["wkdump"]), vmcore);
   try {
     const core = await ElfCore.open(file);
-    // Pages of ramfs cannot be evicted, and stay on a list of their own.
-    const file_lru = ["NR_ACTIVE_FILE", "NR_INACTIVE_FILE", "NR_UNEVICTABLE"] as const;
-    const anon_lru = ["NR_ACTIVE_ANON", "NR_INACTIVE_ANON"] as const;
-    const sum = (items: readonly (typeof file_lru | typeof anon_lru)[number][]): number =>
-      items.reduce<number>((pages, item) => pages + node(constants[item]), 0);
-    const cache_private = bufferPages(memory, symbols);
-    const hugepages = memory.u64(symbols.physical("hstates") + hstate.nr_huge_pages);
     return {
+      ...countedPages(memory, symbols),
       zero: await countZero(core, classify(memory, symbols)),
-      cache: sum(file_lru) - cache_private,
-      cache_private,
-      user: sum(anon_lru) + hugepages * HUGE_PAGES,
-      free: zone(constants.NR_FREE_PAGES),
-      hwpoison: memory.u64(symbols.physical("num_poisoned_pages")),
-      offline: memory.u32(symbols.physical("virtio_balloon") + virtio_balloon.num_pages),
       total: core.ranges.reduce((pages, { start, end }) => pages + (end - start) / PAGE_SIZE, 0),
     };
   } finally {
@@ -115,7 +122,7 @@ function bufferPages(memory: PhysicalMemory, symbols: SystemMap): number {
 }
 
 /** By page frame number: what the memory map says, as an index of CLASSES. */
-function classify(memory: PhysicalMemory, symbols: SystemMap): Uint8Array {
+export function classify(memory: PhysicalMemory, symbols: SystemMap): Uint8Array {
   const classes = new Uint8Array(memory.size / PAGE_SIZE);
   const vmemmap = memory.u64(symbols.physical("vmemmap_phys"));
   const first = (memory.u64(symbols.physical("mem_map_start_phys")) - vmemmap) / pageLayout.SIZE;
@@ -169,7 +176,7 @@ async function countZero(core: ElfCore, classes: Uint8Array): Promise<number> {
   return zero;
 }
 
-function isZeroPage(words: Int32Array, from: number): boolean {
+export function isZeroPage(words: Int32Array, from: number): boolean {
   for (let i = from; i < from + PAGE_SIZE / 4; i++) if (words[i] !== 0) return false;
   return true;
 }

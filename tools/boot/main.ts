@@ -3,6 +3,7 @@ import { currentHost } from "../../runtime/adapter/index.ts";
 import type { Terminal } from "../../runtime/adapter/terminal.ts";
 import { type BootResult, boot } from "../../runtime/index.ts";
 import { readAsset } from "../assets.ts";
+import { truthText, Witness } from "../fixtures/witness.ts";
 import { CRASH_TYPES } from "../init/crashes.ts";
 import { machinePrograms } from "../init/programs.ts";
 import { Complaints } from "./complaints.ts";
@@ -38,10 +39,18 @@ OUT/127.0.0.1-YYYY-MM-DD-HH:MM:SS/vmcore with vmcore-dmesg.txt beside it.
   --poweron FILL    what memory holds at power-on: zero, or random (zero)
   --fill PERCENT    have so much of memory in use, by text, zeros and random data in
                     files, on a RAM disk and in anonymous memory (a little of each)
+  --mix cache=N,cache_private=N,user=N
+                    of what kinds that is, as weights: page cache of files, of a
+                    RAM disk, anonymous memory (as much of each)
+  --pages hugepages=N,hwpoison=N,offline=N
+                    huge pages of 2 MiB in the pool, pages with a hardware error,
+                    pages given back to the host (none)
   --workload N      before the crash have tasks do so many operations on files,
                     pipes and children; some stay behind, asleep or running (0)
   --modules NAME[,NAME]
                     load these kernel modules first: crasher (none)
+  --debug-kernel    a kernel that keeps the arguments of its functions in memory, for
+                    debuggers; the dump goes with OUT/vmlinux-debug
   --inject 'phys=ADDR,xor=BYTE,at=POINT'
                     change a byte of memory: at=panic, on the way into purgatory;
                     purgatory, on the way out; capture, when the capture kernel
@@ -49,6 +58,8 @@ OUT/127.0.0.1-YYYY-MM-DD-HH:MM:SS/vmcore with vmcore-dmesg.txt beside it.
   --stop-at purgatory --save-memory FILE
                     stop at the jump into purgatory and save the machine's
                     memory; wkdump capture FILE goes on from there
+  --truth FILE      what is true of the dump, as JSON, from the machine itself: tasks,
+                    open files, pages by class and dump level, slabs, log, call chains
   --json            one JSON object on stdout and nothing else
   --quiet           print only where the dump is
   --help            print this text
@@ -74,11 +85,15 @@ Exit status:
 
 export async function run(terminal: Terminal, args: readonly string[]): Promise<number> {
   const flags = parseBootFlags(args);
-  const image = readAsset(terminal, "vmlinuz");
+  const image = readAsset(terminal, flags.debugKernel ? "vmlinuz-debug" : "vmlinuz");
   const initrd = readAsset(terminal, "initrd.img");
   const hostfs = openOut(flags.out);
+  const truthFile = flags.truth === undefined ? undefined : terminal.createFile(flags.truth);
   const snapshot = flags.saveMemory === undefined ? undefined : terminal.createFile(flags.saveMemory);
   const host = currentHost();
+  const symbols = (): SystemMap =>
+    SystemMap.parse(readAsset(terminal, flags.debugKernel ? "System.map-debug" : "System.map"));
+  const witness = truthFile === undefined ? undefined : new Witness(flags, symbols);
   const silent = flags.json || flags.quiet;
   const story = silent ? undefined : new Story(terminal, () => host.monotonic_ms());
   const complaints = new Complaints();
@@ -96,21 +111,30 @@ export async function run(terminal: Terminal, args: readonly string[]): Promise<
       console: (bytes) => {
         complaints.console(bytes);
         story?.console(bytes);
+        witness?.console(bytes);
       },
       hostfs,
       host,
-      programs: machinePrograms(),
+      programs: witness?.programs(machinePrograms()) ?? machinePrograms(),
       inject: flags.inject,
       ...(flags.stopAt === undefined ? {} : { stopAt: flags.stopAt }),
       saveMemory: (pieces) => {
         for (const piece of pieces) snapshot?.write(piece);
         snapshot?.finish();
       },
-      onPhase: (phase) => story?.phase(phase),
+      onPhase: (phase, machine) => {
+        story?.phase(phase);
+        witness?.phase(phase, machine);
+      },
     });
+    if (witness?.truth !== undefined) {
+      truthFile?.write(new TextEncoder().encode(truthText(witness.truth)));
+      truthFile?.finish();
+    }
   } finally {
     story?.end();
     snapshot?.discard();
+    truthFile?.discard();
   }
   const wanted = flags.stopAt !== undefined ? "stopped" : flags.crash === "none" ? "powered-off" : "captured";
   return report(terminal, result, wanted, {
@@ -118,6 +142,7 @@ export async function run(terminal: Terminal, args: readonly string[]): Promise<
     complaint: complaints.text,
     hostfs,
     snapshot: flags.saveMemory,
-    symbols: () => SystemMap.parse(readAsset(terminal, "System.map")),
+    symbols,
+    vmlinux: flags.debugKernel ? "vmlinux-debug" : "vmlinux",
   });
 }

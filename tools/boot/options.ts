@@ -6,7 +6,7 @@
 import type { Injection } from "../../runtime/index.ts";
 import { type FlagForm, parseFlags, UsageError } from "../flags.ts";
 import { CRASH_DEFAULT, CRASH_PARAMETER, CRASH_TYPES, MODULES_PARAMETER } from "../init/crashes.ts";
-import { FILL_PARAMETER } from "../init/fill.ts";
+import { FILL_PARAMETER, MIX_PARAMETER } from "../init/fill.ts";
 import { formatSize, parseSize } from "../size.ts";
 import { OPERATIONS_MAX, WORKLOAD_PARAMETER } from "../workload/main.ts";
 import { OUT_DEFAULT } from "./out.ts";
@@ -19,6 +19,8 @@ const MEMORY_UNIT = 64 * KIB;
 const CPUS_MAX = 8;
 const FILL_MAX = 95;
 const SEED_MAX = 0xffffffff;
+const MIX_MAX = 1000;
+const PAGE_SIZE = 4096;
 
 const INJECT_POINTS: readonly Injection["at"][] = ["panic", "purgatory", "capture"];
 
@@ -33,7 +35,11 @@ export interface BootFlags {
   inject: Injection[];
   stopAt: "purgatory" | undefined;
   saveMemory: string | undefined;
+  /** The file for the truth about the dump. */
+  truth: string | undefined;
   powerOnFill: "zero" | "random";
+  /** The kernel whose arguments are in memory. */
+  debugKernel: boolean;
   json: boolean;
   quiet: boolean;
 }
@@ -46,12 +52,16 @@ const FORMS: Record<string, FlagForm> = {
   "--seed": { value: "N" },
   "--out": { value: "DIR" },
   "--fill": { value: "PERCENT" },
+  "--mix": { value: "cache=N,cache_private=N,user=N" },
+  "--pages": { value: "hugepages=N,hwpoison=N,offline=N" },
   "--workload": { value: "N" },
   "--modules": { value: "NAME[,NAME]" },
   "--inject": { value: "'phys=ADDR,xor=BYTE,at=POINT'", many: true },
   "--stop-at": { value: "purgatory" },
   "--save-memory": { value: "FILE" },
   "--poweron": { value: "zero|random" },
+  "--truth": { value: "FILE" },
+  "--debug-kernel": { value: "switch" },
   "--json": { value: "switch" },
   "--quiet": { value: "switch" },
 };
@@ -85,14 +95,29 @@ export function parseBootFlags(args: readonly string[]): BootFlags {
     throw new UsageError(`--poweron ${powerOnFill}: memory at power-on is zero or random`);
   }
   const crash = parseCrash(get("--crash"));
+  const debugKernel = values.has("--debug-kernel");
+  if (debugKernel && stopAt !== undefined) {
+    throw new UsageError("--debug-kernel and --stop-at: wkdump capture goes on with the usual kernel only");
+  }
+  const modules = parseModules(get("--modules"), crash);
+  if (debugKernel && modules.length > 0) {
+    throw new UsageError("--debug-kernel has no modules: theirs are built for the usual kernel");
+  }
   const out = get("--out") ?? OUT_DEFAULT;
   if (out === "") throw new UsageError("--out wants the name of a directory");
+  const truth = get("--truth");
+  if (truth === "") throw new UsageError("--truth wants the name of a file");
+  if (truth !== undefined && (crash === "none" || stopAt !== undefined)) {
+    throw new UsageError("--truth is about a dump, and this makes none");
+  }
   return {
     memory,
     cpus: parseCpus(get("--cpus")),
     cmdline: commandLine(memory, crash, parseFill(get("--fill")), get("--append") ?? "", {
       workload: parseWorkload(get("--workload")),
-      modules: parseModules(get("--modules"), crash),
+      modules,
+      mix: parseMix(get("--mix")),
+      pages: parsePages(get("--pages")),
     }),
     crash,
     seed: parseSeed(get("--seed")),
@@ -100,7 +125,9 @@ export function parseBootFlags(args: readonly string[]): BootFlags {
     inject: (values.get("--inject") ?? []).map(parseInjection),
     stopAt,
     saveMemory,
+    truth,
     powerOnFill,
+    debugKernel,
     json: values.has("--json"),
     quiet: values.has("--quiet"),
   };
@@ -160,6 +187,36 @@ function parseModules(text: string | undefined, crash: string): string[] {
   return needed === undefined || names.includes(needed) ? names : [...names, needed];
 }
 
+/** Counts of NAME=N,NAME=N, in the order of `names`; undefined for those not given. */
+function parseCounts(flag: string, text: string, names: readonly string[], max: number) {
+  const counts = new Map<string, number>();
+  for (const part of text.split(",")) {
+    const [, name = "", digits] = /^(\w+)=(\d+)$/.exec(part) ?? [];
+    if (!names.includes(name) || counts.has(name) || Number(digits) > max) {
+      const form = names.map((it) => `${it}=N`).join(",");
+      throw new UsageError(`${flag} ${text}: write ${form}, or some of these, N from 0 to ${max}`);
+    }
+    counts.set(name, Number(digits));
+  }
+  return names.map((name) => counts.get(name));
+}
+
+/** The weights as the kernel parameter has them. */
+function parseMix(text: string | undefined): string | undefined {
+  if (text === undefined) return undefined;
+  const weights = parseCounts("--mix", text, ["cache", "cache_private", "user"], MIX_MAX);
+  if (weights.every((weight) => !weight)) throw new UsageError(`--mix ${text}: nothing to fill memory with`);
+  return weights.map((weight) => weight ?? 0).join(":");
+}
+
+/** Pages of the kinds that a dump treats apart, as words of the command line. */
+function parsePages(text: string | undefined): string[] {
+  if (text === undefined) return [];
+  const words = ["hugepages", "wkdump.hwpoison", "wkdump.balloon"];
+  const counts = parseCounts("--pages", text, ["hugepages", "hwpoison", "offline"], MEMORY_MAX / PAGE_SIZE);
+  return counts.flatMap((count, i) => (count ? [`${words[i]}=${count}`] : []));
+}
+
 function parseSeed(text: string | undefined): number | undefined {
   if (text === undefined) return undefined;
   const seed = parseSize(text);
@@ -189,7 +246,12 @@ function commandLine(
   crash: string,
   fill: number | undefined,
   append: string,
-  { workload, modules }: { workload: number; modules: readonly string[] },
+  {
+    workload,
+    modules,
+    mix,
+    pages,
+  }: { workload: number; modules: readonly string[]; mix: string | undefined; pages: string[] },
 ): string {
   const given = append.split(/\s+/).filter((word) => word !== "");
   const named = new Set(given.map((word) => word.split("=")[0]));
@@ -197,6 +259,8 @@ function commandLine(
   const defaults = ["console=ttyS0", `crashkernel=${crashkernel}`];
   // A part of the data goes to /dev/ram0, which must have room for all of it.
   if (fill !== undefined) defaults.push(`ramdisk_size=${memory / KIB}`, `${FILL_PARAMETER}=${fill}`);
+  if (mix !== undefined) defaults.push(`${MIX_PARAMETER}=${mix}`);
+  defaults.push(...pages);
   if (workload > 0) defaults.push(`${WORKLOAD_PARAMETER}=${workload}`);
   if (modules.length > 0) defaults.push(`${MODULES_PARAMETER}=${modules.join(",")}`);
   if (crash !== CRASH_DEFAULT) defaults.push(`${CRASH_PARAMETER}=${crash}`);

@@ -9,7 +9,7 @@ import { CommandError } from "../flags.ts";
 import { readableSize } from "../size.ts";
 import { type CrashRegion, crashRegion, type PageCounts, pageCounts } from "./accounting.ts";
 import type { SystemMap } from "./system-map.ts";
-import { leaveVmlinux } from "./vmlinux.ts";
+import { leaveVmlinux, type VmlinuxName } from "./vmlinux.ts";
 
 /** Where the dump is, and how large. */
 interface Saved {
@@ -29,6 +29,8 @@ export interface ReportOptions {
   /** What the machine complained of on its console. */
   complaint: string | undefined;
   symbols: () => SystemMap;
+  /** The debug kernel that goes with the dump. */
+  vmlinux?: VmlinuxName;
   /** What a run that was stopped left behind. */
   snapshot?: string | undefined;
 }
@@ -58,7 +60,7 @@ export async function report(
   wanted: BootResult["outcome"],
   options: ReportOptions,
 ): Promise<number> {
-  const saved = findSaved(terminal, result, options.hostfs);
+  const saved = findSaved(terminal, result, options);
   if (options.json) terminal.out(`${JSON.stringify(await jsonReport(terminal, result, saved, options))}\n`);
   else if (options.quiet) {
     if (saved !== undefined) terminal.out(`${terminal.display(`${options.out}/${saved.vmcore}`)}\n`);
@@ -73,7 +75,11 @@ function reasonOf({ outcome, reason }: BootResult, { complaint }: ReportOptions)
   return `${complaint}; ${reason.replace(/ \(last on the console: .*\)/, "")}`;
 }
 
-function findSaved(terminal: Terminal, result: BootResult, hostfs: HostFs): Saved | undefined {
+function findSaved(
+  terminal: Terminal,
+  result: BootResult,
+  { hostfs, vmlinux }: ReportOptions,
+): Saved | undefined {
   const vmcore = result.vmcores.at(-1);
   if (vmcore === undefined) return undefined;
   const directory = vmcore.slice(0, vmcore.lastIndexOf("/") + 1);
@@ -81,7 +87,7 @@ function findSaved(terminal: Terminal, result: BootResult, hostfs: HostFs): Save
   return {
     vmcore,
     dmesg: fileExists(hostfs, dmesg) ? dmesg : undefined,
-    vmlinux: leaveVmlinux(terminal, hostfs),
+    vmlinux: leaveVmlinux(terminal, hostfs, vmlinux),
     bytes: hostfs.stat(vmcore).size,
   };
 }

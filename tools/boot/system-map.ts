@@ -7,6 +7,9 @@
 const START_KERNEL_MAP = 0xffffffff80000000n;
 
 export class SystemMap {
+  /** Functions, by address. */
+  #text: { address: bigint; name: string }[] | undefined;
+
   private constructor(private readonly addresses: ReadonlyMap<string, bigint>) {}
 
   static parse(text: Uint8Array): SystemMap {
@@ -26,6 +29,23 @@ export class SystemMap {
   /** Where a per-CPU variable lies in each CPU's area. */
   percpu(name: string): number {
     return Number(this.#address(name));
+  }
+
+  /** The function that an address lies in; undefined when it lies in none. */
+  textAt(address: bigint): string | undefined {
+    const [start, end] = [this.#address("_stext"), this.#address("_etext")];
+    if (address < start || address >= end) return undefined;
+    this.#text ??= [...this.addresses]
+      .map(([name, at]) => ({ address: at, name }))
+      .filter(({ name, address: at }) => at >= start && at < end && name !== "_stext")
+      .sort((a, b) => (a.address < b.address ? -1 : a.address > b.address ? 1 : 0));
+    let [low, high] = [0, this.#text.length];
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (this.#text[middle]!.address <= address) low = middle + 1;
+      else high = middle;
+    }
+    return this.#text[low - 1]?.name;
   }
 
   #address(name: string): bigint {

@@ -1,15 +1,15 @@
 /** The debug kernel beside the dumps: one file in the out directory serves all dumps of a build. */
 import { HostError, type HostFs } from "../../runtime/adapter/index.ts";
-import type { Terminal } from "../../runtime/adapter/terminal.ts";
+import type { BesideProgram } from "../../runtime/adapter/terminal.ts";
 import { readAsset } from "../assets.ts";
 
-const NAME = "vmlinux";
+export type VmlinuxName = "vmlinux" | "vmlinux-debug";
 
-function isThere(hostfs: HostFs, wanted: Uint8Array): boolean {
+function isThere(hostfs: HostFs, name: VmlinuxName, wanted: Uint8Array): boolean {
   try {
     // The size first: what else has the name may be of any size.
-    if (hostfs.stat(NAME).size !== wanted.length) return false;
-    const found = hostfs.read(NAME);
+    if (hostfs.stat(name).size !== wanted.length) return false;
+    const found = hostfs.read(name);
     return found.length === wanted.length && found.every((byte, i) => byte === wanted[i]);
   } catch (error) {
     if (error instanceof HostError) return false;
@@ -21,16 +21,16 @@ function isThere(hostfs: HostFs, wanted: Uint8Array): boolean {
  * Leaves this build's vmlinux in the out directory unless it is there, and gives its path below that. One of
  * another build, or a damaged one, is replaced in one step.
  */
-export function leaveVmlinux(terminal: Terminal, hostfs: HostFs): string {
-  const wanted = readAsset(terminal, NAME);
-  if (isThere(hostfs, wanted)) return NAME;
-  const incomplete = `${NAME}.incomplete`;
+export function leaveVmlinux(program: BesideProgram, hostfs: HostFs, name: VmlinuxName = "vmlinux"): string {
+  const wanted = readAsset(program, name);
+  if (isThere(hostfs, name, wanted)) return name;
+  const incomplete = `${name}.incomplete`;
   const file = hostfs.open(incomplete, { write: true, create: true, truncate: true });
   try {
     hostfs.writev(file, [wanted], 0);
   } finally {
     hostfs.close(file);
   }
-  hostfs.rename(incomplete, NAME);
-  return NAME;
+  hostfs.rename(incomplete, name);
+  return name;
 }

@@ -1,7 +1,7 @@
 /**
- * The programs in one file: build/wkdump.js, an ES module that Bun, Node and Deno run as it is; and
- * build/cpu.js, what a CPU's thread runs. It knows size
- * and SHA-256 of the files that belong to it, so that a damaged one, or one of another build, is recognised.
+ * The programs in one file, build/wkdump.js, the library in another, build/fixtures.js, and what a CPU's
+ * thread runs in a third, build/cpu.js: ES modules that Bun, Node and Deno run as they are. They know size and SHA-256 of the files that belong to them, so that a
+ * damaged one, or one of another build, is recognised.
  */
 import { createHash } from "node:crypto";
 import { chmodSync, readFileSync, renameSync, writeFileSync } from "node:fs";
@@ -10,8 +10,30 @@ import { ASSETS, type BuiltAssets } from "../assets.ts";
 import { BuildError } from "./compile.ts";
 import { ROOT } from "./specs.ts";
 
-const ENTRY = join(ROOT, "tools/wkdump.ts");
-const CPU_ENTRY = join(ROOT, "runtime/adapter/thread.ts");
+/** What a CPU's thread runs: an asset of the others. */
+const CPU_BUNDLE = { source: "runtime/adapter/thread.ts", product: "cpu.js", program: false };
+/** Source and product; a program can be started by its name. */
+const BUNDLES = [
+  { source: "tools/wkdump.ts", product: "wkdump.js", program: true },
+  { source: "tools/fixtures/index.ts", product: "fixtures.js", program: false },
+];
+/** The library's types are one file without imports, and these functions. */
+const TYPES = { source: "tools/fixtures/types.ts", product: "fixtures.d.ts" };
+const DECLARATIONS = `
+/** Makes a dump in memory. */
+export declare function makeVmcore(options?: VmcoreOptions): Promise<Vmcore>;
+
+/**
+ * Makes a dump in files below \`directory\`, which is made when it does not exist: the capture kernel's
+ * vmcore and vmcore-dmesg.txt in a directory of their own, truth.json beside them, one vmlinux for all dumps.
+ */
+export declare function writeVmcore(directory: string, options?: VmcoreOptions): Promise<VmcoreFiles>;
+
+/** A dump of this shape cannot be made: a sentence that says why, and what would be right. */
+export declare class FixtureError extends Error {
+  name: string;
+}
+`;
 
 function describeAssets(): BuiltAssets {
   const assets: Record<string, { size: number; sha256: string }> = {};
@@ -22,31 +44,34 @@ function describeAssets(): BuiltAssets {
   return assets as BuiltAssets;
 }
 
-/** Makes build/cpu.js and build/wkdump.js; the other files of ASSETS must be in build/ by then. */
-export async function bundle(): Promise<void> {
-  await bundleFile(CPU_ENTRY, "cpu.js", {});
-  await bundleFile(ENTRY, "wkdump.js", {
-    banner: "#!/usr/bin/env node",
-    define: { BUILT_ASSETS: JSON.stringify(describeAssets()) },
-  });
-  chmodSync(join(ROOT, "build/wkdump.js"), 0o755);
+function replaceFile(product: string, text: string, mode: number): void {
+  const path = join(ROOT, "build", product);
+  const temporary = `${path}.${process.pid}.tmp`;
+  writeFileSync(temporary, text);
+  chmodSync(temporary, mode);
+  renameSync(temporary, path);
 }
 
 async function bundleFile(
-  entry: string,
-  name: string,
-  options: { banner?: string; define?: Record<string, string> },
+  { source, product, program }: (typeof BUNDLES)[number],
+  define: Record<string, string>,
 ): Promise<void> {
   const result = await Bun.build({
-    entrypoints: [entry],
+    entrypoints: [join(ROOT, source)],
     target: "node",
     format: "esm",
+    ...(program ? { banner: "#!/usr/bin/env node" } : {}),
+    define,
     throw: false,
-    ...options,
   });
   if (!result.success) throw new BuildError(`bundle: ${result.logs.map(String).join("\n")}`);
-  const path = join(ROOT, "build", name);
-  const temporary = `${path}.${process.pid}.tmp`;
-  writeFileSync(temporary, await result.outputs[0]!.text());
-  renameSync(temporary, path);
+  replaceFile(product, await result.outputs[0]!.text(), program ? 0o755 : 0o644);
+}
+
+/** Makes the bundles and TYPES; the other files of ASSETS must be in build/ by then. */
+export async function bundle(): Promise<void> {
+  await bundleFile(CPU_BUNDLE, {});
+  const assets = JSON.stringify(describeAssets());
+  for (const one of BUNDLES) await bundleFile(one, { BUILT_ASSETS: assets });
+  replaceFile(TYPES.product, readFileSync(join(ROOT, TYPES.source), "utf8") + DECLARATIONS, 0o644);
 }

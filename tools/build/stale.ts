@@ -22,7 +22,16 @@ import { join } from "node:path";
 /** What the build reads, from the project's top. */
 const SOURCES = ["kernel-wasm", "runtime", "tools", "asconfig.json", "package.json", "package-lock.json"];
 /** What a run needs of the build. */
-export const PRODUCTS = ["wkdump.js", "vmlinuz", "initrd.img", "vmlinux"];
+export const PRODUCTS = [
+  "wkdump.js",
+  "fixtures.js",
+  "fixtures.d.ts",
+  "vmlinuz",
+  "initrd.img",
+  "vmlinux",
+  "vmlinuz-debug",
+  "vmlinux-debug",
+];
 
 const STAMP_FILE = "sources.stamp";
 const LOCK_FILE = "lock";

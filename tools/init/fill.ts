@@ -10,6 +10,10 @@ import { echo, readText } from "./exec.ts";
 /** The kernel parameter: percent of memory that is to be in use; words with a dot are for programs. */
 export const FILL_PARAMETER = "wkdump.fill";
 
+/** Of what kinds: weights of files, block device and anonymous memory, N:N:N. */
+export const MIX_PARAMETER = "wkdump.mix";
+const MIX_EVEN = [1, 1, 1] as const;
+
 /** Without --fill: as many pages of each kind, at most this share of what is free. */
 const DEFAULT_PAGES = 96;
 const DEFAULT_SHARE = 64;
@@ -147,16 +151,20 @@ export async function randomSeed(proc: Proc): Promise<number> {
  * Fills until `percent` of memory is in use; without it a little of each kind. Ends early, and says so, when
  * the machine has no more to give.
  */
-export async function fillMemory(proc: Proc, percent: number | undefined): Promise<void> {
+export async function fillMemory(
+  proc: Proc,
+  percent: number | undefined,
+  mix: readonly number[] = MIX_EVEN,
+): Promise<void> {
   try {
-    await fill(proc, percent);
+    await fill(proc, percent, mix);
   } catch (error) {
     if (!(error instanceof SyscallError)) throw error;
     await echo(proc, `init: filling memory: ${error.syscall}: ${error.code}`);
   }
 }
 
-async function fill(proc: Proc, percent: number | undefined): Promise<void> {
+async function fill(proc: Proc, percent: number | undefined, mix: readonly number[]): Promise<void> {
   const { total, free } = await memory(proc);
   const random = new Random(await randomSeed(proc));
   const places = new Places(proc, random, percent !== undefined);
@@ -164,12 +172,12 @@ async function fill(proc: Proc, percent: number | undefined): Promise<void> {
   await makeDirectory(proc);
   if (percent === undefined) {
     const pages = Math.max(1, Math.min(DEFAULT_PAGES, Math.floor(free / DEFAULT_SHARE)));
-    for (const kind of [0, 1, 2]) await places.put(kind, contents.pages(pages));
+    for (const kind of [0, 1, 2]) if (mix[kind]) await places.put(kind, contents.pages(pages));
     return;
   }
   const goal = Math.max(Math.floor(total * (1 - percent / 100)), KEEP_FREE);
   for (let left = free, before = Number.POSITIVE_INFINITY; left > goal && left < before; ) {
-    await fillSteps(places, contents, random, left - goal);
+    await fillSteps(places, contents, () => kindOf(random, mix), left - goal, random);
     before = left;
     left = (await memory(proc)).free;
   }
@@ -183,12 +191,27 @@ async function makeDirectory(proc: Proc): Promise<void> {
   }
 }
 
+/** A kind of page, by the weights. */
+function kindOf(random: Random, mix: readonly number[]): number {
+  let at = random.below(mix.reduce((sum, weight) => sum + weight, 0));
+  return mix.findIndex((weight) => {
+    at -= weight;
+    return at < 0;
+  });
+}
+
 /** Writes about `pages`, less what page tables and buffers will take and deleted files give back. */
-async function fillSteps(places: Places, contents: Contents, random: Random, pages: number): Promise<void> {
+async function fillSteps(
+  places: Places,
+  contents: Contents,
+  kind: () => number,
+  pages: number,
+  random: Random,
+): Promise<void> {
   const some = Math.max(1, Math.floor((pages * 15) / 16));
   for (let done = 0; done < some; ) {
     const step = Math.min(some - done, STEP_MIN + random.below(STEP_MAX - STEP_MIN + 1));
-    await places.put(random.below(3), contents.pages(step));
+    await places.put(kind(), contents.pages(step));
     done += step;
   }
 }

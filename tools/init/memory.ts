@@ -2,12 +2,13 @@
  * The state of memory that init makes before the crash, by words of the kernel's command line:
  *
  *     wkdump.fill=PERCENT      so much of memory in use (boot --fill); a little of each kind without it
+ *     wkdump.mix=N:N:N         of what kinds: weights of files, block device, anonymous memory (boot --mix)
  *     wkdump.hwpoison=PAGES    pages with a hardware error, at places that the machine's seed chooses
  *     wkdump.balloon=PAGES     pages given back to the host: offline
  */
 import { O_WRONLY, type Proc, SyscallError } from "../../runtime/user/proc.ts";
 import { echo, readText } from "./exec.ts";
-import { fillMemory, Random, randomSeed } from "./fill.ts";
+import { fillMemory, MIX_PARAMETER, Random, randomSeed } from "./fill.ts";
 
 const HARD_OFFLINE_PAGE = "/sys/devices/system/memory/hard_offline_page";
 const BALLOON = "/sys/devices/virtio0/num_pages";
@@ -22,8 +23,19 @@ function numberOf(parameters: readonly string[], name: string): number | undefin
   return Number.isInteger(value) && value >= 0 ? value : undefined;
 }
 
+/** Undefined when there is none, or none that can be read. */
+function mixOf(parameters: readonly string[]): number[] | undefined {
+  const word = parameters.filter((parameter) => parameter.startsWith(`${MIX_PARAMETER}=`)).at(-1);
+  const weights = word
+    ?.slice(MIX_PARAMETER.length + 1)
+    .split(":")
+    .map(Number);
+  const valid = weights?.length === 3 && weights.every((it) => Number.isInteger(it) && it >= 0);
+  return valid && weights.some((it) => it > 0) ? weights : undefined;
+}
+
 export async function prepareMemory(proc: Proc, parameters: readonly string[]): Promise<void> {
-  await fillMemory(proc, numberOf(parameters, "fill"));
+  await fillMemory(proc, numberOf(parameters, "fill"), mixOf(parameters));
   const balloon = numberOf(parameters, "balloon");
   const poison = numberOf(parameters, "hwpoison");
   try {

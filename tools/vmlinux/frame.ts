@@ -27,6 +27,8 @@ export interface FrameInfo {
   address: bigint;
   size: number;
   kind: FrameKind;
+  /** Bytes between a framed function's record and its caller's. */
+  area: number;
 }
 
 /** DWARF numbers of x86-64 registers. */
@@ -55,20 +57,30 @@ function atStackPointer(size: number, saved: Partial<Record<Register, number>>):
 const PT_REGS = { size: 168, at: { bp: 32, bx: 40, r12: 24, r13: 16, r14: 8, r15: 0, ip: 128, sp: 152 } };
 const INACTIVE_TASK_FRAME = { size: 56, at: { r15: 0, r14: 8, r13: 16, r12: 24, bx: 32, bp: 40, ip: 48 } };
 
-function instructions({ kind, size }: FrameInfo): number[] {
+function instructions({ kind, size, area }: FrameInfo): number[] {
   switch (kind) {
     case "framed": {
+      const uleb = (value: number): Uint8Array => new ByteWriter().uleb(value).finish();
+      // The frame above begins behind the arguments.
+      const atEntry =
+        area === 0
+          ? []
+          : [
+              ...[DW_CFA_def_cfa_offset, ...uleb(8 + area)],
+              ...[DW_CFA_offset | REGISTER.ip, ...uleb((8 + area) / 8)],
+            ];
       const afterPrologue = [
+        ...atEntry,
         DW_CFA_advance_loc | 1,
-        ...[DW_CFA_def_cfa_offset, 16],
-        ...[DW_CFA_offset | REGISTER.bp, 2],
+        ...[DW_CFA_def_cfa_offset, ...uleb(16 + area)],
+        ...[DW_CFA_offset | REGISTER.bp, ...uleb((16 + area) / 8)],
         DW_CFA_advance_loc | 3,
         ...[DW_CFA_def_cfa_register, REGISTER.bp],
       ];
       // At the ret, which is the last byte, rbp is the caller's again.
       const body = size - 1 - 4;
       const skip = body < 64 ? [DW_CFA_advance_loc | body] : [DW_CFA_advance_loc2, body & 0xff, body >> 8];
-      return [...afterPrologue, ...skip, DW_CFA_def_cfa, REGISTER.sp, 8];
+      return [...afterPrologue, ...skip, DW_CFA_def_cfa, REGISTER.sp, ...uleb(8 + area)];
     }
     case "outermost":
       // Without a frame pointer to go by, no debugger guesses on.

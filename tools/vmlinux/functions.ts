@@ -1,10 +1,11 @@
 /**
  * The kernel's functions as debugging information: where each begins and ends, in which source line, its
- * parameters by name and type. A parameter has no location: wasm keeps it where no dump can see it, so
- * debuggers show it as optimized out.
+ * parameters by name and type. A parameter has a location in a kernel that stores its arguments; elsewhere
+ * wasm keeps it where no dump can see it, and debuggers show it as optimized out.
  */
 import type { FunctionInfo } from "../../runtime/link/index.ts";
 import { address, Die, expression, flag, long, number, text, type Value } from "./dwarf.ts";
+import { type ImagePlace, storedPointer, storedValue, wasmParameters } from "./locations.ts";
 import { readSignatures, type Signature } from "./signatures.ts";
 import { optional, type TypeTable } from "./types.ts";
 
@@ -74,12 +75,17 @@ function typeOf(name: string, types: TypeTable): Value | undefined {
   return optional(types.base(...(SCALARS.u32 as [string, number, "unsigned"])));
 }
 
-/** `start`: the virtual address of _text. `shared`: names that more than one function has. */
-export function functionDie(
-  info: FunctionInfo,
-  start: bigint,
-  { sources, types, shared }: { sources: Sources; types: TypeTable; shared: ReadonlySet<string> },
-): Die {
+export interface FunctionContext {
+  sources: Sources;
+  types: TypeTable;
+  /** Names that more than one function has. */
+  shared: ReadonlySet<string>;
+  image: ImagePlace;
+}
+
+/** `start`: the virtual address of _text. */
+export function functionDie(info: FunctionInfo, start: bigint, context: FunctionContext): Die {
+  const { sources, types, shared, image } = context;
   const found = sources.find(info.internalName);
   const die = new Die("subprogram", {
     name: text(info.name),
@@ -92,7 +98,20 @@ export function functionDie(
     high_pc: long(BigInt(info.size)),
     frame_base: expression(DW_OP_call_frame_cfa),
   });
-  for (const { name, type } of found?.signature.parameters ?? [])
-    die.add(new Die("formal_parameter", { name: text(name), type: typeOf(type, types) }));
+  const parameters = found?.signature.parameters ?? [];
+  const locals = info.argumentArea === 0 ? [] : wasmParameters(parameters, info.params);
+  parameters.forEach(({ name, type }, i) => {
+    const local = locals[i];
+    const offset = (local ?? 0) * 8 - info.argumentArea;
+    const isPointer = SCALARS[type] === undefined && types.named(type) !== undefined;
+    const location = isPointer ? storedPointer(offset, image) : storedValue(offset);
+    die.add(
+      new Die("formal_parameter", {
+        name: text(name),
+        type: typeOf(type, types),
+        location: local === undefined ? undefined : expression(...location),
+      }),
+    );
+  });
   return die;
 }

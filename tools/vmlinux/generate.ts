@@ -154,6 +154,8 @@ export interface DebugInput {
   /** Address of the text, and bytes of it. */
   start: bigint;
   textSize: number;
+  /** Bytes from the text's start that the kernel's own addresses cover; 0 of a module, which has none. */
+  imageSize: number;
   /** Address of each of the layout's symbols. */
   addresses: ReadonlyMap<string, bigint>;
   /** Of the compile unit: its main source. */
@@ -188,14 +190,15 @@ export function debugSections(input: DebugInput): Section[] {
     unit.add(new Die("variable", { name: text(name), type: ref(die), external: flag, location }));
   }
   const names = functions.map((it) => it.name);
+  const image = { start: Number(start - KERNEL_MAP), size: input.imageSize };
   const shared = new Set(names.filter((name, i) => names.indexOf(name) !== i));
-  for (const it of functions) unit.add(functionDie(it, start, { sources, types, shared }));
+  for (const it of functions) unit.add(functionDie(it, start, { sources, types, shared, image }));
 
   const kinds = functions.map((it): FrameInfo => {
     const kind = frameKind(it.name, entries.has(it.name));
     // A thunk of the hardware, or link-made: a lone ret.
     const framed = kind === "framed" && it.internalName === null ? "outermost" : kind;
-    return { address: start + BigInt(it.address), size: it.size, kind: framed };
+    return { address: start + BigInt(it.address), size: it.size, kind: framed, area: it.argumentArea };
   });
   let at = 0;
   const sequences = functions.map((it, i): Sequence => {
@@ -231,6 +234,7 @@ function kernelDebug({ layout, linked, readSource }: VmlinuxInput): DebugInput {
     lines,
     start: header.linkAddress,
     textSize: header.textOffset + header.textSize,
+    imageSize: header.endOffset,
     addresses: new Map(linked.symbols.map((it) => [it.name, it.value])),
     name: "kernel-wasm/entry.ts",
     allTypes: true,

@@ -53,6 +53,7 @@ export function makeModuleDebug({ layout, linked, name, readSource }: ModuleDebu
     lines: linked.lines,
     start: address(".text", 0),
     textSize: linked.textSize,
+    imageSize: 0,
     addresses: new Map(linked.symbols.map((it) => [it.name, address(it.section, it.value)])),
     name,
     allTypes: false,

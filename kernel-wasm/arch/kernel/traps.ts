@@ -71,9 +71,10 @@ function is_address_check(fn: u64): bool {
 
 /** The registers as they were in the caller, at its call. */
 function pop_frame(regs: pt_regs): void {
-  regs.ip = load<u64>(pa(regs.sp) + 8);
-  regs.sp += 16;
-  regs.bp += 16;
+  const record = pa(regs.sp);
+  regs.ip = load<u64>(record + 8);
+  regs.bp = load<u64>(record);
+  regs.sp = regs.bp;
 }
 
 /**
