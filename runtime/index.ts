@@ -13,6 +13,7 @@ import { type Phase, Timeline, type Timings } from "./kexec/timeline.ts";
 import { Machine, type MachineOptions } from "./machine/machine.ts";
 import type { PhysicalMemory } from "./machine/memory.ts";
 import { SnapshotReader, type SnapshotSource } from "./machine/snapshot.ts";
+import type { Tracer } from "./user/context.ts";
 import type { Program } from "./user/proc.ts";
 
 export { BootError } from "./boot/error.ts";
@@ -20,6 +21,8 @@ export type { Injection, InjectionPoint } from "./kexec/inject.ts";
 export type { Phase, Timings } from "./kexec/timeline.ts";
 export type { Machine } from "./machine/machine.ts";
 export { hashRanges, type PhysicalMemory, type Range } from "./machine/memory.ts";
+export type { SystemCall, Tracer } from "./user/context.ts";
+export type { UserMemory } from "./user/memory.ts";
 export { SnapshotError, type SnapshotSource } from "./machine/snapshot.ts";
 
 interface RunOptions {
@@ -38,6 +41,8 @@ interface RunOptions {
   limit?: number;
   /** Called as each phase begins; the machine's memory may be read and written. */
   onPhase?(phase: Phase, machine: Machine): void;
+  /** Hears of the first kernel's programs and their system calls. */
+  tracer?: Tracer;
 }
 
 export interface BootOptions extends RunOptions {

@@ -21,7 +21,7 @@ import type { Cpu, Exit } from "../machine/cpu.ts";
 import type { Machine } from "../machine/machine.ts";
 import { Random } from "../machine/random.ts";
 import { snapshotChunks } from "../machine/snapshot.ts";
-import { armsKdump, type SystemCall, UserMode } from "../user/context.ts";
+import { armsKdump, type SystemCall, type Tracer, UserMode } from "../user/context.ts";
 import type { Program } from "../user/proc.ts";
 import { type Injection, inject } from "./inject.ts";
 import { instantiate, UnusableImage } from "./instance.ts";
@@ -37,6 +37,8 @@ export interface LifeOptions {
   /** With stopAt: takes the snapshot. Each piece may be a view of memory: use it before the next. */
   saveMemory?(pieces: Iterable<Uint8Array>): void | Promise<void>;
   onPhase?(phase: Phase, machine: Machine): void;
+  /** Hears of the first kernel's programs and their system calls. */
+  tracer?: Tracer;
 }
 
 export interface Ending {
@@ -65,7 +67,7 @@ export class Life {
     this.#options = options;
     this.#timeline = timeline;
     this.#injections = options.inject ?? [];
-    this.#users = new UserMode(machine, options.programs);
+    this.#users = new UserMode(machine, options.programs, options.tracer);
     machine.onRename = ({ to }) => {
       if (this.#state !== "CAPTURE" || !VMCORE.test(to)) return;
       this.vmcores.push(to);
@@ -127,7 +129,8 @@ export class Life {
   /** The image at `entry` runs from its first instruction. A reason instead when it cannot. */
   #start(entry: number, type: "kernel" | "purgatory", ...args: number[]): Exit {
     // A new image, new tasks: programs of the former kernel never hear of their calls again.
-    this.#users = new UserMode(this.#machine, this.#options.programs);
+    const tracer = this.#state === "RUNNING" ? this.#options.tracer : undefined;
+    this.#users = new UserMode(this.#machine, this.#options.programs, tracer);
     this.#machine.cpu = undefined;
     let cpu: Cpu;
     try {

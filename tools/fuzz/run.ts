@@ -18,9 +18,11 @@ import { machinePrograms } from "../init/programs.ts";
 import { checkDump } from "./check/dump.ts";
 import { CrashedKernel } from "./check/kernel.ts";
 import { checkPages } from "./check/pages.ts";
+import { checkRecord } from "./check/record.ts";
 import { checkSlabs } from "./check/slabs.ts";
 import { checkExist, checkTasks } from "./check/tasks.ts";
 import { makePlan, type Plan, planTitle } from "./plan.ts";
+import { MachineRecord } from "./record.ts";
 import { fuzzInit, type Story } from "./workload.ts";
 
 export interface FuzzAssets {
@@ -62,6 +64,8 @@ interface Record {
   /** What was found wrong on the way. */
   findings: string[];
   story: Story;
+  /** What passed between programs and kernel. */
+  calls: MachineRecord;
   region: { base: number; size: number } | undefined;
 }
 
@@ -104,6 +108,7 @@ async function runOnce(plan: Plan, assets: FuzzAssets, memories: Memories, plant
     memory: undefined,
     findings: [],
     story: { disagreements: [], children: new Set(), starved: false, killed: () => false },
+    calls: new MachineRecord(),
     region: undefined,
   };
   const quiet = /quiet|loglevel=3/.test(plan.cmdline);
@@ -130,6 +135,7 @@ async function runOnce(plan: Plan, assets: FuzzAssets, memories: Memories, plant
     host: currentHost(),
     programs,
     inject,
+    tracer: record.calls,
     onPhase: (phase, machine) => {
       if (phase === "loaded") record.loaded = true;
       if (phase !== "panic") return;
@@ -159,25 +165,39 @@ async function runOnce(plan: Plan, assets: FuzzAssets, memories: Memories, plant
 function look(record: Record, { memory }: Machine, symbols: SystemMap): void {
   record.region = crashRegion(memory, symbols);
   record.memory = memory.copy(0, memory.size);
-  const { children, disagreements } = record.story;
-  record.findings.push(...disagreements, ...checkKernel(record.memory, symbols, children));
+  const { children, disagreements, killed } = record.story;
+  const kernel = new CrashedKernel(viewOf(record.memory), symbols);
+  record.findings.push(
+    ...disagreements,
+    ...checkKernel(record.memory, symbols),
+    ...findings({
+      checkExist: () => checkExist(kernel, children),
+      checkRecord: () => checkRecord(kernel, record.calls, killed),
+    }),
+  );
 }
 
+const viewOf = (bytes: Uint8Array): DataView =>
+  new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+
 /** What is wrong in a crashed kernel's memory, a sentence each. */
-export function checkKernel(
-  memory: Uint8Array,
-  symbols: SystemMap,
-  children: ReadonlySet<number> = new Set(),
-): string[] {
-  const view = new DataView(memory.buffer, memory.byteOffset, memory.byteLength);
-  const kernel = new CrashedKernel(view, symbols);
-  const checkChildren = (): void => checkExist(kernel, children);
-  return [checkTasks, checkPages, checkSlabs, checkChildren].flatMap((check) => {
+export function checkKernel(memory: Uint8Array, symbols: SystemMap): string[] {
+  const kernel = new CrashedKernel(viewOf(memory), symbols);
+  return findings({
+    checkTasks: () => checkTasks(kernel),
+    checkPages: () => checkPages(kernel),
+    checkSlabs: () => checkSlabs(kernel),
+  });
+}
+
+/** What the checks find, a sentence each. */
+function findings(checks: { [name: string]: () => void }): string[] {
+  return Object.entries(checks).flatMap(([name, check]) => {
     try {
-      check(kernel);
+      check();
       return [];
     } catch (error) {
-      return [`${check.name}: ${(error as Error).message}`];
+      return [`${name}: ${(error as Error).message}`];
     }
   });
 }
@@ -225,8 +245,7 @@ async function checkCapture(run: Run, symbols: SystemMap): Promise<string | unde
     if (at !== "purgatory" || !low) return undefined;
   }
   try {
-    const view = new DataView(memory.buffer, memory.byteOffset, memory.byteLength);
-    const kernel = new CrashedKernel(view, symbols);
+    const kernel = new CrashedKernel(viewOf(memory), symbols);
     await checkDump({ vmcore, memory, kernel, region, console, dmesg });
     return undefined;
   } catch (error) {

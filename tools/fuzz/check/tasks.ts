@@ -19,7 +19,7 @@ import { type CrashedKernel, hex, Inconsistency } from "./kernel.ts";
 const STACK_END_MAGIC = 0x57ac6e9d;
 
 /** All tasks but the idle ones: physical addresses by number. */
-function taskList(kernel: CrashedKernel): Map<number, number> {
+export function taskList(kernel: CrashedKernel): Map<number, number> {
   const tasks = new Map<number, number>();
   const head = kernel.symbol("init_task") + task_struct.tasks;
   for (const entry of kernel.list(head, "task list")) {
