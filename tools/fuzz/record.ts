@@ -209,6 +209,14 @@ export class MachineRecord implements Tracer {
     // One whose number nobody was told: its parent has died in the clone.
     if (found === undefined) this.unknownReaps++;
     else this.tasks.delete(found);
+    this.#reaped = { pid: result, parent: found?.parent?.pid };
+  }
+
+  #reaped: { pid: number; parent: number | undefined } | undefined;
+
+  /** Whether the process that was waited for last was not made by init. */
+  wasAdopted(pid: number): boolean {
+    return this.#reaped?.pid === pid && this.#reaped.parent !== 1;
   }
 
   #failed(task: TaskRecord, { nr, args }: SystemCall): void {
@@ -232,9 +240,11 @@ export class MachineRecord implements Tracer {
     const file = task.files.get(a)?.file;
     switch (nr) {
       case syscall.open:
-        return this.#opened(task, result, path, b);
+        this.#opened(task, result, path, b);
+        return;
       case OPENAT:
-        return this.#opened(task, result, path, c);
+        this.#opened(task, result, path, c);
+        return;
       case syscall.close:
         task.files.delete(a);
         return;
@@ -259,25 +269,32 @@ export class MachineRecord implements Tracer {
         return;
       }
       case syscall.read:
-        return this.#move(file, result);
+        this.#move(file, result);
+        return;
       case syscall.write:
-        return this.#wrote(file, result);
+        this.#wrote(file, result);
+        return;
       case syscall.copy_file_range:
         this.#move(file, result);
-        return this.#wrote(task.files.get(c)?.file, result);
+        this.#wrote(task.files.get(c)?.file, result);
+        return;
       case syscall.lseek:
         if (file !== undefined) file.position = result;
         return;
       case syscall.mkdir:
-        return this.#name(path, { kind: "directory", size: undefined });
+        this.#name(path, { kind: "directory", size: undefined });
+        return;
       case syscall.symlink:
-        return this.#name(other, { kind: "link", size: undefined });
+        this.#name(other, { kind: "link", size: undefined });
+        return;
       case syscall.unlink:
       case RMDIR:
-        return this.#name(path, null);
+        this.#name(path, null);
+        return;
       case syscall.rename:
       case syscall.renameat2:
-        return this.#renamed(path, other);
+        this.#renamed(path, other);
+        return;
       case syscall.rt_sigaction: {
         const handler = memory === undefined || b === 0 ? undefined : word(memory, b);
         if (a === SIGCHLD && b !== 0) task.ignoresChildren = handler === SIG_IGN;

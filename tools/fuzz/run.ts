@@ -23,9 +23,12 @@ import { checkSlabs } from "./check/slabs.ts";
 import { checkExist, checkTasks } from "./check/tasks.ts";
 import { makePlan, type Plan, planTitle } from "./plan.ts";
 import { MachineRecord } from "./record.ts";
-import { fuzzInit, type Story } from "./workload.ts";
+import type { Story } from "./story.ts";
+import { fuzzInit } from "./workload.ts";
 
 export interface FuzzAssets {
+  /** Steps of every workload; without it each seed has its own number. */
+  operations?: number;
   image: Uint8Array;
   initrd: Uint8Array;
   symbols: SystemMap;
@@ -107,12 +110,19 @@ async function runOnce(plan: Plan, assets: FuzzAssets, memories: Memories, plant
     crashed: false,
     memory: undefined,
     findings: [],
-    story: { disagreements: [], children: new Set(), starved: false, killed: () => false },
+    story: {
+      disagreements: [],
+      children: new Set(),
+      starved: false,
+      killed: () => false,
+      adopted: () => false,
+    },
     calls: new MachineRecord(),
     region: undefined,
   };
   const quiet = /quiet|loglevel=3/.test(plan.cmdline);
   record.story.killed = (pid) => quiet || record.console.includes(`Killed process ${pid} (`);
+  record.story.adopted = (pid) => record.calls.wasAdopted(pid);
   const decoder = new TextDecoder("latin1");
   const hostfs = new MemoryFs();
   const programs = machinePrograms();
@@ -269,7 +279,7 @@ export async function runSeed(
   memories: Memories,
   plant?: Plant,
 ): Promise<{ verdict: Verdict; remains: Remains }> {
-  const plan = makePlan(seed);
+  const plan = makePlan(seed, assets.operations);
   const start = currentHost().monotonic_ms();
   const verdict: Verdict = {
     seed,

@@ -17,13 +17,19 @@ import {
   qstr,
   task_struct,
 } from "../../../build/generated/offsets.ts";
-import type { MachineRecord, Node, OpenFile, TaskRecord } from "../record.ts";
+import type { MachineRecord, OpenFile, TaskRecord } from "../record.ts";
 import { type CrashedKernel, hex, Inconsistency } from "./kernel.ts";
 import { taskList } from "./tasks.ts";
 
 const S_IFMT = 0o170000;
 const S_IFREG = 0o100000;
-const KINDS: Record<number, Node["kind"]> = { 0o100000: "file", 0o040000: "directory", 0o120000: "link" };
+const S_IFDIR = 0o040000;
+const S_IFLNK = 0o120000;
+const KINDS = new Map([
+  [S_IFREG, "file"],
+  [S_IFDIR, "directory"],
+  [S_IFLNK, "link"],
+]);
 const NAME_MAX = 256;
 const DEPTH_MAX = 100;
 /** What only programs fill. */
@@ -278,8 +284,9 @@ function checkNames(kernel: CrashedKernel, record: MachineRecord): void {
     if (node === null && entry !== undefined) throw new Inconsistency(`${path} was removed, and is there`);
     if (node === null || node.kind === undefined) continue;
     if (entry === undefined) throw new Inconsistency(`${path} is gone`);
-    const kind = KINDS[entry.mode & S_IFMT];
-    if (kind !== node.kind) throw new Inconsistency(`${path} is a ${kind ?? "special file"}, not a ${node.kind}`);
+    const kind = KINDS.get(entry.mode & S_IFMT);
+    if (kind !== node.kind)
+      throw new Inconsistency(`${path} is a ${kind ?? hex(entry.mode)}, not a ${node.kind}`);
     if (kind === "file" && node.size !== undefined && node.size !== entry.size) {
       throw new Inconsistency(`${path} has ${entry.size} bytes, ${node.size} were written`);
     }
