@@ -54,8 +54,13 @@ const SEED_MAX = 0xffffffff;
 const RUNS_MAX = 1_000_000;
 /** Seeds a process: long enough to be worth its start, short enough to see progress. */
 const BATCH = 25;
-/** A seed that takes longer hangs: they take tenths of a second, those with long stories some seconds. */
-const SEED_LIMIT_MS = 20_000;
+const BATCH_OF_LONG_STORIES = 5;
+/** What a process may take: for itself, for each seed, and for each operation of one. */
+const PROCESS_LIMIT_MS = 20_000;
+const SEED_LIMIT_MS = 2000;
+const OPERATION_LIMIT_MS = 1;
+/** From here on a workload is a long story. */
+const LONG_STORY = 1000;
 const OPERATIONS_MAX = 10_000;
 
 export interface FuzzFlags {
@@ -112,8 +117,9 @@ export async function run(terminal: Terminal, args: readonly string[]): Promise<
     const speed = verdicts.length / (elapsed_ms / 1000);
     return `${verdicts.length} of ${flags.runs} seeds, ${speed.toFixed(1)} a second, ${found} findings`;
   };
+  const size = (flags.operations ?? 0) >= LONG_STORY ? BATCH_OF_LONG_STORIES : BATCH;
   for (let done = 0; done < flags.runs; ) {
-    const batch = runBatch(flags, flags.from + done, Math.min(BATCH, flags.runs - done));
+    const batch = runBatch(flags, flags.from + done, Math.min(size, flags.runs - done));
     elapsed_ms += batch.elapsed_ms;
     done += batch.verdicts.length;
     for (const verdict of batch.verdicts) {
@@ -146,7 +152,9 @@ function runBatch(flags: FuzzFlags, from: number, runs: number): { verdicts: Ver
   const seeds = flags.replay ? ["--replay", String(from)] : ["--from", String(from), "--runs", String(runs)];
   const steps = flags.operations === undefined ? [] : ["--operations", String(flags.operations)];
   const command = [...program, "fuzz", "--worker", ...seeds, ...steps, "--out", flags.out];
-  const { status, stdout, stderr, elapsed_ms } = runCommand(command, SEED_LIMIT_MS + runs * 3000);
+  const each_ms = SEED_LIMIT_MS + (flags.operations ?? 0) * OPERATION_LIMIT_MS;
+  const limit_ms = PROCESS_LIMIT_MS + runs * each_ms;
+  const { status, stdout, stderr, elapsed_ms } = runCommand(command, limit_ms);
   const lines = stdout.split("\n").slice(0, -1);
   const verdicts = lines.map((line) => JSON.parse(line) as Verdict);
   if (verdicts.length < runs) {

@@ -72,6 +72,9 @@ interface Record {
   region: { base: number; size: number } | undefined;
 }
 
+/** A machine's own time. The longest stories take seconds of it; a kernel that goes round and round ends. */
+const LIMIT_MS = 60_000;
+
 /** A panic for want of memory: nobody is left that could be killed, or it was init itself. */
 const STARVED =
   /Kernel panic - not syncing: (System is deadlocked|Attempted to kill init! exitcode=0x00000009)/;
@@ -146,6 +149,7 @@ async function runOnce(plan: Plan, assets: FuzzAssets, memories: Memories, plant
     programs,
     inject,
     tracer: record.calls,
+    limit: LIMIT_MS,
     onPhase: (phase, machine) => {
       if (phase === "loaded") record.loaded = true;
       if (phase !== "panic") return;

@@ -74,23 +74,33 @@ function pidOf(kernel: CrashedKernel, at: number): number {
   return kernel.s32(at + task_struct.pid);
 }
 
-/** Children whose parents have not come back from clone get the numbers that are left. */
+/**
+ * Children whose parents have not come back from clone get the numbers that are left: first those whose parent
+ * lives and has such a child, then orphans. A clone that has not come so far has no child.
+ */
 function identify(kernel: CrashedKernel, record: MachineRecord, tasks: ReadonlyMap<number, number>): void {
   const named = new Set([...record.tasks].map(({ pid }) => pid));
   const left = new Map([...tasks].filter(([pid]) => !named.has(pid)));
-  for (const task of record.tasks) {
-    if (task.pid !== undefined) continue;
-    const parent = tasks.get(task.parent?.pid ?? 0);
-    for (const [pid, at] of left) {
-      const real = kernel.pointer(at + task_struct.real_parent);
-      if (parent !== undefined && !isDead(kernel, parent) && real !== parent) continue;
-      task.pid = pid;
-      left.delete(pid);
-      break;
+  const unnamed = [...record.tasks].filter(({ pid }) => pid === undefined);
+  const parentOf = ({ parent }: TaskRecord): number | undefined => {
+    // The number of a dead parent may be another task's by now.
+    const at = parent !== undefined && record.tasks.has(parent) ? tasks.get(parent.pid ?? 0) : undefined;
+    return at === undefined || isDead(kernel, at) ? undefined : at;
+  };
+  for (const orphans of [false, true]) {
+    for (const task of unnamed) {
+      const parent = parentOf(task);
+      if (task.pid !== undefined || (parent === undefined) !== orphans) continue;
+      for (const [pid, at] of left) {
+        const real = kernel.pointer(at + task_struct.real_parent);
+        if (orphans ? pidOf(kernel, real) !== 1 : real !== parent) continue;
+        task.pid = pid;
+        left.delete(pid);
+        break;
+      }
     }
-    // The clone had not come that far.
-    if (task.pid === undefined) record.tasks.delete(task);
   }
+  for (const task of unnamed) if (task.pid === undefined) record.tasks.delete(task);
 }
 
 function isDead(kernel: CrashedKernel, at: number): boolean {
