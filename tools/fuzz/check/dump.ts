@@ -81,12 +81,15 @@ function bytesDiffer(a: Uint8Array, b: Uint8Array): number {
 }
 
 function checkNotes(core: ElfCore, { kernel }: DumpEvidence): void {
+  // One of each CPU that was online, in their order, of the task that it ran.
   const status = core.notes.filter(({ type, name }) => type === NT_PRSTATUS && name === "CORE");
-  const first = status.map(readPrstatus)[0];
-  if (first === undefined || first === null) throw new Inconsistency("no NT_PRSTATUS note");
-  const current = kernel.pointer(kernel.percpu("current_task"));
-  const pid = kernel.s32(current + task_struct.pid);
-  if (first.pid !== pid) throw new Inconsistency(`the note is of task ${first.pid}, task ${pid} crashed`);
+  const found = status.map((note) => readPrstatus(note)?.pid);
+  const wanted = kernel.onlineCpus.map((cpu) => {
+    return kernel.s32(kernel.pointer(kernel.percpu("current_task", cpu)) + task_struct.pid);
+  });
+  if (found.join() !== wanted.join()) {
+    throw new Inconsistency(`the notes are of tasks ${found.join()}, the CPUs ran ${wanted.join()}`);
+  }
   const note = core.notes.find(({ name }) => name === VMCOREINFO_NOTE);
   if (note === undefined) throw new Inconsistency("no VMCOREINFO note");
   const text = core.vmcoreinfo.text;

@@ -66,8 +66,8 @@ function checkSlab(kernel: CrashedKernel, cache: Cache, page: number, frozen: bo
   }
 }
 
-function checkCpu(kernel: CrashedKernel, cache: Cache): void {
-  const cpu = kernel.percpuBase() + kernel.u32(cache.at + kmem_cache.cpu_slab);
+function checkCpu(kernel: CrashedKernel, cache: Cache, number: number): void {
+  const cpu = kernel.percpuBase(number) + kernel.u32(cache.at + kmem_cache.cpu_slab);
   const page = kernel.pointer(cpu + kmem_cache_cpu.page);
   const freelist = kernel.pointer(cpu + kmem_cache_cpu.freelist);
   if (page === 0) {
@@ -133,7 +133,7 @@ export function checkSlabs(kernel: CrashedKernel): void {
     cache.objects += objects;
   }
   for (const cache of caches.values()) {
-    checkCpu(kernel, cache);
+    for (const cpu of kernel.onlineCpus) checkCpu(kernel, cache, cpu);
     checkNode(kernel, cache);
   }
 }
