@@ -224,7 +224,7 @@ describe("a planted defect is found", () => {
       const kernel = new CrashedKernel(memory.view, assets.symbols);
       change(kernel, (at, value) => memory.setU32(at, value >>> 0));
     };
-    const { verdict } = await runSeed(seed, assets, memories, plant);
+    const { verdict } = await runSeed(seed, assets, memories, { first: plant });
     expect(verdict.finding).toMatch(what);
   });
 
@@ -233,7 +233,7 @@ describe("a planted defect is found", () => {
       const plant: Plant = ({ memory }) => {
         return () => memory.setU8(phys, memory.u8(phys) ^ 0x40);
       };
-      const { verdict } = await runSeed(seed, assets, memories, plant);
+      const { verdict } = await runSeed(seed, assets, memories, { first: plant });
       expect(verdict.finding).toMatch(`checkDump: PT_LOAD`);
       expect(verdict.finding).toMatch(`memory at 0x${phys.toString(16)} was`);
     }

@@ -21,7 +21,7 @@ export async function sysrqKernel(
   const original = readFileSync(join(ROOT, SYSRQ), "utf8");
   const crash = "panic(c`sysrq triggered crash\\n`);";
   expect(original).toContain(crash);
-  const files = { [SYSRQ]: original.replace(crash, call) + source };
+  const files: Record<string, string> = { [SYSRQ]: original.replace(crash, call) + source };
   for (const [path, change] of Object.entries(changes)) {
     const text = readFileSync(join(ROOT, path), "utf8");
     const changed = change(text);

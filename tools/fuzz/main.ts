@@ -11,8 +11,10 @@ import { type FuzzAssets, type Memories, type Remains, runSeed, type Verdict } f
 
 export const HELP = `wkdump fuzz - explore crash paths from seeds
 
-Usage: wkdump fuzz --runs N [--from SEED] [--operations N] [--out DIR] [--json]
-       wkdump fuzz --replay SEED [--operations N] [--out DIR] [--json]
+Usage: wkdump fuzz --runs N [--from SEED] [--operations N] [--limit SECONDS]
+                   [--out DIR] [--json]
+       wkdump fuzz --replay SEED [--operations N] [--limit SECONDS] [--out DIR]
+                   [--json]
 
 A seed gives a machine (memory, crashkernel=, power-on memory, words of the
 command line), a workload, and a crash: its kind, its moment, and at times a byte
@@ -27,6 +29,8 @@ or for a reason that is known; the second run gives the same dump.
   --replay SEED   one seed, and its console on the way
   --operations N  steps of every workload, up to 10000, instead of the seed's own
                   number: up to 200, in one seed of twenty up to 10000
+  --limit SECONDS what a seed may take until its process is killed for hanging
+                  (2, 1 more for each 1000 of --operations, and 20 a process)
   --out DIR       where runs with a finding leave their folder: seed, title,
                   console and vmcore (./var/fuzz); with --replay, in any case
   --json          one JSON object on stdout and nothing else
@@ -44,6 +48,7 @@ const FORMS: Record<string, FlagForm> = {
   "--from": { value: "SEED" },
   "--replay": { value: "SEED" },
   "--operations": { value: "N" },
+  "--limit": { value: "SECONDS" },
   "--out": { value: "DIR" },
   "--json": { value: "switch" },
   // What the command calls itself with: the runs one after another, a line of JSON each.
@@ -61,6 +66,7 @@ const SEED_LIMIT_MS = 2000;
 const OPERATION_LIMIT_MS = 1;
 /** From here on a workload is a long story. */
 const LONG_STORY = 1000;
+const LIMIT_MAX = 3600;
 const OPERATIONS_MAX = 10_000;
 
 export interface FuzzFlags {
@@ -68,6 +74,8 @@ export interface FuzzFlags {
   runs: number;
   replay: boolean;
   operations: number | undefined;
+  /** Seconds that a seed may take. */
+  limit: number | undefined;
   out: string;
   json: boolean;
   worker: boolean;
@@ -90,6 +98,7 @@ export function parseFuzzFlags(args: readonly string[]): FuzzFlags {
   if ((runs === undefined) === (replay === undefined)) throw new UsageError("give --runs N or --replay SEED");
   if (replay !== undefined && from !== undefined) throw new UsageError("--from goes with --runs");
   const operations = number("--operations", 0, OPERATIONS_MAX);
+  const limit = number("--limit", 1, LIMIT_MAX);
   const first = replay ?? from ?? 0;
   const count = runs ?? 1;
   if (first + count - 1 > SEED_MAX) throw new UsageError(`seeds end at ${SEED_MAX}`);
@@ -100,6 +109,7 @@ export function parseFuzzFlags(args: readonly string[]): FuzzFlags {
     runs: count,
     replay: replay !== undefined,
     operations,
+    limit,
     out,
     json: values.has("--json"),
     worker: values.has("--worker"),
@@ -153,7 +163,7 @@ function runBatch(flags: FuzzFlags, from: number, runs: number): { verdicts: Ver
   const steps = flags.operations === undefined ? [] : ["--operations", String(flags.operations)];
   const command = [...program, "fuzz", "--worker", ...seeds, ...steps, "--out", flags.out];
   const each_ms = SEED_LIMIT_MS + (flags.operations ?? 0) * OPERATION_LIMIT_MS;
-  const limit_ms = PROCESS_LIMIT_MS + runs * each_ms;
+  const limit_ms = flags.limit === undefined ? PROCESS_LIMIT_MS + runs * each_ms : runs * flags.limit * 1000;
   const { status, stdout, stderr, elapsed_ms } = runCommand(command, limit_ms);
   const lines = stdout.split("\n").slice(0, -1);
   const verdicts = lines.map((line) => JSON.parse(line) as Verdict);

@@ -12,6 +12,7 @@ const PATH_MAX = 4096;
 const COMM_MAX = 15;
 const STATUS_STOPPED = 0x7f;
 const SIG_IGN = 1;
+const SIGNAL_MAX = 64;
 const EXIT = 60;
 const OPENAT = 257;
 const RMDIR = 84;
@@ -194,7 +195,7 @@ export class MachineRecord implements Tracer {
 
   /** A signal under way may end its target before the sender is back. */
   #signal(pid: number, signal: number): void {
-    if (signal === 0) return;
+    if (signal < 1 || signal > SIGNAL_MAX) return;
     for (const task of this.tasks) if (pid <= 0 || task.pid === pid) task.signalled = true;
   }
 

@@ -53,12 +53,20 @@ export interface Remains {
 }
 
 /**
- * Changes memory at the jump into purgatory, before it is looked at, and after that what it returns does: a
- * test's planted defect.
+ * Changes memory, or the host's record, at the jump into purgatory before they are looked at, and after that
+ * what it returns does: a test's planted defect.
  */
-export type Plant = (machine: Machine) => (() => void) | undefined;
+export type Plant = (machine: Machine, record: RunRecord) => (() => void) | undefined;
 
-interface Record {
+export interface Plants {
+  /** In the first run; there is no second then. */
+  first?: Plant;
+  /** In the second. */
+  second?: Plant;
+}
+
+/** What the host knows of a run. */
+export interface RunRecord {
   console: string;
   loaded: boolean;
   crashed: boolean;
@@ -98,7 +106,7 @@ function read(hostfs: MemoryFs, path: string): Uint8Array {
 }
 
 /** The byte that a plan's damage hits, once the region is known. */
-function injections({ damage, memory }: Plan, region: Record["region"]): Injection[] {
+function injections({ damage, memory }: Plan, region: RunRecord["region"]): Injection[] {
   if (damage === undefined || region === undefined) return [];
   const { at, xor, target, where } = damage;
   if (target === "region") return [{ at, xor, phys: region.base + Math.floor(where * region.size) }];
@@ -107,7 +115,7 @@ function injections({ damage, memory }: Plan, region: Record["region"]): Injecti
 }
 
 async function runOnce(plan: Plan, assets: FuzzAssets, memories: Memories, plant?: Plant) {
-  const record: Record = {
+  const record: RunRecord = {
     console: "",
     loaded: false,
     crashed: false,
@@ -154,7 +162,7 @@ async function runOnce(plan: Plan, assets: FuzzAssets, memories: Memories, plant
       if (phase === "loaded") record.loaded = true;
       if (phase !== "panic") return;
       record.crashed = true;
-      const after = plant?.(machine);
+      const after = plant?.(machine, record);
       look(record, machine, assets.symbols);
       after?.();
       inject.push(...injections(plan, record.region));
@@ -176,7 +184,7 @@ async function runOnce(plan: Plan, assets: FuzzAssets, memories: Memories, plant
 }
 
 /** The crashed kernel as it is: a copy for later, and its own accounts. */
-function look(record: Record, { memory }: Machine, symbols: SystemMap): void {
+function look(record: RunRecord, { memory }: Machine, symbols: SystemMap): void {
   record.region = crashRegion(memory, symbols);
   record.memory = memory.copy(0, memory.size);
   const { children, disagreements, killed } = record.story;
@@ -281,7 +289,7 @@ export async function runSeed(
   seed: number,
   assets: FuzzAssets,
   memories: Memories,
-  plant?: Plant,
+  plants: Plants = {},
 ): Promise<{ verdict: Verdict; remains: Remains }> {
   const plan = makePlan(seed, assets.operations);
   const start = currentHost().monotonic_ms();
@@ -294,7 +302,7 @@ export async function runSeed(
   };
   const remains: Remains = { console: "", vmcore: undefined };
   try {
-    const run = await runOnce(plan, assets, memories, plant);
+    const run = await runOnce(plan, assets, memories, plants.first);
     remains.console = run.record.console;
     remains.vmcore = run.vmcore;
     verdict.outcome = run.result.outcome;
@@ -304,8 +312,8 @@ export async function runSeed(
       await checkCapture(run, assets.symbols),
     ];
     verdict.finding = findings.find((finding) => finding !== undefined);
-    if (verdict.finding === undefined && plant === undefined) {
-      const again = await runOnce(plan, assets, memories);
+    if (verdict.finding === undefined && plants.first === undefined) {
+      const again = await runOnce(plan, assets, memories, plants.second);
       if (again.record.console !== run.record.console)
         verdict.finding = "the second run printed something else";
       else if (!same(again.vmcore, run.vmcore)) verdict.finding = "the second run's dump is another";

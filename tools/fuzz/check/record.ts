@@ -55,9 +55,17 @@ export function checkRecord(
       throw new Inconsistency(`task ${task.pid ?? "of unknown number"} (${task.comm}) is gone`);
     }
   }
-  for (const [pid, at] of tasks) checkTask(kernel, known.get(pid) as TaskRecord, at, killed);
+  const moving = movingFiles(record);
+  for (const [pid, at] of tasks) {
+    const task = known.get(pid) as TaskRecord;
+    checkTask(kernel, task, at, killed, moving);
+    checkParent(kernel, record, tasks, task);
+  }
   checkNames(kernel, record);
 }
+
+/** Physical addresses by number. */
+type Tasks = ReadonlyMap<number, number>;
 
 /** Those that run or ran a program, by number. */
 function userTasks(kernel: CrashedKernel): Map<number, number> {
@@ -78,7 +86,7 @@ function pidOf(kernel: CrashedKernel, at: number): number {
  * Children whose parents have not come back from clone get the numbers that are left: first those whose parent
  * lives and has such a child, then orphans. A clone that has not come so far has no child.
  */
-function identify(kernel: CrashedKernel, record: MachineRecord, tasks: ReadonlyMap<number, number>): void {
+function identify(kernel: CrashedKernel, record: MachineRecord, tasks: Tasks): void {
   const named = new Set([...record.tasks].map(({ pid }) => pid));
   const left = new Map([...tasks].filter(([pid]) => !named.has(pid)));
   const unnamed = [...record.tasks].filter(({ pid }) => pid === undefined);
@@ -103,6 +111,11 @@ function identify(kernel: CrashedKernel, record: MachineRecord, tasks: ReadonlyM
   for (const task of unnamed) if (task.pid === undefined) record.tasks.delete(task);
 }
 
+/** Dead, or on the way there: its files are closed, its children are init's. */
+function isEnding(kernel: CrashedKernel, at: number): boolean {
+  return isDead(kernel, at) || (kernel.u32(at + task_struct.flags) & constants.PF_EXITING) !== 0;
+}
+
 function isDead(kernel: CrashedKernel, at: number): boolean {
   return kernel.u32(at + task_struct.exit_state) !== 0;
 }
@@ -119,7 +132,7 @@ function settle(kernel: CrashedKernel, record: MachineRecord, task: TaskRecord, 
 /** A child that nobody has to wait for. */
 function mayBeGone(
   kernel: CrashedKernel,
-  tasks: ReadonlyMap<number, number>,
+  tasks: Tasks,
   task: TaskRecord,
   killed: (pid: number) => boolean,
 ): boolean {
@@ -151,17 +164,14 @@ function checkTask(
   task: TaskRecord,
   at: number,
   killed: (pid: number) => boolean,
+  moving: ReadonlySet<OpenFile>,
 ): void {
   const what = `task ${task.pid} (${task.comm})`;
   const dead = isDead(kernel, at);
   if (dead && !mayBeDead(task, killed)) throw new Inconsistency(`${what} is dead, and nobody ended it`);
   if (comm(kernel, at) !== task.comm) throw new Inconsistency(`${what} calls itself ${comm(kernel, at)}`);
-  checkParent(kernel, task, at, what);
-  if (dead || (kernel.u32(at + task_struct.flags) & constants.PF_EXITING) !== 0) return;
-  if (task.exiting) {
-    // exit_group was called, and the task may not have got round to it.
-    return;
-  }
+  // One that has called exit_group may not have got round to it.
+  if (isEnding(kernel, at) || task.exiting) return;
   const state = kernel.u32(at + task_struct.__state);
   if (task.call === undefined && state !== 0 && !task.signalled) {
     throw new Inconsistency(`${what} is in no system call, and its state is ${hex(state)}`);
@@ -169,31 +179,57 @@ function checkTask(
   const mm = kernel.pointer(at + task_struct.mm);
   if (mm === 0) throw new Inconsistency(`${what} has no address space`);
   const brk = kernel.u64(mm + mm_struct.brk);
-  if (task.call === undefined && task.brk !== undefined && brk !== task.brk) {
+  const { call } = task;
+  const unsettled = call !== undefined && CALLS_ON_HEAPS.includes(call.nr);
+  if (!unsettled && task.brk !== undefined && brk !== task.brk) {
     throw new Inconsistency(`${what}: its heap ends at ${hex(brk)}, it was told ${hex(task.brk)}`);
   }
-  if (!task.filesUnknown) checkFiles(kernel, task, at, what);
+  if (!task.filesUnknown) checkFiles(kernel, task, at, what, moving);
 }
 
-function checkParent(kernel: CrashedKernel, task: TaskRecord, at: number, what: string): void {
-  if (task.parent === undefined) return;
-  const real = kernel.pointer(at + task_struct.real_parent);
-  const pid = pidOf(kernel, real);
-  const exiting = (kernel.u32(real + task_struct.flags) & constants.PF_EXITING) !== 0;
-  if (exiting && pid !== task.parent.pid) throw new Inconsistency(`${what}: its parent ${pid} has ended`);
-  const { parent } = task;
-  const orphan = pid === 1 && (parent.exiting || parent.signalled || parent.call !== undefined);
-  if (pid !== parent.pid && !orphan) {
-    throw new Inconsistency(`${what} is the child of ${pid}, and was made by ${parent.pid}`);
+/** Its maker while that lives, and then init. */
+function checkParent(kernel: CrashedKernel, record: MachineRecord, tasks: Tasks, task: TaskRecord): void {
+  const { parent, pid } = task;
+  if (parent === undefined) return;
+  const at = tasks.get(pid as number) as number;
+  const found = pidOf(kernel, kernel.pointer(at + task_struct.real_parent));
+  // The number of a dead maker may be another task's by now.
+  const maker = record.tasks.has(parent) ? tasks.get(parent.pid as number) : undefined;
+  const wanted = maker === undefined || isEnding(kernel, maker) ? 1 : parent.pid;
+  if (found !== wanted) {
+    throw new Inconsistency(
+      `task ${pid} (${task.comm}) is the child of ${found}, and should be of ${wanted}`,
+    );
   }
 }
 
+/** brk and execve. */
+const CALLS_ON_HEAPS: readonly number[] = [12, 59];
 /** Calls that make or close descriptors: one under way may have done so. */
 const CALLS_ON_FILES: readonly number[] = [2, 3, 22, 32, 33, 257, 293];
 /** Calls that move positions. */
-const CALLS_THAT_MOVE: readonly number[] = [0, 1, 8, 17, 326, 320];
+const CALLS_THAT_MOVE: readonly number[] = [0, 1, 8, 326];
 
-function checkFiles(kernel: CrashedKernel, task: TaskRecord, at: number, what: string): void {
+/** Files whose positions calls under way may have moved. */
+function movingFiles(record: MachineRecord): Set<OpenFile> {
+  const moving = new Set<OpenFile>();
+  for (const { call, files } of record.tasks) {
+    if (call === undefined || !CALLS_THAT_MOVE.includes(call.nr)) continue;
+    for (const fd of call.args.slice(0, 3)) {
+      const known = files.get(fd);
+      if (known !== undefined) moving.add(known.file);
+    }
+  }
+  return moving;
+}
+
+function checkFiles(
+  kernel: CrashedKernel,
+  task: TaskRecord,
+  at: number,
+  what: string,
+  moving: ReadonlySet<OpenFile>,
+): void {
   if (task.call !== undefined && CALLS_ON_FILES.includes(task.call.nr)) return;
   const files = kernel.pointer(at + task_struct.files);
   const table = kernel.pointer(files + files_struct.fdt);
@@ -207,11 +243,10 @@ function checkFiles(kernel: CrashedKernel, task: TaskRecord, at: number, what: s
   for (const fd of task.files.keys()) {
     if (!open.has(fd)) throw new Inconsistency(`${what}: descriptor ${fd} is open, the kernel has none`);
   }
-  const moving = task.call !== undefined && CALLS_THAT_MOVE.includes(task.call.nr);
   for (const [fd, file] of open) {
     const known = task.files.get(fd);
     if (known === undefined) throw new Inconsistency(`${what}: descriptor ${fd} was opened by nobody`);
-    checkFile(kernel, known.file, file, `${what}: descriptor ${fd}`, moving);
+    checkFile(kernel, known.file, file, `${what}: descriptor ${fd}`, moving.has(known.file));
   }
 }
 
