@@ -251,10 +251,13 @@ export class Process implements Proc {
   fork(main: Program): Promise<number> {
     return this.#exclusive(async () => {
       await this.#arena(8);
+      // The heap as it is now: the parent's may be another when the child begins.
+      const { start, end, brk } = { start: this.#start, end: this.#end, brk: this.#brk };
       const address = this.#context.place((context) => {
         const child = new Process(context, this.#memory, this.argv);
-        child.#start = this.#start;
-        child.#end = this.#end;
+        child.#start = start;
+        child.#end = end;
+        child.#brk = brk;
         void run(child, main);
       });
       this.#memory.write(this.#start, word(address));
