@@ -17,6 +17,9 @@ const EXIT = 60;
 const OPENAT = 257;
 const RMDIR = 84;
 
+/** Directories that begin empty: what is there, a program has made. */
+export const OWN_DIRECTORIES = ["/root/", "/tmp/"];
+
 /** What a name stands for. */
 export interface Node {
   /** undefined: it was there before. */
@@ -305,7 +308,8 @@ export class MachineRecord implements Tracer {
   }
 
   #opened(task: TaskRecord, fd: number, path: string | undefined, flags: number): void {
-    const known = path === undefined ? undefined : this.names.get(path);
+    const own = path !== undefined && OWN_DIRECTORIES.some((directory) => path.startsWith(directory));
+    const known = path === undefined ? undefined : (this.names.get(path) ?? (own ? null : undefined));
     // What was there already may be as long as it wants.
     const created = (flags & O_CREAT) !== 0 && ((flags & O_EXCL) !== 0 || known === null);
     const made: Node = created ? { kind: "file", size: 0 } : { kind: undefined, size: undefined };

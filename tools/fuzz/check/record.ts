@@ -17,7 +17,7 @@ import {
   qstr,
   task_struct,
 } from "../../../build/generated/offsets.ts";
-import type { MachineRecord, OpenFile, TaskRecord } from "../record.ts";
+import { type MachineRecord, type OpenFile, OWN_DIRECTORIES, type TaskRecord } from "../record.ts";
 import { type CrashedKernel, hex, Inconsistency } from "./kernel.ts";
 import { taskList } from "./tasks.ts";
 
@@ -32,8 +32,6 @@ const KINDS = new Map([
 ]);
 const NAME_MAX = 256;
 const DEPTH_MAX = 100;
-/** What only programs fill. */
-const OWN_DIRECTORIES = ["/root/", "/tmp/"];
 
 /** Whatever is wrong first, as an Inconsistency. `killed` tells whom the OOM killer has taken. */
 export function checkRecord(
@@ -68,7 +66,7 @@ export function checkRecord(
 type Tasks = ReadonlyMap<number, number>;
 
 /** Those that run or ran a program, by number. */
-function userTasks(kernel: CrashedKernel): Map<number, number> {
+export function userTasks(kernel: CrashedKernel): Map<number, number> {
   const all = taskList(kernel);
   const isUser = (at: number): boolean => (kernel.u32(at + task_struct.flags) & constants.PF_KTHREAD) === 0;
   return new Map([...all].filter(([, at]) => isUser(at)));
@@ -268,7 +266,7 @@ function checkFile(
 }
 
 /** What d_path() would say. */
-function pathOf(kernel: CrashedKernel, at: number): string {
+export function pathOf(kernel: CrashedKernel, at: number): string {
   let dentry = kernel.pointer(at + pathLayout.dentry);
   let mnt = kernel.pointer(at + pathLayout.mnt) - mount.mnt;
   let text = "";
