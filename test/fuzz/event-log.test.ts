@@ -296,14 +296,20 @@ describe.each(SEEDS)("the machine of seed %i", (seed) => {
       if (pid === 1) continue;
       const { resident, files } = shown.get(pid) as Shown;
       expect(rssOf(dump, at), `rss of ${pid}`).toBe(resident);
-      // A pipe has no path, only a name.
+      // A pipe has no path, only a name; a file whose name is gone is said to be deleted.
       const named = (list: string[]): string[] =>
-        list.filter((text) => !/pipe/.test(text) && text.includes("/"));
+        list.filter((text) => text.includes("/")).map((text) => text.replace(/ \(deleted\)$/, ""));
       expect(named(filesOf(dump, at)), `files of ${pid}`).toEqual(named(files));
       if (letterOf(dump, at) === "Z") continue;
       const known = [...(byPid.get(pid) as TaskRecord).files].map(([fd]) => fd);
       expect(known.sort((a, b) => a - b)).toEqual(files.map((text) => Number.parseInt(text, 10)));
     }
+  });
+
+  it("knows a file without a name", () => {
+    const files = [...evidence.shown.values()].flatMap((shown) => shown.files);
+    expect(files.filter((text) => text.endsWith("/tmp/renamed (deleted)"))).toHaveLength(1);
+    expect(files.filter((text) => text.endsWith("/tmp/log")).length).toBeGreaterThan(4);
   });
 
   it("has the position and the size that the program was told last", () => {
