@@ -21,9 +21,9 @@ export type { Injection, InjectionPoint } from "./kexec/inject.ts";
 export type { Phase, Timings } from "./kexec/timeline.ts";
 export type { Machine } from "./machine/machine.ts";
 export { hashRanges, type PhysicalMemory, type Range } from "./machine/memory.ts";
+export { SnapshotError, type SnapshotSource } from "./machine/snapshot.ts";
 export type { SystemCall, Tracer } from "./user/context.ts";
 export type { UserMemory } from "./user/memory.ts";
-export { SnapshotError, type SnapshotSource } from "./machine/snapshot.ts";
 
 interface RunOptions {
   /** What the serial console prints, in lines or when the machine pauses. */

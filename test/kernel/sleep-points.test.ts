@@ -1,7 +1,7 @@
 /**
- * Every place of the kernel that sleeps. A sleeping operation here starts over when its task is woken, so each
- * place is woken when nothing has happened for it, twice, and interrupted by signals, and must then end as if
- * nothing had been. The table below has them all: a test looks for new ones in the sources.
+ * Every place of the kernel that sleeps. A sleeping operation here starts over when its task is woken, so
+ * each place is woken when nothing has happened for it, twice, and interrupted by signals, and must then end
+ * as if nothing had been. The table below has them all: a test looks for new ones in the sources.
  */
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";

@@ -130,5 +130,6 @@ export function planTitle(plan: Plan): string {
       ? ""
       : `, ${damage.target} damaged at ${damage.at} (xor ${damage.xor}, ${damage.where.toFixed(4)})`;
   const size = `${memory / KIB}K`;
-  return `${crash} by ${writer} after ${operations} operations${daemons ? " and daemons" : ""}, ${size} ${powerOnFill}, "${cmdline}"${hit}`;
+  const story = `${operations} operations${daemons ? " and daemons" : ""}`;
+  return `${crash} by ${writer} after ${story}, ${size} ${powerOnFill}, "${cmdline}"${hit}`;
 }

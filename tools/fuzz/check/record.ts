@@ -81,8 +81,8 @@ function pidOf(kernel: CrashedKernel, at: number): number {
 }
 
 /**
- * Children whose parents have not come back from clone get the numbers that are left: first those whose parent
- * lives and has such a child, then orphans. A clone that has not come so far has no child.
+ * Children whose parents have not come back from clone get the numbers that are left: first those whose
+ * parent lives and has such a child, then orphans. A clone that has not come so far has no child.
  */
 function identify(kernel: CrashedKernel, record: MachineRecord, tasks: Tasks): void {
   const named = new Set([...record.tasks].map(({ pid }) => pid));
