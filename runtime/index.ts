@@ -14,6 +14,7 @@ import { CPUS_MAX } from "./machine/board.ts";
 import { Machine, type MachineOptions } from "./machine/machine.ts";
 import type { PhysicalMemory } from "./machine/memory.ts";
 import { SnapshotReader, type SnapshotSource } from "./machine/snapshot.ts";
+import type { Tracer } from "./user/context.ts";
 import type { Program } from "./user/proc.ts";
 
 export { BootError } from "./boot/error.ts";
@@ -22,6 +23,8 @@ export type { Phase, Timings } from "./kexec/timeline.ts";
 export type { Machine } from "./machine/machine.ts";
 export { hashRanges, type PhysicalMemory, type Range } from "./machine/memory.ts";
 export { SnapshotError, type SnapshotSource } from "./machine/snapshot.ts";
+export type { SystemCall, Tracer } from "./user/context.ts";
+export type { UserMemory } from "./user/memory.ts";
 
 interface RunOptions {
   /** What the serial console prints, in lines or when the machine pauses. */
@@ -39,6 +42,8 @@ interface RunOptions {
   limit?: number;
   /** Called as each phase begins; the machine's memory may be read and written. */
   onPhase?(phase: Phase, machine: Machine): void;
+  /** Hears of the first kernel's programs and their system calls. */
+  tracer?: Tracer;
 }
 
 export interface BootOptions extends RunOptions {

@@ -153,6 +153,8 @@ function prepare_signal(t: task_struct, sig: i32): bool {
   else if (sig == SIGCONT) {
     flush_sigqueue_mask(t.signal.shared_pending, STOPS);
     t.signal.flags &= ~SIGNAL_STOP_STOPPED;
+    // What came while it was stopped: it looks on its way on.
+    recalc_sigpending(t);
     try_to_wake_up(t, __TASK_STOPPED);
   }
   return !sig_ignored(t, sig);
@@ -169,6 +171,8 @@ function sig_fatal(t: task_struct, sig: i32): bool {
 
 function complete_signal(t: task_struct, sig: i32): void {
   if (t.blocked.sig[0] & sigmask(sig) || t.flags & PF_EXITING) return;
+  // A stopped task takes it when it goes on.
+  if (sig != SIGKILL && t.__state & __TASK_STOPPED) return;
   if (sig_fatal(t, sig)) {
     t.signal.flags = SIGNAL_GROUP_EXIT;
     t.signal.group_exit_code = sig;

@@ -54,6 +54,11 @@ export function temporaryDirectory(parent: string): { path: string; remove(): vo
   }
 }
 
+/** Bytes of this process that lie in the host's memory. */
+export function residentMemory(): number {
+  return process.memoryUsage().rss;
+}
+
 /** Bytes that the user may still write to the file system of `directory`. */
 export function freeSpace(directory: string): number {
   try {

@@ -21,7 +21,7 @@ import type { Exit } from "../machine/cpu.ts";
 import type { Machine } from "../machine/machine.ts";
 import { Random } from "../machine/random.ts";
 import { snapshotChunks } from "../machine/snapshot.ts";
-import { armsKdump, type SystemCall, UserMode } from "../user/context.ts";
+import { armsKdump, type SystemCall, type Tracer, UserMode } from "../user/context.ts";
 import { type CpuExit, OneProcessor, type Processors, ThreadedProcessors } from "../smp/processors.ts";
 import type { Program } from "../user/proc.ts";
 import { type Injection, inject } from "./inject.ts";
@@ -40,6 +40,8 @@ export interface LifeOptions {
   onPhase?(phase: Phase, machine: Machine): void;
   /** The program of a CPU's thread, build/cpu.js: needed for several CPUs. */
   cpuProgram?: URL;
+  /** Hears of the first kernel's programs and their system calls. */
+  tracer?: Tracer;
 }
 
 export interface Ending {
@@ -71,7 +73,7 @@ export class Life {
     this.#options = options;
     this.#timeline = timeline;
     this.#injections = options.inject ?? [];
-    this.#users = new UserMode(machine, options.programs);
+    this.#users = new UserMode(machine, options.programs, options.tracer);
     machine.onRename = ({ to }) => {
       if (this.#state !== "CAPTURE" || !VMCORE.test(to)) return;
       this.vmcores.push(to);
@@ -152,7 +154,8 @@ export class Life {
   /** The image at `entry` runs from its first instruction, on one CPU. */
   #start(cpu: number, entry: number, type: "kernel" | "purgatory", ...args: number[]): CpuExit {
     // A new image, new tasks: programs of the former kernel never hear of their calls again.
-    this.#users = new UserMode(this.#machine, this.#options.programs);
+    const tracer = this.#state === "RUNNING" ? this.#options.tracer : undefined;
+    this.#users = new UserMode(this.#machine, this.#options.programs, tracer);
     this.#machine.cpu = undefined;
     return this.#attempt(entry, type, () => {
       const processor = new OneProcessor(this.#machine, cpu, entry, type, ...args);

@@ -29,6 +29,21 @@ export interface SystemCall {
 /** What a child of clone(2) begins with. */
 export type ChildStart = (context: Context) => void;
 
+/**
+ * Hears of everything that passes between programs and the kernel: what the host can know of the machine
+ * without asking its kernel. It must not change anything.
+ */
+export interface Tracer {
+  /**
+   * A continuation begins: a program, in the task whose continuation was `former` (0: none), or the child of
+   * a clone, with the function at the address `placed`.
+   */
+  onStart(continuation: number, origin: { former: number } | { placed: number }): void;
+  /** `memory` is the calling program's. */
+  onCall(call: SystemCall, memory: UserMemory): void;
+  onResult(call: SystemCall, result: number, memory: UserMemory): void;
+}
+
 /** What the first page of a program holds, up to a newline. */
 const MARK = "#!program ";
 const MARK_MAX = 256;
@@ -45,6 +60,7 @@ export class UserMode {
   readonly #machine: Machine;
   readonly #programs: Readonly<Record<string, Program>>;
   readonly #memory: UserMemory;
+  readonly #tracer: Tracer | undefined;
   /** By the address of the registers on the task's kernel stack. */
   readonly #contexts = new Map<number, Context>();
   /** Functions that children are to begin with, by address. */
@@ -52,9 +68,10 @@ export class UserMode {
   #lastFunction = USER_ENTRY;
   #lastContext = 0;
 
-  constructor(machine: Machine, programs: Readonly<Record<string, Program>>) {
+  constructor(machine: Machine, programs: Readonly<Record<string, Program>>, tracer?: Tracer) {
     this.#machine = machine;
     this.#programs = programs;
+    this.#tracer = tracer;
     this.#memory = new UserMemory(machine);
   }
 
@@ -73,22 +90,28 @@ export class UserMode {
     const fresh = memory.u64(regs + pt_regs.ip) === USER_ENTRY;
     if (fresh || context?.number !== memory.u32(regs + pt_regs.bx)) {
       const sp = memory.u64(regs + pt_regs.sp);
-      context = fresh ? this.#exec(sp) : this.#child(sp);
+      context = fresh ? this.#exec(sp, context?.number ?? 0) : this.#child(sp);
       this.#contexts.set(regs, context);
     } else {
       const result = signed64(memory.u32(regs + pt_regs.ax), memory.u32(regs + pt_regs.ax + 4));
       const call = context.finish(result);
-      if (call !== undefined) onResult(call, result);
+      if (call !== undefined) {
+        onResult(call, result);
+        this.#tracer?.onResult(call, result, this.#memory);
+      }
     }
-    return context.next();
+    const made = await context.next();
+    this.#tracer?.onCall(made, this.#memory);
+    return made;
   }
 
   /**
    * Starts the program that execve left in the page tables, its stack at `sp`. The task's former program is
-   * gone.
+   * gone, its continuation `former`.
    */
-  #exec(sp: number): Context {
+  #exec(sp: number, former: number): Context {
     const context = this.#context();
+    this.#tracer?.onStart(context.number, { former });
     try {
       const name = programName(this.#memory);
       const process = new Process(context, this.#memory, readArguments(this.#memory, sp));
@@ -117,6 +140,7 @@ export class UserMode {
       const address = this.#memory.u64(sp);
       const start = this.#functions.get(address);
       if (start === undefined) throw new SegmentationFault(address);
+      this.#tracer?.onStart(context.number, { placed: address });
       this.#functions.delete(address);
       start(context);
     } catch (error) {

@@ -8,7 +8,7 @@ describe("wkdump bench", () => {
     expect(parseBenchFlags([])).toEqual({
       rounds: 10,
       dump: 1 << 30,
-      only: ["boot", "crash", "save"],
+      only: ["memory", "boot", "crash", "save"],
       out: "./var/bench",
       json: false,
     });

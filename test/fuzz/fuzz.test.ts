@@ -41,6 +41,13 @@ describe("wkdump fuzz", () => {
     expect(readdirSync(directory)).toEqual([]);
   });
 
+  it("runs long stories: fork bombs, full tables, exhausted memory, bad pointers", () => {
+    const flags = ["--runs", "4", "--from", "300", "--operations", "2500", "--json", "--out", directory];
+    const result = wkdump(["fuzz", ...flags], { timeout_ms: 110_000 });
+    expect(result.output).toMatch(/"findings":\[\]/);
+    expect(readdirSync(directory)).toEqual([]);
+  }, 120_000);
+
   it("replays one, and leaves its folder", () => {
     const seed = [...Array(50).keys()].find((n) => makePlan(n).crash === "sysrq-c" && !makePlan(n).damage)!;
     const result = wkdump(["fuzz", "--replay", String(seed), "--out", directory], { timeout_ms: 60_000 });
@@ -51,8 +58,11 @@ describe("wkdump fuzz", () => {
     expect(existsSync(join(folder, "vmcore"))).toBe(true);
   });
 
-  it.each([[20017, "a long story in little memory: writes that end half way"]])("seed %i, %s", (seed) => {
-    const result = wkdump(["fuzz", "--replay", String(seed), "--json", "--out", directory], {
+  it.each([
+    [20017, "out of memory again and again, with a log that is long full", []],
+    [209, "a log that begins with words printed before", ["--operations", "10000"]],
+  ])("seed %i, %s", (seed, _what, more) => {
+    const result = wkdump(["fuzz", "--replay", String(seed), ...more, "--json", "--out", directory], {
       timeout_ms: 60_000,
     });
     expect(JSON.parse(result.stdout)).toMatchObject({ outcomes: { captured: 1 }, findings: [] });
@@ -67,6 +77,8 @@ describe("wkdump fuzz", () => {
       [["--runs", "2", "--from", "4294967295"], "seeds end at 4294967295"],
       [["--replay", "1", "--from", "2"], "--from goes with --runs"],
       [["1"], "unexpected argument 1"],
+      [["--runs", "1", "--operations", "10001"], "--operations 10001: a number from 0 to 10000"],
+      [["--runs", "1", "--limit", "0"], "--limit 0: a number from 1"],
     ] as const) {
       expect(() => parseFuzzFlags(args)).toThrow(what);
     }
@@ -221,7 +233,7 @@ describe("a planted defect is found", () => {
       const kernel = new CrashedKernel(memory.view, assets.symbols);
       change(kernel, (at, value) => memory.setU32(at, value >>> 0));
     };
-    const { verdict } = await runSeed(seed, assets, memories, plant);
+    const { verdict } = await runSeed(seed, assets, memories, { first: plant });
     expect(verdict.finding).toMatch(what);
   });
 
@@ -230,7 +242,7 @@ describe("a planted defect is found", () => {
       const plant: Plant = ({ memory }) => {
         return () => memory.setU8(phys, memory.u8(phys) ^ 0x40);
       };
-      const { verdict } = await runSeed(seed, assets, memories, plant);
+      const { verdict } = await runSeed(seed, assets, memories, { first: plant });
       expect(verdict.finding).toMatch(`checkDump: PT_LOAD`);
       expect(verdict.finding).toMatch(`memory at 0x${phys.toString(16)} was`);
     }

@@ -144,6 +144,23 @@ run("children", () => {
     }).then(({ console }) => expect(console).toContain("#!program"));
   });
 
+  it("have the heap of their making, though their parent's grows before they begin", async () => {
+    await runInKernel(async (proc) => {
+      const data = Uint8Array.from({ length: 60_000 }, (_, i) => i % 251);
+      const [read, write] = await proc.pipe();
+      const pid = await proc.fork(async (child) => {
+        await child.write(write, data);
+        return 0;
+      });
+      // The child has not run yet.
+      await proc.close(write);
+      const got = new Uint8Array(data.length);
+      for (let at = 0, n = -1; n !== 0; at += n) n = await proc.read(read, got.subarray(at));
+      expect(Buffer.compare(got, data)).toBe(0);
+      expect(await proc.wait(pid)).toEqual({ pid, status: 0 });
+    });
+  });
+
   it("end with status 1 when their program has a bug, and the machine lives on", async () => {
     const { console } = await runInKernel(async (proc) => {
       const pid = await proc.fork(async () => {

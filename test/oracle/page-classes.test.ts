@@ -15,9 +15,9 @@ const LEVELS = [1, 2, 4, 8, 16, 31];
 
 /** A machine and how much of it is in use. */
 const MACHINES: readonly { name: string; flags: string[]; timeout_ms?: number; gone?: boolean }[] = [
-  ...Array.from({ length: 8 }, (_, seed) => ({
+  ...Array.from({ length: 50 }, (_, seed) => ({
     name: `24M, seed ${seed}`,
-    flags: ["--memory", "24M", "--seed", `${seed}`, ...(seed % 2 ? ["--fill", `${seed * 10}%`] : [])],
+    flags: ["--memory", "24M", "--seed", `${seed}`, ...(seed % 2 ? ["--fill", `${(seed * 10) % 100}%`] : [])],
   })),
   ...[1, 2, 3].map((seed) => ({
     name: `32M with huge, poisoned and offline pages, seed ${seed}`,
@@ -32,6 +32,7 @@ const MACHINES: readonly { name: string; flags: string[]; timeout_ms?: number; g
   { name: "64M", flags: "--memory 64M --seed 1".split(" ") },
   { name: "64M, 90% full", flags: "--memory 64M --seed 1 --fill 90%".split(" ") },
   { name: "1G, a tenth full", flags: "--memory 1G --seed 1 --fill 10%".split(" "), timeout_ms: 120_000 },
+  { name: "4G, a hundredth full", flags: "--memory 4G --seed 1 --fill 1%".split(" "), timeout_ms: 240_000 },
 ];
 
 const CLASSES = ["zero", "cache", "cache_private", "user", "free"] as const;
@@ -116,6 +117,6 @@ describeStock(["makedumpfile", "readelf"], "pages by class", () => {
         dump.remove();
       }
     },
-    180_000,
+    300_000,
   );
 });

@@ -21,6 +21,8 @@ export interface KernelRunOptions {
   seed?: number;
   memory?: number;
   files?: Record<string, { mode: number; contents: Uint8Array | string }>;
+  /** Another kernel than the built one. */
+  image?: Uint8Array;
   /** Replaces the whole archive. */
   initrd?: Uint8Array;
   cmdline?: string;
@@ -39,7 +41,7 @@ export async function runInKernel(
   let machine: Machine | undefined;
   const init = { mode: 0o755, contents: "#!program init\n" };
   const result = await boot({
-    image: new Uint8Array(readFileSync(built("vmlinuz"))),
+    image: options.image ?? new Uint8Array(readFileSync(built("vmlinuz"))),
     initrd: options.initrd ?? makeCpio({ "/init": init, ...options.files }),
     memory: options.memory ?? 16 << 20,
     cmdline: options.cmdline ?? "console=ttyS0",

@@ -2,18 +2,28 @@
  * The measurements of `wkdump bench`. Each compares with something measured in the same run, since times on
  * one machine say little about another, and on a shared one little about the next minute.
  */
+
+import { constants } from "../../build/generated/offsets.ts";
 import { currentHost, type HostFs, MemoryFs, openDirectory } from "../../runtime/adapter/index.ts";
-import { freeSpace, ownCommand, runCommand, temporaryDirectory } from "../../runtime/adapter/process.ts";
+import {
+  freeSpace,
+  ownCommand,
+  residentMemory,
+  runCommand,
+  temporaryDirectory,
+} from "../../runtime/adapter/process.ts";
 import type { Terminal } from "../../runtime/adapter/terminal.ts";
 import { type BootOptions, type BootResult, boot } from "../../runtime/index.ts";
 import type { Program } from "../../runtime/user/proc.ts";
 import { readAsset } from "../assets.ts";
 import { parseBootFlags } from "../boot/options.ts";
+import { SystemMap } from "../boot/system-map.ts";
 import { CommandError } from "../flags.ts";
 import { machinePrograms } from "../init/programs.ts";
 import { REBOOT_CMD_POWER_OFF } from "../init/reboot.ts";
 import { formatSize, readableSize } from "../size.ts";
 
+const PAGE_SIZE = 4096;
 const CHILD_TIMEOUT_MS = 60_000;
 const COPY_TIMEOUT_MS = 600_000;
 
@@ -67,14 +77,7 @@ export async function measureCrash(
   rounds: number,
   progress: Progress,
 ): Promise<CrashMeasure> {
-  // Nothing is saved: the capture kernel's first program switches the machine off.
-  const leave: Program = async (proc) => {
-    await proc.reboot(REBOOT_CMD_POWER_OFF);
-    return 1;
-  };
-  const programs = machinePrograms();
-  programs.kdump = leave;
-  const options = machineOptions(terminal, ["--memory", "64M"], new MemoryFs(), programs);
+  const options = machineOptions(terminal, ["--memory", "64M"], new MemoryFs(), leaveAtOnce());
   const measure: CrashMeasure = { crash_to_capture_ms: [], power_on_to_user_ms: [] };
   let memory: BootOptions["memory"] = options.memory;
   for (let round = -1; round < rounds; round++) {
@@ -87,6 +90,36 @@ export async function measureCrash(
     measure.power_on_to_user_ms.push(reached(result, "boot"));
   }
   return measure;
+}
+
+export interface MemoryMeasure {
+  /** What the process has grown by, bytes. */
+  resident: number;
+  /** Pages that the machine has taken from its allocators, and the crash region; bytes. */
+  used: number;
+}
+
+/** A machine of 4 GiB from power-on to the capture kernel's user mode. */
+export async function measureMemory(terminal: Terminal): Promise<MemoryMeasure> {
+  const options = machineOptions(terminal, ["--memory", "4G"], new MemoryFs(), leaveAtOnce());
+  const symbols = SystemMap.parse(readAsset(terminal, "System.map"));
+  const before = residentMemory();
+  const result = await boot({ ...options, seed: 1 });
+  reached(result, "crash_to_capture");
+  const resident = residentMemory() - before;
+  const { memory } = result.machine;
+  const free = memory.u64(symbols.physical("vm_zone_stat") + constants.NR_FREE_PAGES * 8);
+  return { resident, used: memory.size - free * PAGE_SIZE };
+}
+
+/** Nothing is saved: the capture kernel's first program switches the machine off. */
+function leaveAtOnce(): Record<string, Program> {
+  const programs = machinePrograms();
+  programs.kdump = async (proc) => {
+    await proc.reboot(REBOOT_CMD_POWER_OFF);
+    return 1;
+  };
+  return programs;
 }
 
 export interface SaveMeasure {

@@ -17,6 +17,7 @@ import { hostProc } from "../../runtime/adapter/index.ts";
 import type { PhysicalMemory } from "../../runtime/index.ts";
 import { FileBytes } from "../dump/bytes.ts";
 import { ElfCore } from "../dump/elf.ts";
+import { ADVICE_TRUNCATED, DumpError } from "../dump/error.ts";
 import type { SystemMap } from "./system-map.ts";
 
 /** Physical address and bytes. */
@@ -44,7 +45,7 @@ export interface PageCounts {
 }
 
 const PAGE_SIZE = 4096;
-const READ_SIZE = 4 << 20;
+const READ_SIZE = 256 << 10;
 /**
  * page._mapcount of the first page of a free block, whose `private` is the block's order; of an offline page.
  */
@@ -99,7 +100,7 @@ export async function pageCounts(
     const core = await ElfCore.open(file);
     return {
       ...countedPages(memory, symbols),
-      zero: await countZero(core, classify(memory, symbols)),
+      zero: await countZero(file, core, classify(memory, symbols)),
       total: core.ranges.reduce((pages, { start, end }) => pages + (end - start) / PAGE_SIZE, 0),
     };
   } finally {
@@ -160,16 +161,25 @@ function isHuge(memory: PhysicalMemory, at: number): boolean {
   return memory.u8(at + pageLayout.SIZE + pageLayout.compound_dtor) === constants.HUGETLB_PAGE_DTOR;
 }
 
-async function countZero(core: ElfCore, classes: Uint8Array): Promise<number> {
+/** Only what holds pages in no class is read: of a large machine that is little. */
+async function countZero(file: FileBytes, core: ElfCore, classes: Uint8Array): Promise<number> {
+  // One buffer for all: engines are slow to give large ones back.
+  const bytes = new Uint8Array(READ_SIZE);
+  const words = new Int32Array(bytes.buffer);
   let zero = 0;
-  for (const { start, end } of core.ranges) {
-    for (let at = start; at < end; at += READ_SIZE) {
-      const bytes = await core.read(at, Math.min(READ_SIZE, end - at));
-      // The fast way to look at bytes wants them aligned.
-      const aligned = bytes.byteOffset % 4 === 0 ? bytes : bytes.slice();
-      const words = new Int32Array(aligned.buffer, aligned.byteOffset, aligned.length / 4);
-      for (let page = 0; page * PAGE_SIZE < bytes.length; page++) {
-        if (classes[at / PAGE_SIZE + page] === 0 && isZeroPage(words, (page * PAGE_SIZE) / 4)) zero++;
+  for (const { physical, offset, fileSize } of core.loads) {
+    if (physical === null) continue;
+    for (let at = 0; at < fileSize; at += READ_SIZE) {
+      const length = Math.min(READ_SIZE, fileSize - at);
+      const first = (physical + at) / PAGE_SIZE;
+      if (!classes.subarray(first, first + length / PAGE_SIZE).includes(0)) continue;
+      for (let done = 0; done < length; ) {
+        const read = await file.pread(bytes.subarray(done, length), offset + at + done);
+        if (read === 0) throw new DumpError(file.name, "its end is missing", ADVICE_TRUNCATED);
+        done += read;
+      }
+      for (let page = 0; page * PAGE_SIZE < length; page++) {
+        if (classes[first + page] === 0 && isZeroPage(words, (page * PAGE_SIZE) / 4)) zero++;
       }
     }
   }

@@ -11,8 +11,10 @@ import { type FuzzAssets, type Memories, type Remains, runSeed, type Verdict } f
 
 export const HELP = `wkdump fuzz - explore crash paths from seeds
 
-Usage: wkdump fuzz --runs N [--from SEED] [--out DIR] [--json]
-       wkdump fuzz --replay SEED [--out DIR] [--json]
+Usage: wkdump fuzz --runs N [--from SEED] [--operations N] [--limit SECONDS]
+                   [--out DIR] [--json]
+       wkdump fuzz --replay SEED [--operations N] [--limit SECONDS] [--out DIR]
+                   [--json]
 
 A seed gives a machine (memory, crashkernel=, power-on memory, words of the
 command line), a workload, and a crash: its kind, its moment, and at times a byte
@@ -25,6 +27,10 @@ or for a reason that is known; the second run gives the same dump.
   --runs N        how many seeds
   --from SEED     the first of them (0)
   --replay SEED   one seed, and its console on the way
+  --operations N  steps of every workload, up to 10000, instead of the seed's own
+                  number: up to 200, in one seed of twenty up to 10000
+  --limit SECONDS what a seed may take until its process is killed for hanging
+                  (2, 1 more for each 1000 of --operations, and 20 a process)
   --out DIR       where runs with a finding leave their folder: seed, title,
                   console and vmcore (./var/fuzz); with --replay, in any case
   --json          one JSON object on stdout and nothing else
@@ -41,6 +47,8 @@ const FORMS: Record<string, FlagForm> = {
   "--runs": { value: "N" },
   "--from": { value: "SEED" },
   "--replay": { value: "SEED" },
+  "--operations": { value: "N" },
+  "--limit": { value: "SECONDS" },
   "--out": { value: "DIR" },
   "--json": { value: "switch" },
   // What the command calls itself with: the runs one after another, a line of JSON each.
@@ -51,13 +59,23 @@ const SEED_MAX = 0xffffffff;
 const RUNS_MAX = 1_000_000;
 /** Seeds a process: long enough to be worth its start, short enough to see progress. */
 const BATCH = 25;
-/** A run that takes longer hangs; they take tenths of a second. */
-const RUN_LIMIT_MS = 20_000;
+const BATCH_OF_LONG_STORIES = 5;
+/** What a process may take: for itself, for each seed, and for each operation of one. */
+const PROCESS_LIMIT_MS = 20_000;
+const SEED_LIMIT_MS = 2000;
+const OPERATION_LIMIT_MS = 1;
+/** From here on a workload is a long story. */
+const LONG_STORY = 1000;
+const LIMIT_MAX = 3600;
+const OPERATIONS_MAX = 10_000;
 
 export interface FuzzFlags {
   from: number;
   runs: number;
   replay: boolean;
+  operations: number | undefined;
+  /** Seconds that a seed may take. */
+  limit: number | undefined;
   out: string;
   json: boolean;
   worker: boolean;
@@ -79,6 +97,8 @@ export function parseFuzzFlags(args: readonly string[]): FuzzFlags {
   const replay = number("--replay", 0, SEED_MAX);
   if ((runs === undefined) === (replay === undefined)) throw new UsageError("give --runs N or --replay SEED");
   if (replay !== undefined && from !== undefined) throw new UsageError("--from goes with --runs");
+  const operations = number("--operations", 0, OPERATIONS_MAX);
+  const limit = number("--limit", 1, LIMIT_MAX);
   const first = replay ?? from ?? 0;
   const count = runs ?? 1;
   if (first + count - 1 > SEED_MAX) throw new UsageError(`seeds end at ${SEED_MAX}`);
@@ -88,6 +108,8 @@ export function parseFuzzFlags(args: readonly string[]): FuzzFlags {
     from: first,
     runs: count,
     replay: replay !== undefined,
+    operations,
+    limit,
     out,
     json: values.has("--json"),
     worker: values.has("--worker"),
@@ -105,8 +127,9 @@ export async function run(terminal: Terminal, args: readonly string[]): Promise<
     const speed = verdicts.length / (elapsed_ms / 1000);
     return `${verdicts.length} of ${flags.runs} seeds, ${speed.toFixed(1)} a second, ${found} findings`;
   };
+  const size = (flags.operations ?? 0) >= LONG_STORY ? BATCH_OF_LONG_STORIES : BATCH;
   for (let done = 0; done < flags.runs; ) {
-    const batch = runBatch(flags, flags.from + done, Math.min(BATCH, flags.runs - done));
+    const batch = runBatch(flags, flags.from + done, Math.min(size, flags.runs - done));
     elapsed_ms += batch.elapsed_ms;
     done += batch.verdicts.length;
     for (const verdict of batch.verdicts) {
@@ -137,15 +160,24 @@ function describe({ seed, title, outcome, finding }: Verdict): string {
 function runBatch(flags: FuzzFlags, from: number, runs: number): { verdicts: Verdict[]; elapsed_ms: number } {
   const { program } = ownCommand();
   const seeds = flags.replay ? ["--replay", String(from)] : ["--from", String(from), "--runs", String(runs)];
-  const command = [...program, "fuzz", "--worker", ...seeds, "--out", flags.out];
-  const { status, stdout, stderr, elapsed_ms } = runCommand(command, RUN_LIMIT_MS + runs * 1000);
+  const steps = flags.operations === undefined ? [] : ["--operations", String(flags.operations)];
+  const command = [...program, "fuzz", "--worker", ...seeds, ...steps, "--out", flags.out];
+  const each_ms = SEED_LIMIT_MS + (flags.operations ?? 0) * OPERATION_LIMIT_MS;
+  const limit_ms = flags.limit === undefined ? PROCESS_LIMIT_MS + runs * each_ms : runs * flags.limit * 1000;
+  const { status, stdout, stderr, elapsed_ms } = runCommand(command, limit_ms);
   const lines = stdout.split("\n").slice(0, -1);
   const verdicts = lines.map((line) => JSON.parse(line) as Verdict);
   if (verdicts.length < runs) {
     const seed = from + verdicts.length;
     const how = status === null ? "hung, or was killed" : `ended the process with ${status}`;
     const finding = `${how}: ${stderr.trim().split("\n").slice(-5).join(" | ")}`;
-    verdicts.push({ seed, title: planTitle(makePlan(seed)), outcome: "threw", finding, elapsed_ms });
+    verdicts.push({
+      seed,
+      title: planTitle(makePlan(seed, flags.operations)),
+      outcome: "threw",
+      finding,
+      elapsed_ms,
+    });
   }
   return { verdicts, elapsed_ms };
 }
@@ -156,6 +188,7 @@ async function work(terminal: Terminal, flags: FuzzFlags): Promise<number> {
     image: readAsset(terminal, "vmlinuz"),
     initrd: readAsset(terminal, "initrd.img"),
     symbols: SystemMap.parse(readAsset(terminal, "System.map")),
+    ...(flags.operations === undefined ? {} : { operations: flags.operations }),
   };
   const memories: Memories = new Map();
   for (let seed = flags.from; seed < flags.from + flags.runs; seed++) {

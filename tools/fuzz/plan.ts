@@ -24,6 +24,8 @@ export interface Plan {
   writer: "init" | "child";
   /** Steps of the workload; the crash comes after them. */
   operations: number;
+  /** Whether daemons are left behind by workload(1), when these are done. */
+  daemons: boolean;
   /** Damage, with the address as a share of what it hits: resolved when the crash region is known. */
   damage: Damage | undefined;
 }
@@ -94,7 +96,8 @@ function damage(random: Random): Damage | undefined {
   };
 }
 
-export function makePlan(seed: number): Plan {
+/** `operations`: so many steps of the workload, whatever the seed says. */
+export function makePlan(seed: number, operations?: number): Plan {
   const random = new Random(seed, "fuzz");
   const memory = pick(random, MEMORIES) * MIB + 64 * KIB * (random.u32() % 8);
   const reservation = crashkernel(random, memory - (memory % MIB));
@@ -104,26 +107,31 @@ export function makePlan(seed: number): Plan {
   const types = CRASH_TYPES.filter(({ name, ends, module }) => name !== "none" && module === undefined && !slow.has(ends));
   // The plainest crash of all is the one with the most to compare.
   const crash = chance(random, 3) ? "sysrq-c" : pick(random, types).name;
+  const powerOnFill = chance(random, 2) ? "random" : "zero";
+  // Most crashes need no long story; one in twenty has one.
+  const steps = random.u32() % (chance(random, 20) ? 10_000 : 200);
   return {
     seed,
     memory,
-    powerOnFill: chance(random, 2) ? "random" : "zero",
+    powerOnFill,
     crashkernel: reservation,
     cmdline: ["console=ttyS0", reservation.words, ...words].filter((word) => word !== "").join(" "),
     crash,
-    // Most crashes need no long story; one in twenty has one.
-    operations: random.u32() % (chance(random, 20) ? 10_000 : 200),
+    operations: operations ?? steps,
     damage: damage(random),
     writer: chance(random, 2) ? "init" : "child",
+    daemons: chance(random, 4),
   };
 }
 
 /** One line on what a seed stands for. */
-export function planTitle({ memory, cmdline, crash, writer, operations, damage, powerOnFill }: Plan): string {
+export function planTitle(plan: Plan): string {
+  const { memory, cmdline, crash, writer, operations, daemons, damage, powerOnFill } = plan;
   const hit =
     damage === undefined
       ? ""
       : `, ${damage.target} damaged at ${damage.at} (xor ${damage.xor}, ${damage.where.toFixed(4)})`;
   const size = `${memory / KIB}K`;
-  return `${crash} by ${writer} after ${operations} operations, ${size} ${powerOnFill}, "${cmdline}"${hit}`;
+  const story = `${operations} operations${daemons ? " and daemons" : ""}`;
+  return `${crash} by ${writer} after ${story}, ${size} ${powerOnFill}, "${cmdline}"${hit}`;
 }

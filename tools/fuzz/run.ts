@@ -18,12 +18,17 @@ import { machinePrograms } from "../init/programs.ts";
 import { checkDump } from "./check/dump.ts";
 import { CrashedKernel } from "./check/kernel.ts";
 import { checkPages } from "./check/pages.ts";
+import { checkRecord } from "./check/record.ts";
 import { checkSlabs } from "./check/slabs.ts";
 import { checkExist, checkTasks } from "./check/tasks.ts";
 import { makePlan, type Plan, planTitle } from "./plan.ts";
-import { fuzzInit, type Story } from "./workload.ts";
+import { MachineRecord } from "./record.ts";
+import type { Story } from "./story.ts";
+import { fuzzInit } from "./workload.ts";
 
 export interface FuzzAssets {
+  /** Steps of every workload; without it each seed has its own number. */
+  operations?: number;
   image: Uint8Array;
   initrd: Uint8Array;
   symbols: SystemMap;
@@ -48,12 +53,20 @@ export interface Remains {
 }
 
 /**
- * Changes memory at the jump into purgatory, before it is looked at, and after that what it returns does: a
- * test's planted defect.
+ * Changes memory, or the host's record, at the jump into purgatory before they are looked at, and after that
+ * what it returns does: a test's planted defect.
  */
-export type Plant = (machine: Machine) => (() => void) | undefined;
+export type Plant = (machine: Machine, record: RunRecord) => (() => void) | undefined;
 
-interface Record {
+export interface Plants {
+  /** In the first run; there is no second then. */
+  first?: Plant;
+  /** In the second. */
+  second?: Plant;
+}
+
+/** What the host knows of a run. */
+export interface RunRecord {
   console: string;
   loaded: boolean;
   crashed: boolean;
@@ -62,8 +75,13 @@ interface Record {
   /** What was found wrong on the way. */
   findings: string[];
   story: Story;
+  /** What passed between programs and kernel. */
+  calls: MachineRecord;
   region: { base: number; size: number } | undefined;
 }
+
+/** A machine's own time. The longest stories take seconds of it; a kernel that goes round and round ends. */
+const LIMIT_MS = 60_000;
 
 /** A panic for want of memory: nobody is left that could be killed, or it was init itself. */
 const STARVED =
@@ -88,7 +106,7 @@ function read(hostfs: MemoryFs, path: string): Uint8Array {
 }
 
 /** The byte that a plan's damage hits, once the region is known. */
-function injections({ damage, memory }: Plan, region: Record["region"]): Injection[] {
+function injections({ damage, memory }: Plan, region: RunRecord["region"]): Injection[] {
   if (damage === undefined || region === undefined) return [];
   const { at, xor, target, where } = damage;
   if (target === "region") return [{ at, xor, phys: region.base + Math.floor(where * region.size) }];
@@ -97,17 +115,25 @@ function injections({ damage, memory }: Plan, region: Record["region"]): Injecti
 }
 
 async function runOnce(plan: Plan, assets: FuzzAssets, memories: Memories, plant?: Plant) {
-  const record: Record = {
+  const record: RunRecord = {
     console: "",
     loaded: false,
     crashed: false,
     memory: undefined,
     findings: [],
-    story: { disagreements: [], children: new Set(), starved: false, killed: () => false },
+    story: {
+      disagreements: [],
+      children: new Set(),
+      starved: false,
+      killed: () => false,
+      adopted: () => false,
+    },
+    calls: new MachineRecord(),
     region: undefined,
   };
   const quiet = /quiet|loglevel=3/.test(plan.cmdline);
   record.story.killed = (pid) => quiet || record.console.includes(`Killed process ${pid} (`);
+  record.story.adopted = (pid) => record.calls.wasAdopted(pid);
   const decoder = new TextDecoder("latin1");
   const hostfs = new MemoryFs();
   const programs = machinePrograms();
@@ -130,11 +156,13 @@ async function runOnce(plan: Plan, assets: FuzzAssets, memories: Memories, plant
     host: currentHost(),
     programs,
     inject,
+    tracer: record.calls,
+    limit: LIMIT_MS,
     onPhase: (phase, machine) => {
       if (phase === "loaded") record.loaded = true;
       if (phase !== "panic") return;
       record.crashed = true;
-      const after = plant?.(machine);
+      const after = plant?.(machine, record);
       look(record, machine, assets.symbols);
       after?.();
       inject.push(...injections(plan, record.region));
@@ -156,28 +184,42 @@ async function runOnce(plan: Plan, assets: FuzzAssets, memories: Memories, plant
 }
 
 /** The crashed kernel as it is: a copy for later, and its own accounts. */
-function look(record: Record, { memory }: Machine, symbols: SystemMap): void {
+function look(record: RunRecord, { memory }: Machine, symbols: SystemMap): void {
   record.region = crashRegion(memory, symbols);
   record.memory = memory.copy(0, memory.size);
-  const { children, disagreements } = record.story;
-  record.findings.push(...disagreements, ...checkKernel(record.memory, symbols, children));
+  const { children, disagreements, killed } = record.story;
+  const kernel = new CrashedKernel(viewOf(record.memory), symbols);
+  record.findings.push(
+    ...disagreements,
+    ...checkKernel(record.memory, symbols),
+    ...findings({
+      checkExist: () => checkExist(kernel, children),
+      checkRecord: () => checkRecord(kernel, record.calls, killed),
+    }),
+  );
 }
 
+const viewOf = (bytes: Uint8Array): DataView =>
+  new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+
 /** What is wrong in a crashed kernel's memory, a sentence each. */
-export function checkKernel(
-  memory: Uint8Array,
-  symbols: SystemMap,
-  children: ReadonlySet<number> = new Set(),
-): string[] {
-  const view = new DataView(memory.buffer, memory.byteOffset, memory.byteLength);
-  const kernel = new CrashedKernel(view, symbols);
-  const checkChildren = (): void => checkExist(kernel, children);
-  return [checkTasks, checkPages, checkSlabs, checkChildren].flatMap((check) => {
+export function checkKernel(memory: Uint8Array, symbols: SystemMap): string[] {
+  const kernel = new CrashedKernel(viewOf(memory), symbols);
+  return findings({
+    checkTasks: () => checkTasks(kernel),
+    checkPages: () => checkPages(kernel),
+    checkSlabs: () => checkSlabs(kernel),
+  });
+}
+
+/** What the checks find, a sentence each. */
+function findings(checks: { [name: string]: () => void }): string[] {
+  return Object.entries(checks).flatMap(([name, check]) => {
     try {
-      check(kernel);
+      check();
       return [];
     } catch (error) {
-      return [`${check.name}: ${(error as Error).message}`];
+      return [`${name}: ${(error as Error).message}`];
     }
   });
 }
@@ -225,8 +267,7 @@ async function checkCapture(run: Run, symbols: SystemMap): Promise<string | unde
     if (at !== "purgatory" || !low) return undefined;
   }
   try {
-    const view = new DataView(memory.buffer, memory.byteOffset, memory.byteLength);
-    const kernel = new CrashedKernel(view, symbols);
+    const kernel = new CrashedKernel(viewOf(memory), symbols);
     await checkDump({ vmcore, memory, kernel, region, console, dmesg });
     return undefined;
   } catch (error) {
@@ -248,9 +289,9 @@ export async function runSeed(
   seed: number,
   assets: FuzzAssets,
   memories: Memories,
-  plant?: Plant,
+  plants: Plants = {},
 ): Promise<{ verdict: Verdict; remains: Remains }> {
-  const plan = makePlan(seed);
+  const plan = makePlan(seed, assets.operations);
   const start = currentHost().monotonic_ms();
   const verdict: Verdict = {
     seed,
@@ -261,7 +302,7 @@ export async function runSeed(
   };
   const remains: Remains = { console: "", vmcore: undefined };
   try {
-    const run = await runOnce(plan, assets, memories, plant);
+    const run = await runOnce(plan, assets, memories, plants.first);
     remains.console = run.record.console;
     remains.vmcore = run.vmcore;
     verdict.outcome = run.result.outcome;
@@ -271,8 +312,8 @@ export async function runSeed(
       await checkCapture(run, assets.symbols),
     ];
     verdict.finding = findings.find((finding) => finding !== undefined);
-    if (verdict.finding === undefined && plant === undefined) {
-      const again = await runOnce(plan, assets, memories);
+    if (verdict.finding === undefined && plants.first === undefined) {
+      const again = await runOnce(plan, assets, memories, plants.second);
       if (again.record.console !== run.record.console)
         verdict.finding = "the second run printed something else";
       else if (!same(again.vmcore, run.vmcore)) verdict.finding = "the second run's dump is another";

@@ -13,7 +13,9 @@ import {
   O_WRONLY,
   type Proc,
   type Program,
+  SIGCONT,
   SIGKILL,
+  SIGSTOP,
   SIGTERM,
   SyscallError,
   WNOHANG,
@@ -22,16 +24,23 @@ import { CRASH_TYPES } from "../init/crashes.ts";
 import { echo, exists, type Run, readText, words } from "../init/exec.ts";
 import { prepareMemory } from "../init/memory.ts";
 import { REBOOT_CMD_POWER_OFF } from "../init/reboot.ts";
+import { HARDSHIPS } from "./hardship.ts";
 import type { Plan } from "./plan.ts";
-
-/** The machine did something else than the host's own record says that it must. */
-export class Disagreement extends Error {}
+import { Disagreement, type Story } from "./story.ts";
 
 const KDUMP_SCRIPT = "/usr/bin/kdump";
 const NAMES = 12;
 const FILES_OPEN_MAX = 8;
 const CHILDREN_MAX = 6;
 const SIZE_MAX = 20_000;
+/** Where writes begin at most: a machine that is full of files has nothing left for the rest. */
+const OFFSET_MAX = 100_000;
+const PIPE_MAX = 100_000;
+const DAEMON_OPERATIONS = 100;
+/** One operation in so many is a hardship, which is worth hundreds. */
+const HARDSHIP = 500;
+/** Errors of a machine that is full: nothing has happened then. */
+const FULL: readonly string[] = ["ENOMEM", "ENOSPC", "EAGAIN"];
 const READABLE = ["/proc/meminfo", "/proc/iomem", "/proc/uptime", "/proc/mounts", "/proc/cmdline"] as const;
 
 interface Open {
@@ -42,18 +51,6 @@ interface Open {
 /** What a child may end with: a wait status each; those that are killed may have ended before. */
 interface Child {
   statuses: number[];
-}
-
-/** What the host knows of the machine at the crash. */
-export interface Story {
-  /** What the machine did otherwise than it must. */
-  disagreements: string[];
-  /** Processes that nobody has waited for. */
-  children: Set<number>;
-  /** Whether the OOM killer may have taken a process: it tells, where it is not kept quiet. */
-  killed(pid: number): boolean;
-  /** init itself could not go on for want of memory. */
-  starved: boolean;
 }
 
 /** A file's bytes, by whatever name it is known. */
@@ -67,6 +64,7 @@ class Workload {
   readonly #proc: Proc;
   readonly #random: Random;
   readonly #files = new Map<string, Contents>();
+  readonly #directories = new Set<string>();
   readonly #open: Open[] = [];
   readonly #children = new Map<number, Child>();
   readonly #story: Story;
@@ -91,12 +89,22 @@ class Workload {
     () => this.#fork(),
     () => this.#kill(),
     () => this.#wait(),
+    () => this.#pipe(),
+    () => this.#program(),
+    () => this.#directory(),
+    () => this.#proc.sleep(this.#below(3)),
     () => this.#proc.schedYield(),
   ];
 
   async run(operations: number): Promise<void> {
-    for (let i = 0; i < operations; i++)
-      await (this.#steps[this.#below(this.#steps.length)] as () => Promise<void>)();
+    for (let i = 0; i < operations; i++) {
+      if (this.#below(HARDSHIP) === 0) await this.#pick(HARDSHIPS)(this.#proc, this.#random);
+      else await this.#pick(this.#steps)();
+    }
+  }
+
+  #pick<T>(from: readonly T[]): T {
+    return from[this.#below(from.length)] as T;
   }
 
   #below(limit: number): number {
@@ -115,7 +123,7 @@ class Workload {
       if (!(error instanceof SyscallError)) throw error;
       got = error.code;
       // Memory may be short at any time, and then nothing has happened.
-      if (got === "ENOMEM" || got === "ENOSPC") return;
+      if (FULL.includes(got)) return;
     }
     if (got !== code) throw new Disagreement(`${what}: ${got ?? "done"} instead of ${code ?? "done"}`);
   }
@@ -145,7 +153,7 @@ class Workload {
     const open = this.#anyOpen();
     if (open === undefined) return;
     const old = open.contents.bytes;
-    const offset = this.#below(old.length + 100);
+    const offset = this.#below(Math.min(old.length + 100, OFFSET_MAX));
     const data = new Uint8Array(1 + this.#below(SIZE_MAX));
     const salt = this.#random.u32();
     for (let i = 0; i < data.length; i++) data[i] = (salt >>> (i & 15)) ^ i;
@@ -236,25 +244,79 @@ class Workload {
   async #kill(): Promise<void> {
     const pids = [...this.#children.keys()];
     const pid = pids[this.#below(Math.max(1, pids.length))];
-    const signal = this.#below(2) === 0 ? SIGKILL : SIGTERM;
+    const signal = this.#pick([SIGKILL, SIGTERM, SIGSTOP, SIGCONT]);
     // A zombie can be killed again and again: it is still there.
     if (pid === undefined) return;
     await this.#expect(`kill of ${pid}`, undefined, () => this.#proc.kill(pid, signal));
-    this.#children.get(pid)?.statuses.push(signal);
+    if (signal === SIGKILL || signal === SIGTERM) this.#children.get(pid)?.statuses.push(signal);
   }
 
   async #wait(): Promise<void> {
-    await this.#expect("wait", this.#children.size === 0 ? "ECHILD" : undefined, async () => {
-      const { pid, status } = await this.#proc.wait(-1, WNOHANG);
-      if (pid === 0) return;
-      const child = this.#children.get(pid);
-      if (child === undefined) throw new Disagreement(`wait: ${pid} is no child`);
-      const oom = status === SIGKILL && this.#story.killed(pid);
-      if (!oom && !child.statuses.includes(status)) {
-        throw new Disagreement(`wait: status ${status} of ${pid}, not ${child.statuses.join(" or ")}`);
+    let found = { pid: 0, status: 0 };
+    try {
+      found = await this.#proc.wait(-1, WNOHANG);
+    } catch (error) {
+      if (!(error instanceof SyscallError)) throw error;
+      if (this.#children.size > 0 || error.code !== "ECHILD") throw new Disagreement(`wait: ${error.code}`);
+    }
+    const { pid, status } = found;
+    if (pid === 0) return;
+    const child = this.#children.get(pid);
+    if (child === undefined && this.#story.adopted(pid)) return;
+    if (child === undefined) throw new Disagreement(`wait: ${pid} is no child`);
+    const oom = status === SIGKILL && this.#story.killed(pid);
+    // Status 1: it had no memory for its own calls.
+    if (!oom && ![...child.statuses, 1 << 8].includes(status)) {
+      throw new Disagreement(`wait: status ${status} of ${pid}, not ${child.statuses.join(" or ")}`);
+    }
+    this.#children.delete(pid);
+    this.#story.children.delete(pid);
+  }
+
+  /** More bytes than a pipe holds, from a child, which sleeps until they are read. */
+  async #pipe(): Promise<void> {
+    const data = new Uint8Array(1 + this.#below(PIPE_MAX));
+    const salt = this.#random.u32();
+    for (let i = 0; i < data.length; i++) data[i] = (salt >>> (i & 15)) ^ i;
+    await this.#expect("pipe", undefined, async () => {
+      const [read, write] = await this.#proc.pipe();
+      let pid = 0;
+      try {
+        pid = await this.#proc.fork(async (child) => {
+          await child.write(write, data);
+          return 0;
+        });
+      } finally {
+        await this.#proc.close(write);
+        if (pid === 0) await this.#proc.close(read);
       }
-      this.#children.delete(pid);
-      this.#story.children.delete(pid);
+      const got = new Uint8Array(data.length);
+      let at = 0;
+      for (let n = -1; n !== 0 && at < got.length; at += n) n = await this.#proc.read(read, got.subarray(at));
+      await this.#proc.close(read);
+      const { status } = await this.#proc.wait(pid);
+      // Killed for want of memory, or without the memory for its call: its bytes may be missing.
+      if (status === SIGKILL || status === 1 << 8) return;
+      const wrong = at !== got.length || got.some((byte, i) => byte !== data[i]);
+      if (status !== 0 || wrong)
+        throw new Disagreement(`pipe: ${at} of ${got.length} bytes, status ${status}`);
+    });
+  }
+
+  /** A program through all of execve, which refuses its argument. */
+  async #program(): Promise<void> {
+    await this.#expect("spawn", undefined, async () => {
+      const status = await runWorkload(this.#proc, "?");
+      if (![2 << 8, 1 << 8, SIGKILL].includes(status)) throw new Disagreement(`workload ?: status ${status}`);
+    });
+  }
+
+  async #directory(): Promise<void> {
+    const name = `/root/directory-${this.#below(4)}`;
+    const known = this.#directories.has(name);
+    await this.#expect(`mkdir ${name}`, known ? "EEXIST" : undefined, async () => {
+      await this.#proc.mkdir(name, 0o700);
+      this.#directories.add(name);
     });
   }
 
@@ -280,6 +342,18 @@ class Workload {
   }
 }
 
+/** Runs workload(1), its complaints unheard; its status. */
+async function runWorkload(proc: Proc, ...operands: string[]): Promise<number> {
+  const nothing = await proc.open("/dev/null", O_WRONLY);
+  let pid: number;
+  try {
+    pid = await proc.spawn("/usr/bin/workload", ["workload", ...operands], { dup: [[nothing, 2]] });
+  } finally {
+    await proc.close(nothing);
+  }
+  return (await proc.wait(pid)).status;
+}
+
 /** The init program of a run: the service, the workload, the crash; in the capture kernel, the usual one. */
 export function fuzzInit(plan: Plan, usual: Program, run: Run, story: Story): Program {
   return async (proc) => {
@@ -297,11 +371,25 @@ export function fuzzInit(plan: Plan, usual: Program, run: Run, story: Story): Pr
   };
 }
 
+async function leaveDaemons(proc: Proc, seed: number): Promise<void> {
+  const operands = [String(seed % DAEMON_OPERATIONS), String(seed)];
+  try {
+    const status = await runWorkload(proc, ...operands);
+    if (![0, 1 << 8, SIGKILL].includes(status)) {
+      throw new Disagreement(`workload ${operands.join(" ")}: status ${status}`);
+    }
+  } catch (error) {
+    if (!(error instanceof SyscallError && FULL.includes(error.code))) throw error;
+  }
+}
+
 async function firstKernel(proc: Proc, plan: Plan, run: Run, story: Story): Promise<void> {
   if (plan.crashkernel.words !== "") await run(proc, ["kdumpctl", "start"]);
   try {
     await prepareMemory(proc, words(await readText(proc, "/proc/cmdline")));
     await new Workload(proc, plan.seed, story).run(plan.operations);
+    // Its daemons stay, asleep and busy.
+    if (plan.daemons) await leaveDaemons(proc, plan.seed);
   } catch (error) {
     if (!(error instanceof Disagreement)) throw error;
     story.disagreements.push(error.message);

@@ -81,12 +81,15 @@ function bytesDiffer(a: Uint8Array, b: Uint8Array): number {
 }
 
 function checkNotes(core: ElfCore, { kernel }: DumpEvidence): void {
+  // One of each CPU that was online, in their order, of the task that it ran.
   const status = core.notes.filter(({ type, name }) => type === NT_PRSTATUS && name === "CORE");
-  const first = status.map(readPrstatus)[0];
-  if (first === undefined || first === null) throw new Inconsistency("no NT_PRSTATUS note");
-  const current = kernel.pointer(kernel.percpu("current_task"));
-  const pid = kernel.s32(current + task_struct.pid);
-  if (first.pid !== pid) throw new Inconsistency(`the note is of task ${first.pid}, task ${pid} crashed`);
+  const found = status.map((note) => readPrstatus(note)?.pid);
+  const wanted = kernel.onlineCpus.map((cpu) => {
+    return kernel.s32(kernel.pointer(kernel.percpu("current_task", cpu)) + task_struct.pid);
+  });
+  if (found.join() !== wanted.join()) {
+    throw new Inconsistency(`the notes are of tasks ${found.join()}, the CPUs ran ${wanted.join()}`);
+  }
   const note = core.notes.find(({ name }) => name === VMCOREINFO_NOTE);
   if (note === undefined) throw new Inconsistency("no VMCOREINFO note");
   const text = core.vmcoreinfo.text;
@@ -113,11 +116,14 @@ async function checkLog(core: ElfCore, { console: said, dmesg }: DumpEvidence): 
   for await (const record of records) log += dmesgText(record);
   if (problems.length > 0) throw new Inconsistency(`log: ${problems[0]}`);
   if (log !== dmesg) throw new Inconsistency("vmcore-dmesg.txt is not the dump's log");
-  const lines = new Set(log.split("\n"));
+  const kept = log.split("\n");
+  const lines = new Set(kept);
   const printed = said.replaceAll("\r", "").split("\n");
-  // A log that was full has lost its beginning.
-  const first = printed.findIndex((line) => LINE.test(line) && lines.has(line));
-  const lost = first > 0 && log.length > LOG_FULL ? first : 0;
+  // A log that was full has lost its beginning: what was printed before its first line that was printed too.
+  // That may be a line of the same words and microsecond; then the last of them.
+  const oldest =
+    log.length > LOG_FULL ? kept.find((line) => LINE.test(line) && printed.includes(line)) : undefined;
+  const lost = oldest === undefined ? 0 : printed.lastIndexOf(oldest);
   for (const line of printed.slice(lost)) {
     if (LINE.test(line) && !lines.has(line))
       throw new Inconsistency(`the console's "${line}" is not in the log`);

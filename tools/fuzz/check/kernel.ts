@@ -83,6 +83,12 @@ export class CrashedKernel {
     return this.pointer(this.symbol("__per_cpu_offset") + cpu * 8);
   }
 
+  /** Numbers of the CPUs that were online, as __cpu_online_mask says. */
+  get onlineCpus(): number[] {
+    const mask = this.raw(this.symbol("__cpu_online_mask"));
+    return Array.from({ length: 64 }, (_, cpu) => cpu).filter((cpu) => (mask >> BigInt(cpu)) & 1n);
+  }
+
   /** Physical address behind the pointer at `at`, 0 for NULL. */
   pointer(at: number): number {
     const lo = this.u32(at);

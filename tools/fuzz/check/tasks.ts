@@ -19,7 +19,7 @@ import { type CrashedKernel, hex, Inconsistency } from "./kernel.ts";
 const STACK_END_MAGIC = 0x57ac6e9d;
 
 /** All tasks but the idle ones: physical addresses by number. */
-function taskList(kernel: CrashedKernel): Map<number, number> {
+export function taskList(kernel: CrashedKernel): Map<number, number> {
   const tasks = new Map<number, number>();
   const head = kernel.symbol("init_task") + task_struct.tasks;
   for (const entry of kernel.list(head, "task list")) {
@@ -104,25 +104,48 @@ function checkFiles(kernel: CrashedKernel, tasks: ReadonlyMap<number, number>): 
   }
 }
 
-function checkRunQueue(kernel: CrashedKernel, tasks: ReadonlyMap<number, number>): void {
-  const queue = kernel.percpu("runqueues");
-  const current = kernel.pointer(kernel.percpu("current_task"));
+/** The task of a CPU, the queued tasks that say they are its, and their weights. */
+function checkRunQueue(kernel: CrashedKernel, tasks: ReadonlyMap<number, number>, cpu: number): void {
+  const name = `CPU ${cpu}`;
+  const queue = kernel.percpu("runqueues", cpu);
+  const current = kernel.pointer(kernel.percpu("current_task", cpu));
   const curr = kernel.pointer(queue + rq.curr);
   if (curr !== current) {
-    throw new Inconsistency(`the run queue's curr is ${hex(curr)}, current_task ${hex(current)}`);
+    throw new Inconsistency(`${name}: the run queue's curr is ${hex(curr)}, current_task ${hex(current)}`);
+  }
+  const idle = kernel.pointer(queue + rq.idle);
+  if (current !== idle && tasks.get(kernel.s32(current + task_struct.pid)) !== current) {
+    throw new Inconsistency(`${name}: its current task at ${hex(current)} is no task`);
+  }
+  if (kernel.u32(current + task_struct.cpu) !== cpu) {
+    const says = kernel.u32(current + task_struct.cpu);
+    throw new Inconsistency(`${name}: its current task says that it runs on CPU ${says}`);
   }
   let queued = 0;
   let weight = 0;
   for (const task of tasks.values()) {
-    if (kernel.s32(task + task_struct.on_rq) === 0) continue;
+    if (kernel.s32(task + task_struct.on_rq) === 0 || kernel.u32(task + task_struct.cpu) !== cpu) continue;
     queued++;
     weight += kernel.u64(task + task_struct.se + sched_entity.load);
   }
   const running = kernel.u32(queue + rq.nr_running);
-  if (running !== queued) throw new Inconsistency(`${queued} tasks are queued, nr_running says ${running}`);
+  if (running !== queued) {
+    throw new Inconsistency(`${name}: ${queued} tasks are queued, nr_running says ${running}`);
+  }
   const load = kernel.u64(queue + rq.cfs + cfs_rq.load);
-  if (load !== weight)
-    throw new Inconsistency(`the queued tasks weigh ${weight}, the run queue says ${load}`);
+  if (load !== weight) {
+    throw new Inconsistency(`${name}: the queued tasks weigh ${weight}, the run queue says ${load}`);
+  }
+}
+
+/** A task that is queued, or runs, does so on a CPU that is there. */
+function checkPlaces(kernel: CrashedKernel, tasks: ReadonlyMap<number, number>): void {
+  const cpus = kernel.u32(kernel.symbol("nr_cpu_ids"));
+  for (const [pid, task] of tasks) {
+    const cpu = kernel.u32(task + task_struct.cpu);
+    const active = kernel.s32(task + task_struct.on_rq) !== 0 || kernel.s32(task + task_struct.on_cpu) !== 0;
+    if (active && cpu >= cpus) throw new Inconsistency(`task ${pid} is on CPU ${cpu} of ${cpus}`);
+  }
 }
 
 /** Processes that the host knows of are there, whether they live or wait to be waited for. */
@@ -139,5 +162,8 @@ export function checkTasks(kernel: CrashedKernel): void {
   checkFamily(kernel, tasks);
   for (const [pid, task] of tasks) checkStack(kernel, pid, task);
   checkFiles(kernel, tasks);
-  checkRunQueue(kernel, tasks);
+  const cpus = kernel.onlineCpus;
+  if (cpus.length === 0) throw new Inconsistency("no CPU is online");
+  checkPlaces(kernel, tasks);
+  for (const cpu of cpus) checkRunQueue(kernel, tasks, cpu);
 }
