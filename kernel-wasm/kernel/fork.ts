@@ -358,7 +358,7 @@ export function copy_process(flags: u32, fn: u64, arg: u64, parent: task_struct)
   return ERR_PTR<task_struct>(-EINTR);
 }
 
-/** The idle task of a CPU that is about to start: pid 0, in no list of tasks. ERR_PTR when memory is short. */
+/** The idle task of a CPU about to start: pid 0, in no list of tasks. ERR_PTR when memory is short. */
 export function fork_idle(cpu: u32): task_struct {
   const p = dup_task_struct(sym.init_task);
   if (isnull(p)) return ERR_PTR<task_struct>(-ENOMEM);

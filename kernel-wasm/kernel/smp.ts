@@ -48,7 +48,10 @@ export function smp_call_function_many_cond(func: u64, info: usize): void {
   while (atomic.load<u64>(pending) != 0) cpu_relax();
 }
 
-/** Runs `func(info)` on every CPU and waits. Not with interrupts off: two such senders would wait for each other. */
+/**
+ * Runs `func(info)` on every CPU and waits. Not with interrupts off: two such senders would wait for each
+ * other.
+ */
 export function on_each_cpu(func: u64, info: usize): void {
   preempt_disable();
   smp_call_function_many_cond(func, info);

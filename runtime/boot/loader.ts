@@ -12,8 +12,8 @@ import { MEMORY_MAX, MEMORY_MIN, MEMORY_UNIT, PAGE_SIZE, type PhysicalMemory } f
 import { LOAD_ADDRESS } from "../machine/x86.ts";
 import { COMMAND_LINE_SIZE, e820Table, reservedTop, writeBootParams } from "./boot_params.ts";
 import { BootError } from "./error.ts";
-import { writeMpTable } from "./mp_table.ts";
 import { IMAGE_TYPE_KERNEL, ImageError, type ImageHeader, imageDigest, readImageHeader } from "./image.ts";
+import { writeMpTable } from "./mp_table.ts";
 
 const BOOT_PARAMS = 0x10000;
 const COMMAND_LINE = 0x20000;

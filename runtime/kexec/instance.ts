@@ -4,6 +4,7 @@
  * in words.
  */
 
+import type { Host } from "../adapter/host.ts";
 import {
   IMAGE_TYPE_KERNEL,
   IMAGE_TYPE_PURGATORY,
@@ -11,7 +12,6 @@ import {
   type ImageHeader,
   readImageHeader,
 } from "../boot/image.ts";
-import type { Host } from "../adapter/host.ts";
 import type { LocalApic } from "../machine/apic.ts";
 import { Cpu } from "../machine/cpu.ts";
 import type { Bus } from "../machine/hardware.ts";

@@ -14,8 +14,8 @@
 
 import type { LocalApic } from "./apic.ts";
 import type { Fuel } from "./clock.ts";
-import { Expired, Halt, Jump, PageFault, PowerOff, Quit, Reset, SwitchTo } from "./control.ts";
 import { CodeTable } from "./code-table.ts";
+import { Expired, Halt, Jump, PageFault, PowerOff, Quit, Reset, SwitchTo } from "./control.ts";
 import { type Bus, hardware } from "./hardware.ts";
 import type { PhysicalMemory } from "./memory.ts";
 import { classifyTrap } from "./trap.ts";

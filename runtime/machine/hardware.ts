@@ -5,8 +5,8 @@
  */
 
 import type { LocalApic } from "./apic.ts";
-import type { CodeTable } from "./code-table.ts";
 import type { Clock } from "./clock.ts";
+import type { CodeTable } from "./code-table.ts";
 import { Halt, Jump, PageFault, PowerOff, Reset, SwitchTo } from "./control.ts";
 import type { PhysicalMemory } from "./memory.ts";
 import type { Random } from "./random.ts";
@@ -38,7 +38,7 @@ export interface Bus {
   readonly hostfs: { doorbell(request: number): number };
 }
 
-/** Registers that tell the hardware where its tables lie: physical addresses, 0 until the kernel loads them. */
+/** Registers that say where tables lie: physical addresses, 0 until the kernel loads them. */
 export interface TableRegisters {
   tss: number;
   cr3: number;

@@ -4,8 +4,8 @@
  * at a time is under way. Devices and programs live on the main thread.
  */
 
-import type { Exit } from "../machine/cpu.ts";
 import type { CachedModule } from "../kexec/modules.ts";
+import type { Exit } from "../machine/cpu.ts";
 
 /** What a thread is born with. */
 export interface ThreadData {

@@ -4,8 +4,8 @@
  */
 import { existsSync } from "node:fs";
 import { describe, expect, it } from "vitest";
-import { Cpu } from "../../runtime/machine/cpu.ts";
 import type { Machine } from "../../runtime/index.ts";
+import { Cpu } from "../../runtime/machine/cpu.ts";
 import { built } from "../support/boot.ts";
 import { runInKernel } from "../support/kernel-program.ts";
 

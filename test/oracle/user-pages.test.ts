@@ -1,4 +1,6 @@
-/** The programs' pages in a dump, by drgn: every entry of every task's page tables against the pages' counts. */
+/**
+ * The programs' pages in a dump, by drgn: every entry of every task's page tables against the pages' counts.
+ */
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { type BootDump, bootDump } from "../support/boot.ts";
 import { describeStock } from "../support/stock.ts";

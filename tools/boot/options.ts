@@ -148,7 +148,8 @@ function parseMemory(text: string): number {
 function parseCpus(text: string | undefined): number {
   if (text === undefined) return 1;
   const cpus = /^\d+$/.test(text) ? Number(text) : 0;
-  if (cpus < 1 || cpus > CPUS_MAX) throw new UsageError(`--cpus ${text}: a machine has 1 to ${CPUS_MAX} CPUs`);
+  if (cpus < 1 || cpus > CPUS_MAX)
+    throw new UsageError(`--cpus ${text}: a machine has 1 to ${CPUS_MAX} CPUs`);
   return cpus;
 }
 

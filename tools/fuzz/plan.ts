@@ -104,7 +104,9 @@ export function makePlan(seed: number, operations?: number): Plan {
   const words = WORDS.filter(() => chance(random, 8));
   // A lockup takes the watchdogs' time to be found, in every run.
   const slow = new Set(["lockup", "hang"]);
-  const types = CRASH_TYPES.filter(({ name, ends, module }) => name !== "none" && module === undefined && !slow.has(ends));
+  const types = CRASH_TYPES.filter(
+    ({ name, ends, module }) => name !== "none" && module === undefined && !slow.has(ends),
+  );
   // The plainest crash of all is the one with the most to compare.
   const crash = chance(random, 3) ? "sysrq-c" : pick(random, types).name;
   const powerOnFill = chance(random, 2) ? "random" : "zero";

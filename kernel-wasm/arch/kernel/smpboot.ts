@@ -101,6 +101,7 @@ export function native_smp_cpus_done(): void {
   let cpus: u64 = popcnt<u64>(sym.__cpu_online_mask.bits[0]);
   const sum = cpus * sym.loops_per_jiffy;
   pr_info(
-    c`smpboot: Total of %d processors activated (%lu.%02lu BogoMIPS)\n`, <u32>cpus, sum / 500, (sum / 5) % 100,
+    c`smpboot: Total of %d processors activated (%lu.%02lu BogoMIPS)\n`, <u32>cpus, sum / 500,
+    (sum / 5) % 100,
   );
 }

@@ -45,6 +45,7 @@ import { preempt_count } from "../locking/preempt";
 import { add_taint } from "../panic";
 import { pr_err } from "../printk/printk";
 import { local_clock as sched_clock } from "../time";
+import { newidle_balance, select_task_rq, set_task_cpu } from "./balance";
 import { calc_global_load_tick } from "./loadavg";
 import {
   check_preempt_tick,
@@ -78,7 +79,7 @@ export function raw_spin_rq_unlock(q: rq): void {
   raw_spin_unlock(q.__lock);
 }
 
-/** The queue that a task is on or was last on, locked: it may move as long as it is not. Interrupts are off. */
+/** The queue that a task is on or was last on, locked: it may move until then. Interrupts are off. */
 function __task_rq_lock(p: task_struct): rq {
   while (true) {
     const q = cpu_rq(p.cpu);
@@ -166,13 +167,13 @@ function task_contributes_to_load(state: u32): bool {
   return (state & TASK_UNINTERRUPTIBLE) != 0 && (state & TASK_NOLOAD) == 0;
 }
 
-function activate_task(q: rq, p: task_struct, flags: i32): void {
+export function activate_task(q: rq, p: task_struct, flags: i32): void {
   enqueue_task_fair(q, p, flags);
   q.nr_running += 1;
   p.on_rq = TASK_ON_RQ_QUEUED;
 }
 
-function deactivate_task(q: rq, p: task_struct): void {
+export function deactivate_task(q: rq, p: task_struct): void {
   p.on_rq = 0;
   dequeue_task_fair(q, p);
   q.nr_running -= 1;
@@ -194,51 +195,6 @@ export function resched_curr(q: rq): void {
   if (curr.thread_info.flags & _TIF_NEED_RESCHED) return;
   set_bit(TIF_NEED_RESCHED, thread_info.addr_of_flags(curr.thread_info));
   if (CONFIG_SMP && q.cpu != <i32>get_cpu()) native_smp_send_reschedule(q.cpu);
-}
-
-/** Whether a CPU has nothing to do. */
-function available_idle_cpu(cpu: u32): bool {
-  const q = cpu_rq(cpu);
-  return q.curr == q.idle && q.nr_running == 0;
-}
-
-@inline
-function cpu_allowed(p: task_struct, cpu: u32): bool {
-  return ((p.cpus_mask.bits[0] & sym.__cpu_active_mask.bits[0]) >> cpu & 1) != 0;
-}
-
-/**
- * Where a task that wakes up runs: where it last ran if that CPU is idle or none is, else on the next idle
- * one. With `fork`, on the CPU with the fewest tasks, from its creator's on.
- */
-function select_task_rq_fair(p: task_struct, prev: u32, fork: bool): u32 {
-  const cpus = <u32>sym.nr_cpu_ids;
-  let best = prev;
-  if (!cpu_allowed(p, prev)) {
-    best = 0;
-    while (best + 1 < cpus && !cpu_allowed(p, best)) best++;
-  } else if (!fork && available_idle_cpu(prev)) return prev;
-  for (let i: u32 = 1; i < cpus; i++) {
-    const cpu = (prev + i) % cpus;
-    if (!cpu_allowed(p, cpu)) continue;
-    if (fork) {
-      if (cpu_rq(cpu).nr_running < cpu_rq(best).nr_running) best = cpu;
-    } else if (available_idle_cpu(cpu)) return cpu;
-  }
-  return best;
-}
-
-function select_task_rq(p: task_struct, prev: u32, fork: bool): u32 {
-  if (!CONFIG_SMP || p.nr_cpus_allowed == 1) return prev;
-  return select_task_rq_fair(p, prev, fork);
-}
-
-/** Moves a task that is on no queue; its virtual time is counted from the new queue's. */
-function set_task_cpu(p: task_struct, cpu: u32): void {
-  if (p.cpu == cpu) return;
-  p.se.vruntime += cpu_rq(cpu).cfs.min_vruntime - cpu_rq(p.cpu).cfs.min_vruntime;
-  p.se.nr_migrations += 1;
-  p.cpu = cpu;
 }
 
 function check_preempt_curr(q: rq, p: task_struct): void {
@@ -319,39 +275,6 @@ export function park_new_task(p: task_struct): void {
   p.__state = TASK_UNINTERRUPTIBLE;
   p.se.vruntime = q.cfs.min_vruntime + (sched_clock() - q.clock);
   atomic.add<u32>(rq.addr_of_nr_uninterruptible(q), 1);
-}
-
-/**
- * This CPU is about to idle: it takes a task that waits on the busiest other one. Both queues are locked,
- * the lower CPU's first; the own lock is let go of for that.
- */
-function newidle_balance(q: rq): void {
-  const self = <u32>q.cpu;
-  for (let i: u32 = 1; i < <u32>sym.nr_cpu_ids; i++) {
-    const cpu = (self + i) % <u32>sym.nr_cpu_ids;
-    const busy = cpu_rq(cpu);
-    if (busy.nr_running < 2) continue;
-    if (cpu < self) {
-      raw_spin_rq_unlock(q);
-      raw_spin_rq_lock(busy);
-      raw_spin_rq_lock(q);
-    } else raw_spin_rq_lock(busy);
-    pull_task(q, busy);
-    raw_spin_rq_unlock(busy);
-    if (q.nr_running) return;
-  }
-}
-
-/** Moves the task that waits longest; the running one is in no tree. */
-function pull_task(q: rq, busy: rq): void {
-  if (busy.nr_running < 2) return;
-  const p = pick_next_task_fair(busy);
-  if (isnull(p) || p == busy.curr || p.nr_cpus_allowed == 1 || !cpu_allowed(p, q.cpu)) return;
-  update_rq_clock(busy);
-  deactivate_task(busy, p);
-  set_task_cpu(p, q.cpu);
-  update_rq_clock(q);
-  activate_task(q, p, 0);
 }
 
 function pick_next_task(q: rq, prev: task_struct): task_struct {

@@ -59,9 +59,10 @@ export function update_process_times(): void {
 /** A tick's time goes to what it interrupted. */
 function account_process_tick(): void {
   const stat = this_cpu.kernel_cpustat;
+  const count = this_cpu.__preempt_count;
   if (user_mode(this_cpu.irq_regs)) stat.cpustat[CPUTIME_USER] += TICK_NSEC;
-  else if ((this_cpu.__preempt_count & SOFTIRQ_MASK) != 0) stat.cpustat[CPUTIME_SOFTIRQ] += TICK_NSEC;
-  else if ((this_cpu.__preempt_count & HARDIRQ_MASK) != HARDIRQ_OFFSET) stat.cpustat[CPUTIME_IRQ] += TICK_NSEC;
+  else if ((count & SOFTIRQ_MASK) != 0) stat.cpustat[CPUTIME_SOFTIRQ] += TICK_NSEC;
+  else if ((count & HARDIRQ_MASK) != HARDIRQ_OFFSET) stat.cpustat[CPUTIME_IRQ] += TICK_NSEC;
   else if (this_cpu.current_task == this_cpu.runqueues.idle) {
     // A stopped tick's time is accounted when the CPU wakes.
     if (!this_cpu.tick_cpu_sched.tick_stopped) stat.cpustat[CPUTIME_IDLE] += TICK_NSEC;
