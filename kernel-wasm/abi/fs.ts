@@ -17,6 +17,8 @@ export default abi({
     struct path { struct vfsmount *mnt; struct dentry *dentry; };
     struct timespec64 { time64_t tv_sec; long tv_nsec; };
 
+    /* Before a name that does not fit into its dentry. */
+    struct external_name { atomic_t count; u32 pad; };
     struct dentry {
       unsigned int d_flags;
       u32 d_seq;

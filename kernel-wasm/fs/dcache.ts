@@ -25,10 +25,16 @@ import {
   DNAME_INLINE_LEN,
   GFP_KERNEL,
 } from "../include/generated/constants";
-import { atomic_t, dentry, inode, lockref, super_block } from "../include/generated/structs";
+import { atomic_t, dentry, external_name, inode, lockref, super_block } from "../include/generated/structs";
 import { sym, this_cpu } from "../include/generated/symbols";
 import { spin_lock, spin_unlock } from "../kernel/locking/spinlock";
-import { atomic_add_unless, atomic_dec_and_test, atomic_inc, atomic_read } from "../lib/atomic";
+import {
+  atomic_add_unless,
+  atomic_dec_and_test,
+  atomic_inc,
+  atomic_read,
+  atomic_set,
+} from "../lib/atomic";
 import {
   INIT_LIST_HEAD,
   hlist_add_head,
@@ -65,8 +71,10 @@ function name_hash(name: usize, len: usize): u32 {
 function set_name(d: dentry, name: usize, len: usize): bool {
   let to = d.d_iname;
   if (len >= DNAME_INLINE_LEN) {
-    to = kzalloc(len + 1, GFP_KERNEL);
-    if (!to) return false;
+    const p = kzalloc(external_name.SIZE + len + 1, GFP_KERNEL);
+    if (!p) return false;
+    atomic_set(changetype<external_name>(p).count, 1);
+    to = p + external_name.SIZE;
   }
   memory.copy(to, name, len);
   store<u8>(to + len, 0);
@@ -76,24 +84,29 @@ function set_name(d: dentry, name: usize, len: usize): bool {
   return true;
 }
 
-function free_name(d: dentry): void {
-  if (d.d_name.name != d.d_iname) kfree(d.d_name.name);
+@inline
+function external_name_of(d: dentry): external_name {
+  return changetype<external_name>(d.d_name.name - external_name.SIZE);
 }
 
-/** `d` takes over the name of `from`, which is left with an empty one. */
-function take_name(d: dentry, from: dentry): void {
+function free_name(d: dentry): void {
+  if (d.d_name.name == d.d_iname) return;
+  const name = external_name_of(d);
+  if (atomic_dec_and_test(name.count)) kfree(changetype<usize>(name));
+}
+
+/** `d` gets the name of `from`, which keeps it: who has that open still sees what it was called. */
+function copy_name(d: dentry, from: dentry): void {
   free_name(d);
   if (from.d_name.name == from.d_iname) {
     memory.copy(d.d_iname, from.d_iname, DNAME_INLINE_LEN);
     d.d_name.name = d.d_iname;
   } else {
+    atomic_inc(external_name_of(from).count);
     d.d_name.name = from.d_name.name;
   }
   d.d_name.len = from.d_name.len;
   d.d_name.hash = from.d_name.hash;
-  store<u8>(from.d_iname, 0);
-  from.d_name.name = from.d_iname;
-  from.d_name.len = 0;
 }
 
 /**
@@ -270,7 +283,7 @@ export function d_move(d: dentry, target: dentry): void {
   spin_lock(sym.dcache_lock);
   list_del_init(target.d_child);
   list_del_init(d.d_child);
-  take_name(d, target);
+  copy_name(d, target);
   d.d_parent = dget(target.d_parent);
   list_add(d.d_child, target.d_parent.d_subdirs);
   spin_unlock(sym.dcache_lock);

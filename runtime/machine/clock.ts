@@ -50,7 +50,7 @@ export class Clock {
     this.#host = host;
     this.#board = board;
     this.virtual = virtual;
-    this.#jitter = Random.over(board.stream("clock"));
+    this.#jitter = new Random(board.stream("clock"));
     this.#start_s = virtual ? EPOCH_S + (new Random(seed, "rtc").u32() % YEAR_S) : host.wallClock_s();
   }
 

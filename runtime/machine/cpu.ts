@@ -57,6 +57,10 @@ export interface Placement {
   stack: number;
 }
 
+/** Words of a page fault in user mode, and of a system call. */
+const FAULT_WORDS = 3;
+const SYSCALL_WORDS = 6;
+
 type Entry = (...args: number[]) => void;
 
 /**
@@ -163,10 +167,8 @@ export class Cpu extends CpuRegisters {
     const regs = this.userRegs;
     if (regs === undefined) return { kind: "dead", reason: "triple fault: no kernel stack in the TSS" };
     this.#sp.value = (regs + pt_regs.SIZE) | 0;
-    if (fault) return this.#run(entry, [...args.map((word) => word | 0), rbx]);
-    const registers = [nr, 0, 0, 0, 0, 0, 0, rbx];
-    for (let i = 0; i < 6; i++) registers[i + 1] = (args[i] ?? 0) | 0;
-    return this.#run(entry, registers);
+    const words = (count: number): number[] => Array.from({ length: count }, (_, i) => (args[i] ?? 0) | 0);
+    return this.#run(entry, fault ? [...words(FAULT_WORDS), rbx] : [nr, ...words(SYSCALL_WORDS), rbx]);
   }
 
   /** `returned` says what it means that the entry returns; without it, the current task goes to user mode. */

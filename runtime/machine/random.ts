@@ -9,7 +9,14 @@ export class Random {
   readonly #state: Uint32Array;
 
   /** The stream `name` of the machine with this seed. Its state goes into `words`, when some are given. */
-  constructor(seed: number, name: string, words: Uint32Array = new Uint32Array(4)) {
+  constructor(seed: number, name: string, words?: Uint32Array);
+  /** Goes on with a stream whose state is in `words`: it writes nothing there before it draws. */
+  constructor(words: Uint32Array);
+  constructor(seed: number | Uint32Array, name = "", words: Uint32Array = new Uint32Array(4)) {
+    if (typeof seed !== "number") {
+      this.#state = seed;
+      return;
+    }
     this.#state = words;
     // splitmix32 over seed and name (FNV-1a) fills the state; four zero words, the one bad state, cannot
     // come out of four consecutive outputs of a bijection.
@@ -24,14 +31,6 @@ export class Random {
       z = Math.imul(z, 0x735a2d97);
       this.#state[i] = z ^ (z >>> 15);
     }
-  }
-
-  /** Goes on with a stream whose state is in `words`. */
-  static over(words: Uint32Array): Random {
-    const state = words.slice();
-    const random = new Random(0, "", words);
-    words.set(state);
-    return random;
   }
 
   /** 32 bits, as an unsigned number. */

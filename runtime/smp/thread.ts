@@ -42,12 +42,12 @@ class CpuThread {
     this.#board = new Board(cpus, data.board);
     this.#cells = this.#board.cpus[cpu] as CpuCells;
     const clock = new Clock(host, this.#board, seed, seeded);
-    const turns = new Turns(this.#board, clock, Random.over(this.#board.stream("turns")), data.limit_ns);
+    const turns = new Turns(this.#board, clock, new Random(this.#board.stream("turns")), data.limit_ns);
     this.#apic = new LocalApic(cpu, this.#board, clock, turns);
     this.#bus = {
       memory: new PhysicalMemory(data.memory),
       clock,
-      random: Random.over(this.#board.stream("rdrand")),
+      random: new Random(this.#board.stream("rdrand")),
       serial: {
         put: (byte) => void this.#ask({ op: "put", cpu, byte }),
         outs: (start, length) => void this.#ask({ op: "outs", cpu, start, length }),

@@ -6,15 +6,15 @@ import type { Terminal } from "../../runtime/adapter/terminal.ts";
 import { readAsset } from "../assets.ts";
 import { SystemMap } from "../boot/system-map.ts";
 import { CommandError, type FlagForm, parseFlags, UsageError } from "../flags.ts";
-import { makePlan, planTitle } from "./plan.ts";
+import { type Cpus, makePlan, planTitle } from "./plan.ts";
 import { type FuzzAssets, type Memories, type Remains, runSeed, type Verdict } from "./run.ts";
 
 export const HELP = `wkdump fuzz - explore crash paths from seeds
 
-Usage: wkdump fuzz --runs N [--from SEED] [--operations N] [--limit SECONDS]
-                   [--out DIR] [--json]
-       wkdump fuzz --replay SEED [--operations N] [--limit SECONDS] [--out DIR]
-                   [--json]
+Usage: wkdump fuzz --runs N [--from SEED] [--cpus N] [--operations N]
+                   [--limit SECONDS] [--out DIR] [--json]
+       wkdump fuzz --replay SEED [--cpus N] [--operations N]
+                   [--limit SECONDS] [--out DIR] [--json]
 
 A seed gives a machine (memory, crashkernel=, power-on memory, words of the
 command line), a workload, and a crash: its kind, its moment, and at times a byte
@@ -27,6 +27,9 @@ or for a reason that is known; the second run gives the same dump.
   --runs N        how many seeds
   --from SEED     the first of them (0)
   --replay SEED   one seed, and its console on the way
+  --cpus N        CPUs of every machine, 1 to 8, or any: 1, 2, 4 or 8 as the seed
+                  says (1). Where another CPU was stopped in the middle of something,
+                  the crashed kernel's lists are not looked at: they may be half changed
   --operations N  steps of every workload, up to 10000, instead of the seed's own
                   number: up to 200, in one seed of twenty up to 10000
   --limit SECONDS what a seed may take until its process is killed for hanging
@@ -47,6 +50,7 @@ const FORMS: Record<string, FlagForm> = {
   "--runs": { value: "N" },
   "--from": { value: "SEED" },
   "--replay": { value: "SEED" },
+  "--cpus": { value: "N|any" },
   "--operations": { value: "N" },
   "--limit": { value: "SECONDS" },
   "--out": { value: "DIR" },
@@ -68,11 +72,13 @@ const OPERATION_LIMIT_MS = 1;
 const LONG_STORY = 1000;
 const LIMIT_MAX = 3600;
 const OPERATIONS_MAX = 10_000;
+const CPUS_MAX = 8;
 
 export interface FuzzFlags {
   from: number;
   runs: number;
   replay: boolean;
+  cpus: Cpus;
   operations: number | undefined;
   /** Seconds that a seed may take. */
   limit: number | undefined;
@@ -98,6 +104,7 @@ export function parseFuzzFlags(args: readonly string[]): FuzzFlags {
   if ((runs === undefined) === (replay === undefined)) throw new UsageError("give --runs N or --replay SEED");
   if (replay !== undefined && from !== undefined) throw new UsageError("--from goes with --runs");
   const operations = number("--operations", 0, OPERATIONS_MAX);
+  const cpus = values.get("--cpus")?.[0] === "any" ? "any" : (number("--cpus", 1, CPUS_MAX) ?? 1);
   const limit = number("--limit", 1, LIMIT_MAX);
   const first = replay ?? from ?? 0;
   const count = runs ?? 1;
@@ -108,6 +115,7 @@ export function parseFuzzFlags(args: readonly string[]): FuzzFlags {
     from: first,
     runs: count,
     replay: replay !== undefined,
+    cpus,
     operations,
     limit,
     out,
@@ -161,7 +169,8 @@ function runBatch(flags: FuzzFlags, from: number, runs: number): { verdicts: Ver
   const { program } = ownCommand();
   const seeds = flags.replay ? ["--replay", String(from)] : ["--from", String(from), "--runs", String(runs)];
   const steps = flags.operations === undefined ? [] : ["--operations", String(flags.operations)];
-  const command = [...program, "fuzz", "--worker", ...seeds, ...steps, "--out", flags.out];
+  const cpus = ["--cpus", String(flags.cpus)];
+  const command = [...program, "fuzz", "--worker", ...seeds, ...steps, ...cpus, "--out", flags.out];
   const each_ms = SEED_LIMIT_MS + (flags.operations ?? 0) * OPERATION_LIMIT_MS;
   const limit_ms = flags.limit === undefined ? PROCESS_LIMIT_MS + runs * each_ms : runs * flags.limit * 1000;
   const { status, stdout, stderr, elapsed_ms } = runCommand(command, limit_ms);
@@ -173,7 +182,7 @@ function runBatch(flags: FuzzFlags, from: number, runs: number): { verdicts: Ver
     const finding = `${how}: ${stderr.trim().split("\n").slice(-5).join(" | ")}`;
     verdicts.push({
       seed,
-      title: planTitle(makePlan(seed, flags.operations)),
+      title: planTitle(makePlan(seed, flags.operations, flags.cpus)),
       outcome: "threw",
       finding,
       elapsed_ms,
@@ -188,6 +197,8 @@ async function work(terminal: Terminal, flags: FuzzFlags): Promise<number> {
     image: readAsset(terminal, "vmlinuz"),
     initrd: readAsset(terminal, "initrd.img"),
     symbols: SystemMap.parse(readAsset(terminal, "System.map")),
+    cpus: flags.cpus,
+    cpuProgram: terminal.assetUrl("cpu.js"),
     ...(flags.operations === undefined ? {} : { operations: flags.operations }),
   };
   const memories: Memories = new Map();

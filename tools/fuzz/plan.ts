@@ -14,6 +14,7 @@ export interface Plan {
   seed: number;
   /** Bytes. */
   memory: number;
+  cpus: number;
   powerOnFill: "zero" | "random";
   /** The form of crashkernel=, and whether it must come to a loaded capture kernel. */
   crashkernel: { words: string; fits: boolean };
@@ -96,8 +97,13 @@ function damage(random: Random): Damage | undefined {
   };
 }
 
-/** `operations`: so many steps of the workload, whatever the seed says. */
-export function makePlan(seed: number, operations?: number): Plan {
+/** How many CPUs a seed's machine has where the seed decides that. */
+const CPUS = [1, 2, 4, 8] as const;
+/** A number, or what the seed says. */
+export type Cpus = number | "any";
+
+/** `operations`: so many steps of the workload, whatever the seed says; `cpus` likewise. */
+export function makePlan(seed: number, operations?: number, cpus: Cpus = 1): Plan {
   const random = new Random(seed, "fuzz");
   const memory = pick(random, MEMORIES) * MIB + 64 * KIB * (random.u32() % 8);
   const reservation = crashkernel(random, memory - (memory % MIB));
@@ -115,6 +121,7 @@ export function makePlan(seed: number, operations?: number): Plan {
   return {
     seed,
     memory,
+    cpus: cpus === "any" ? pick(new Random(seed, "fuzz-cpus"), CPUS) : cpus,
     powerOnFill,
     crashkernel: reservation,
     cmdline: ["console=ttyS0", reservation.words, ...words].filter((word) => word !== "").join(" "),
@@ -128,12 +135,12 @@ export function makePlan(seed: number, operations?: number): Plan {
 
 /** One line on what a seed stands for. */
 export function planTitle(plan: Plan): string {
-  const { memory, cmdline, crash, writer, operations, daemons, damage, powerOnFill } = plan;
+  const { memory, cpus, cmdline, crash, writer, operations, daemons, damage, powerOnFill } = plan;
   const hit =
     damage === undefined
       ? ""
       : `, ${damage.target} damaged at ${damage.at} (xor ${damage.xor}, ${damage.where.toFixed(4)})`;
-  const size = `${memory / KIB}K`;
+  const size = `${memory / KIB}K${cpus === 1 ? "" : `, ${cpus} CPUs`}`;
   const story = `${operations} operations${daemons ? " and daemons" : ""}`;
   return `${crash} by ${writer} after ${story}, ${size} ${powerOnFill}, "${cmdline}"${hit}`;
 }

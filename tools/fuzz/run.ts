@@ -2,6 +2,7 @@
  * One run: the machine of a plan from power-on to its end, held against what the host recorded. `runSeed`
  * gives a verdict; whatever goes wrong is a finding in words, never an exception.
  */
+import { constants, rq } from "../../build/generated/offsets.ts";
 import { currentHost, fileChunks, MemoryFs } from "../../runtime/adapter/index.ts";
 import {
   type BootResult,
@@ -21,7 +22,7 @@ import { checkPages } from "./check/pages.ts";
 import { checkRecord } from "./check/record.ts";
 import { checkSlabs } from "./check/slabs.ts";
 import { checkExist, checkTasks } from "./check/tasks.ts";
-import { makePlan, type Plan, planTitle } from "./plan.ts";
+import { type Cpus, makePlan, type Plan, planTitle } from "./plan.ts";
 import { MachineRecord } from "./record.ts";
 import type { Story } from "./story.ts";
 import { fuzzInit } from "./workload.ts";
@@ -29,6 +30,10 @@ import { fuzzInit } from "./workload.ts";
 export interface FuzzAssets {
   /** Steps of every workload; without it each seed has its own number. */
   operations?: number;
+  /** CPUs of every machine, 1 without it. */
+  cpus?: Cpus;
+  /** What their threads run: needed for several. */
+  cpuProgram?: URL;
   image: Uint8Array;
   initrd: Uint8Array;
   symbols: SystemMap;
@@ -146,6 +151,8 @@ async function runOnce(plan: Plan, assets: FuzzAssets, memories: Memories, plant
     image: assets.image,
     initrd: assets.initrd,
     memory: memories.get(plan.memory) ?? plan.memory,
+    cpus: plan.cpus,
+    ...(assets.cpuProgram === undefined ? {} : { cpuProgram: assets.cpuProgram }),
     cmdline: plan.cmdline,
     seed: plan.seed,
     powerOnFill: plan.powerOnFill,
@@ -189,14 +196,30 @@ function look(record: RunRecord, { memory }: Machine, symbols: SystemMap): void 
   record.memory = memory.copy(0, memory.size);
   const { children, disagreements, killed } = record.story;
   const kernel = new CrashedKernel(viewOf(record.memory), symbols);
+  record.findings.push(...disagreements);
+  // A CPU that was stopped in the middle of a change has left what it changed half done.
+  if (!othersIdle(kernel)) return;
   record.findings.push(
-    ...disagreements,
     ...checkKernel(record.memory, symbols),
     ...findings({
       checkExist: () => checkExist(kernel, children),
       checkRecord: () => checkRecord(kernel, record.calls, killed),
     }),
   );
+}
+
+/** What the NMI that stopped a CPU adds to its preempt count. */
+const STOPPED_BY_NMI = constants.NMI_OFFSET + constants.HARDIRQ_OFFSET;
+
+/** Whether every CPU but the one that crashed did nothing, and had nothing begun. */
+function othersIdle(kernel: CrashedKernel): boolean {
+  const crashing = kernel.s32(kernel.symbol("crashing_cpu"));
+  return kernel.onlineCpus.every((cpu) => {
+    const queue = kernel.percpu("runqueues", cpu);
+    const idle = kernel.pointer(queue + rq.curr) === kernel.pointer(queue + rq.idle);
+    const count = kernel.u32(kernel.percpu("__preempt_count", cpu));
+    return cpu === crashing || kernel.onlineCpus.length === 1 || (idle && count === STOPPED_BY_NMI);
+  });
 }
 
 const viewOf = (bytes: Uint8Array): DataView =>
@@ -291,7 +314,7 @@ export async function runSeed(
   memories: Memories,
   plants: Plants = {},
 ): Promise<{ verdict: Verdict; remains: Remains }> {
-  const plan = makePlan(seed, assets.operations);
+  const plan = makePlan(seed, assets.operations, assets.cpus);
   const start = currentHost().monotonic_ms();
   const verdict: Verdict = {
     seed,
