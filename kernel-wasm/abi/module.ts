@@ -164,7 +164,7 @@ export default abi({
     "add_timer",
     "copy_from_buf",
     "copy_to_buf",
-    "del_timer",
+    "del_timer_sync",
     "dump_stack",
     "jiffies_64",
     "kfree",

@@ -140,11 +140,12 @@ export class LocalApic {
     this.#refuel();
   }
 
-  /** pause: what a loop does that waits for another CPU. */
-  relax(): void {
-    this.#turns.relax(this.id);
+  /** pause: what a loop does that waits for another CPU. Whether one has had its turn. */
+  relax(): boolean {
+    if (this.#board.cpus.length === 1 || !this.#turns.relax(this.id)) return false;
     this.#elapsed();
     this.#refuel();
+    return true;
   }
 
   get state(): ApicState {

@@ -90,8 +90,7 @@ export function hardware(bus: Bus, apic: LocalApic, cpu: TableRegisters): WebAss
     },
     /** What a loop does that waits for another CPU. */
     pause(): void {
-      apic.relax();
-      cpu.code?.sync();
+      if (apic.relax()) cpu.code?.sync();
     },
     wrmsr(msr: number, lo: number, hi: number): void {
       apic.wrmsr(msr >>> 0, lo, hi);

@@ -59,9 +59,9 @@ export class Turns {
     if (this.#others(self)) this.#next(self);
   }
 
-  /** A loop that waits for another CPU: hands the turn on to one that could run. */
-  relax(self: number): void {
-    if (this.#others(self)) this.#next(self, true);
+  /** A loop that waits for another CPU: hands the turn on to one that could run. False: there is none. */
+  relax(self: number): boolean {
+    return this.#others(self) && this.#next(self, true);
   }
 
   /**

@@ -21,10 +21,20 @@ const spec = abi({
   data: `
     unsigned long vmemmap_phys, mem_map_start_phys, mem_map_end_phys;
     unsigned long module_space_phys, module_space_pages, module_space_text;
+    unsigned long swapper_pg_dir[512];
     unsigned long __per_cpu_offset[2];
   `,
   percpu: "int hits; struct inner pcp;",
-  defines: { MODULE_SPACE_SIZE: 0x40000 },
+  defines: {
+    MODULE_SPACE_SIZE: 0x40000,
+    PAGE_SHIFT: 12,
+    PGDIR_SHIFT: 39,
+    PTRS_PER_PTE: 512,
+    PTE_PFN_MASK: 0x000ffffffffff000n,
+    VMALLOC_START: 0xffffc90000000000n,
+    VMALLOC_END: 0xffffe8ffffffffffn,
+    _PAGE_PRESENT: 1,
+  },
 });
 
 const SOURCE = `
@@ -75,7 +85,7 @@ export function back_hi(p: usize): u32 { return <u32>(va(p) >> 32); }
 describe("accessors", () => {
   const memory = new WebAssembly.Memory({ initial: 64, maximum: 65536, shared: true });
   const view = new DataView(memory.buffer);
-  const layout = new Layout("production", { CONFIG_MODULES: true }, { spec });
+  const layout = new Layout("production", { CONFIG_MODULES: true, CONFIG_CRASH_DUMP: false }, { spec });
   const faults: number[][] = [];
   let kernel: Record<string, (...args: number[]) => number>;
   let strings: Uint8Array;

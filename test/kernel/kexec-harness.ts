@@ -65,7 +65,13 @@ export const FAKES: Record<string, string> = {
     export function module_symbol(mod: module_, index: u32): elf64_sym { return changetype<elf64_sym>(0); }
     export function module_symbol_name(mod: module_, index: u32): usize { return 0; }
     export function module_symbol_size(mod: module_, index: u32): u64 { return 0; }`,
-  "kernel/time.ts": "export function ktime_get_real_seconds(): u64 { return 1700000000; }",
+  "kernel/time.ts": `
+    export function ktime_get_real_seconds(): u64 { return 1700000000; }
+    export function mdelay(ms: i64): void {}`,
+  "kernel/cpu.ts": "export function num_online_cpus(): u32 { return 1; }",
+  "arch/kernel/nmi.ts": `
+    import { nmiaction } from "../../include/generated/structs";
+    export function register_nmi_handler(type: u32, action: nmiaction, handler: u64, name: usize): void {}`,
   // Mapped where the direct map has it: an area is one run of memory here.
   "mm/vmalloc.ts": `
     export function vfree(addr: u64): void {}

@@ -27,12 +27,14 @@ const SLEEPS =
 /** Each function that calls one of these, and the tests below that put a task there. */
 const SLEEP_POINTS: Record<string, readonly string[]> = {
   "arch/kernel/process.ts syscall_exit_to_user_mode": ["a busy task"],
+  "drivers/misc/lkdtm/bugs.ts lkdtm_HUNG_TASK": ["a hung task"],
   "fs/pipe.ts pipe_read": ["an empty pipe"],
   "fs/pipe.ts pipe_write": ["a full pipe"],
   "init/main.ts kernel_init_freeable": ["boot"],
   "kernel/async.ts async_synchronize_full": ["boot"],
   "kernel/exit.ts do_exit": ["a zombie"],
   "kernel/fork.ts wait_for_vfork_done": ["vfork"],
+  "kernel/hung_task.ts watchdog": ["kernel threads"],
   "kernel/kthread.ts kthreadd": ["kernel threads"],
   "kernel/sched/core.ts do_sched_yield": ["a task that yields"],
   "kernel/sched/sleep.ts do_nanosleep": ["nanosleep"],
@@ -415,7 +417,7 @@ describe("other places", () => {
         const place = await stack(proc, pid).catch(() => []);
         if (place.length > 0) threads.push([pid, place.join()]);
       }
-      for (const function_ of ["kthreadd", "worker_thread"]) {
+      for (const function_ of ["kthreadd", "worker_thread", "watchdog"]) {
         expect(threads.some(([, place]) => place.includes(function_))).toBe(true);
       }
       for (let time = 0; time < 2; time++) {
@@ -429,6 +431,24 @@ describe("other places", () => {
     });
     // Each time there was work as well, and it was done once.
     expect(console.match(/sleep-points: work done/g)).toHaveLength(2);
+  });
+
+  it("a hung task", async () => {
+    await inKernel(async (proc) => {
+      const pid = await proc.fork(async (child) => {
+        const fd = await child.open("/sys/kernel/debug/provoke-crash/DIRECT", O_WRONLY);
+        await child.write(fd, "HUNG_TASK");
+        return 1;
+      });
+      await proc.sleep(20);
+      for (let time = 0; time < 3; time++) {
+        expect(await stack(proc, pid)).toContain("lkdtm_HUNG_TASK");
+        expect(await state(proc, pid)).toBe("D");
+        await proc.kill(pid, SIGKILL);
+        await wakeAll(proc);
+        await proc.sleep(1);
+      }
+    });
   });
 
   it("boot", async () => {

@@ -3,7 +3,7 @@
  * a kernel that knows its memory. startup_64 makes C possible: bss and stack zero, the boot CPU's per-CPU
  * area the template in the image, the log empty, init_task running.
  */
-import { COMMAND_LINE_SIZE, CONFIG_KEXEC_CORE, CONFIG_NR_CPUS, CONFIG_SMP, PAGE_OFFSET,
+import { COMMAND_LINE_SIZE, CONFIG_KEXEC_CORE, CONFIG_MODULES, CONFIG_NR_CPUS, CONFIG_SMP, PAGE_OFFSET,
   PAGE_SIZE, THREAD_SIZE } from "../../include/generated/constants";
 import { boot_params } from "../../include/generated/structs";
 import { BSS_START, DATA_END, PERCPU_TEMPLATE, sym } from "../../include/generated/symbols";
@@ -13,6 +13,7 @@ import { resource_init } from "../../kernel/resource";
 import { panic } from "../../kernel/panic";
 import { resource_init } from "../../kernel/resource";
 import { log_buf_init, pr_info } from "../../kernel/printk/printk";
+import { INIT_LIST_HEAD } from "../../lib/list";
 import { dump_stack_set_arch_desc } from "../../lib/dump_stack";
 import { memblock_end_of_DRAM, memblock_reserve } from "../../mm/memblock";
 import { parse_early_param, setup_params_init } from "../../init/setup_params";
@@ -48,6 +49,8 @@ export function x86_64_start_kernel(real_mode_data: usize): void {
   // Until setup_per_cpu_areas copies it, the template itself serves; areas are named by direct-map addresses.
   sym.__per_cpu_offset[0] = PAGE_OFFSET + ((__base + PERCPU_TEMPLATE) as u64);
   log_buf_init();
+  // Oopses list them.
+  if (CONFIG_MODULES) INIT_LIST_HEAD(sym.modules);
   setup_init_task();
   copy_bootdata(real_mode_data);
   x86_64_start_reservations();

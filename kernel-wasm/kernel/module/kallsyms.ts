@@ -3,6 +3,8 @@
  * backtraces, /proc/kallsyms and debuggers. Production only.
  */
 import {
+  MODULES_VADDR,
+  MODULE_SPACE_SIZE,
   MODULE_STATE_UNFORMED,
   SHF_EXECINSTR,
   SHF_WRITE,
@@ -54,6 +56,7 @@ export function module_symbol(mod: module_, index: u32): elf64_sym {
 
 /** The module whose memory holds the address; null for none. */
 export function __module_address(addr: u64): module_ {
+  if (addr - MODULES_VADDR >= MODULE_SPACE_SIZE) return changetype<module_>(0);
   const head = sym.modules;
   for (let at = head.next; !list_is_head(at, head); at = at.next) {
     const mod = module_.from_list(at);

@@ -5,7 +5,6 @@
  */
 import {
   E2BIG,
-  EBADF,
   EBUSY,
   EEXIST,
   EFAULT,
@@ -14,7 +13,6 @@ import {
   ENOEXEC,
   ENOMEM,
   EAGAIN,
-  FMODE_READ,
   GFP_KERNEL,
   KMALLOC_MAX_SIZE,
   MODULE_INIT_IGNORE_MODVERSIONS,
@@ -36,11 +34,11 @@ import { sym } from "../../include/generated/symbols";
 import { ERR_PTR, IS_ERR, PTR_ERR } from "../../include/err";
 import { code_table_add, code_table_remove, module_memfree } from "../../arch/kernel/module";
 import { copy_from_user, strncpy_from_user } from "../../arch/lib/usercopy";
-import { fget } from "../../fs/file";
-import { kernel_read_file } from "../../fs/kernel_read_file";
+import { kernel_read_file_from_fd } from "../../fs/kernel_read_file";
 import { INIT_LIST_HEAD, list_add, list_del, list_empty, list_is_head } from "../../lib/list";
 import { strcmp, strlen } from "../../lib/string";
 import { kfree, kmalloc, kzalloc } from "../../mm/slub";
+import { memcpy_from_vm, vfree } from "../../mm/vmalloc";
 import { mutex_lock, mutex_unlock } from "../locking/mutex";
 import { add_taint, test_taint } from "../panic";
 import { pr_cont, pr_err, pr_notice, pr_warn, printk } from "../printk/printk";
@@ -313,15 +311,17 @@ export function __do_sys_init_module(umod: u64, len: usize, uargs: u64): i64 {
 
 export function __do_sys_finit_module(fd: i32, uargs: u64, flags: u32): i64 {
   if (flags & ~(MODULE_INIT_IGNORE_MODVERSIONS | MODULE_INIT_IGNORE_VERMAGIC)) return -EINVAL;
-  const filp = fget(fd);
-  if (isnull(filp) || (filp.f_mode & FMODE_READ) == 0) return -EBADF;
   const slot = kzalloc(8, GFP_KERNEL);
   if (!slot) return -ENOMEM;
-  const len = kernel_read_file(filp, slot);
-  const file = len < 0 ? 0 : pa(load<u64>(slot));
+  const len = kernel_read_file_from_fd(fd, slot);
+  const buf = load<u64>(slot);
   kfree(slot);
   if (len < 0) return len;
-  return load_copied(file, <usize>len, uargs, flags);
+  // The structs of a file are read where they lie: its pages must be one piece.
+  const file = <usize>len > KMALLOC_MAX_SIZE ? 0 : kmalloc(<usize>len, GFP_KERNEL);
+  if (file) memcpy_from_vm(file, buf, <usize>len);
+  vfree(buf);
+  return file ? load_copied(file, <usize>len, uargs, flags) : -ENOMEM;
 }
 
 /** The module of that name, on its way out; an ERR_PTR when it stays. */

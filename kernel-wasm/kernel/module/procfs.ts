@@ -6,9 +6,9 @@ import {
 } from "../../include/generated/constants";
 import { module_, proc_dir_entry, seq_file } from "../../include/generated/structs";
 import { sym } from "../../include/generated/symbols";
+import { list_is_head } from "../../lib/list";
 import { proc_create_single } from "../../fs/proc/generic";
 import { seq_printf } from "../../fs/seq_file";
-import { INIT_LIST_HEAD, list_is_head } from "../../lib/list";
 import { load_code_table } from "../../arch/kernel/module";
 import { module_flags, module_refcount } from "./main";
 import { param_ops_init } from "./params";
@@ -33,7 +33,6 @@ export function modules_proc_show(m: seq_file, v: usize): i32 {
 
 /** From proc_root_init. */
 export function proc_modules_init(): void {
-  INIT_LIST_HEAD(sym.modules);
   proc_create_single(c`modules`, 0o444, changetype<proc_dir_entry>(0), fnptr(modules_proc_show));
   param_ops_init();
   module_kset_init();

@@ -179,18 +179,9 @@ export function add_timer(timer: timer_list): void {
   mod_timer(timer, timer.expires);
 }
 
-export function del_timer(timer: timer_list): bool {
-  if (!timer_pending(timer)) return false;
-  const flags = local_irq_save();
-  const base = lock_timer_base(timer);
-  const pending = timer_pending(timer);
-  if (pending) detach_timer(base, timer);
-  raw_spin_unlock(base.lock);
-  local_irq_restore(flags);
-  return pending;
-}
-
-/** Also waits until the timer's function is done, if another CPU is in it: then the timer may be freed. */
+/**
+ * Takes a timer off; waits until its function is done, if another CPU is in it: then the timer may be freed.
+ */
 export function del_timer_sync(timer: timer_list): bool {
   while (true) {
     const flags = local_irq_save();

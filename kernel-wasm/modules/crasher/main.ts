@@ -22,7 +22,7 @@ import { mod, sym } from "../../include/generated/symbols";
 import { copy_from_buf } from "../../arch/lib/usercopy";
 import { proc_create, proc_remove } from "../../fs/proc/generic";
 import { seq_lseek, seq_printf, seq_read, single_open, single_release } from "../../fs/seq_file";
-import { add_timer, del_timer, timer_setup } from "../../kernel/time/timer";
+import { add_timer, del_timer_sync, timer_setup } from "../../kernel/time/timer";
 import { module_put, try_module_get } from "../../kernel/module/main";
 import { panic } from "../../kernel/panic";
 import { pr_info } from "../../kernel/printk/printk";
@@ -61,7 +61,7 @@ export function crash_timer_fn(timer: timer_list): void {
 }
 
 export function crash_timer_start(): void {
-  del_timer(mod.crash_timer);
+  del_timer_sync(mod.crash_timer);
   mod.crash_timer.expires = sym.jiffies_64 + mod.delay_ms;
   add_timer(mod.crash_timer);
 }
@@ -142,6 +142,6 @@ export function init_module(): i32 {
 }
 
 export function cleanup_module(): void {
-  del_timer(mod.crash_timer);
+  del_timer_sync(mod.crash_timer);
   proc_remove(mod.crasher_entry);
 }
