@@ -35,6 +35,7 @@ import { panic } from "../kernel/panic";
 import { find_task_by_vpid, pid_idr_init } from "../kernel/pid";
 import { pr_debug, pr_err, pr_info, pr_notice } from "../kernel/printk/printk";
 import { smp_init } from "../kernel/smp";
+import { sched_init_smp } from "../kernel/sched/balance";
 import { sched_init } from "../kernel/sched/core";
 import { cpu_startup_entry } from "../kernel/sched/idle";
 import { complete, init_completion, wait_for_completion } from "../kernel/sched/wait";
@@ -132,7 +133,10 @@ function kernel_init_freeable(): void {
     wait_for_completion(sym.kthreadd_done);
     sym.kernel_init_step = STEP_KTHREADD;
     workqueue_init();
-    if (CONFIG_SMP) smp_init();
+    if (CONFIG_SMP) {
+      smp_init();
+      sched_init_smp();
+    }
   }
   if (sym.kernel_init_step < STEP_INITCALLS) {
     do_initcalls();

@@ -365,6 +365,10 @@ export function fork_idle(cpu: u32): task_struct {
   init_task_lists(p);
   init_sigpending(p.pending);
   p.group_leader = p;
+  // Kernel threads borrow an address space from whom they follow; the first to run on a CPU follows nobody.
+  p.mm_va = 0;
+  atomic_inc(sym.init_mm.mm_count);
+  p.active_mm = sym.init_mm;
   copy_thread(p, fnptr(cpu_startup_entry), 0);
   init_idle(p, cpu);
   return p;

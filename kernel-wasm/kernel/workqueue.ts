@@ -10,6 +10,7 @@
  */
 import {
   CONFIG_BASE_SMALL,
+  CONFIG_SMP,
   GFP_KERNEL,
   PF_WQ_WORKER,
   TASK_IDLE,
@@ -31,6 +32,7 @@ import {
   raw_spin_unlock_irq,
   raw_spin_unlock_irqrestore,
 } from "./locking/spinlock";
+import { set_cpus_allowed } from "./sched/balance";
 import { schedule, wake_up_process } from "./sched/core";
 
 const WORK_STRUCT_PENDING_BIT: usize = 0;
@@ -90,6 +92,7 @@ function create_worker(pool: worker_pool): void {
   }
   task.flags |= PF_WQ_WORKER;
   if (pool.cpu >= 0) kthread_bind(task, pool.cpu);
+  else if (CONFIG_SMP) set_cpus_allowed(task, sym.__cpu_possible_mask.bits[0]);
   w.task = task;
   const flags = raw_spin_lock_irqsave(pool.lock);
   list_add_tail(w.node, pool.workers);

@@ -36,6 +36,7 @@ function wkdump(engine: (typeof ENGINES)[number], ...args: string[]): Report {
 describe("the same seed gives the same vmcore", () => {
   it.each([
     ["a small machine", ["--seed", "7", "--memory", "16M"]],
+    ["four CPUs at work", ["--seed", "11", "--memory", "24M", "--cpus", "4", "--workload", "800"]],
     ["a crash in a module", ["--seed", "10", "--memory", "16M", "--crash", "module-timer"]],
     ["memory that held random data at power-on", ["--seed", "8", "--memory", "16M", "--poweron", "random"]],
   ])("on every engine: %s", (name, flags) => {

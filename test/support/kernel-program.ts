@@ -3,6 +3,7 @@
  * power-on, `program` with the machine's Proc, power-off. What it throws fails the test.
  */
 import { readFileSync } from "node:fs";
+import { pathToFileURL } from "node:url";
 import { currentHost, MemoryFs } from "../../runtime/adapter/index.ts";
 import { type BootResult, boot, type Machine } from "../../runtime/index.ts";
 import type { Proc, Program } from "../../runtime/user/proc.ts";
@@ -20,6 +21,7 @@ export interface KernelRun {
 export interface KernelRunOptions {
   seed?: number;
   memory?: number;
+  cpus?: number;
   files?: Record<string, { mode: number; contents: Uint8Array | string }>;
   /** Another kernel than the built one. */
   image?: Uint8Array;
@@ -44,6 +46,8 @@ export async function runInKernel(
     image: options.image ?? new Uint8Array(readFileSync(built("vmlinuz"))),
     initrd: options.initrd ?? makeCpio({ "/init": init, ...options.files }),
     memory: options.memory ?? 16 << 20,
+    cpus: options.cpus ?? 1,
+    cpuProgram: pathToFileURL(built("cpu.js")),
     cmdline: options.cmdline ?? "console=ttyS0",
     seed: options.seed ?? 1,
     ...(options.limit === undefined ? {} : { limit: options.limit }),

@@ -5,6 +5,7 @@
 import { CONFIG_SMP } from "../../include/generated/constants";
 import { rq, task_struct } from "../../include/generated/structs";
 import { sym } from "../../include/generated/symbols";
+import { get_current } from "../../arch/kernel/current";
 import {
   activate_task,
   cpu_rq,
@@ -14,6 +15,19 @@ import {
   update_rq_clock,
 } from "./core";
 import { pick_next_task_fair } from "./fair";
+
+/** Which CPUs a task may run on, from when it wakes up next. */
+export function set_cpus_allowed(p: task_struct, mask: u64): void {
+  p.cpus_mask.bits[0] = mask;
+  p.nr_cpus_allowed = <i32>popcnt<u64>(mask);
+}
+
+/** The other CPUs are up: init and kthreadd, and what they start, may run on all. */
+export function sched_init_smp(): void {
+  const all = sym.__cpu_possible_mask.bits[0];
+  set_cpus_allowed(get_current(), all);
+  set_cpus_allowed(sym.kthreadd_task, all);
+}
 
 /** Whether a CPU has nothing to do. */
 function available_idle_cpu(cpu: u32): bool {

@@ -45,7 +45,7 @@ import { preempt_count } from "../locking/preempt";
 import { add_taint } from "../panic";
 import { pr_err } from "../printk/printk";
 import { local_clock as sched_clock } from "../time";
-import { newidle_balance, select_task_rq, set_task_cpu } from "./balance";
+import { newidle_balance, select_task_rq, set_cpus_allowed, set_task_cpu } from "./balance";
 import { calc_global_load_tick } from "./loadavg";
 import {
   check_preempt_tick,
@@ -111,8 +111,7 @@ export function init_idle(idle: task_struct, cpu: u32): void {
   idle.se.exec_start = sched_clock();
   idle.flags |= PF_IDLE | PF_KTHREAD;
   idle.cpu = cpu;
-  idle.nr_cpus_allowed = 1;
-  idle.cpus_mask.bits[0] = <u64>1 << cpu;
+  set_cpus_allowed(idle, <u64>1 << cpu);
   idle.on_rq = TASK_ON_RQ_QUEUED;
   idle.on_cpu = 1;
   q.idle = idle;
