@@ -63,6 +63,8 @@ export class ThreadedProcessors implements Processors {
   readonly #machine: Machine;
   readonly #threads: HostThread[];
   #waiting: { resolve(exit: CpuExit): void; reject(error: unknown): void } | undefined;
+  /** Why a thread ended when nobody waited for it. */
+  #failure: { error: unknown } | undefined;
 
   /** UnusableImage when there is no kernel at `entry`. `program`: what a thread runs, see HostThread. */
   constructor(machine: Machine, program: URL, entry: number) {
@@ -121,11 +123,13 @@ export class ThreadedProcessors implements Processors {
 
   #next(): Promise<CpuExit> {
     return new Promise((resolve, reject) => {
-      this.#waiting = { resolve, reject };
+      if (this.#failure !== undefined) reject(this.#failure.error);
+      else this.#waiting = { resolve, reject };
     });
   }
 
   #fail(error: unknown): void {
+    this.#failure = { error };
     this.#waiting?.reject(error);
     this.#waiting = undefined;
   }

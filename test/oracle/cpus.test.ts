@@ -1,4 +1,7 @@
-/** Dumps of machines with several CPUs in the stock tools: a note each, and a stack each that says how it stopped. */
+/**
+ * Dumps of machines with several CPUs in the stock tools: a note each, and a stack each that says how it
+ * stopped.
+ */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type BootDump, bootDump } from "../support/boot.ts";
 import { describeStock, stock } from "../support/stock.ts";
@@ -40,7 +43,8 @@ print(json.dumps([prog['crashing_cpu'].value_(), [state(cpu) for cpu in for_each
       expect(states).toHaveLength(cpus);
       expect(states[crashed]?.trace).toContain("panic");
       for (const { idle, trace } of states) {
-        if (idle) expect(trace.join()).toMatch(/do_idle,cpu_startup_entry,(start_secondary|rest_init)/);
+        if (idle)
+          expect(trace.join()).toMatch(/do_idle,cpu_startup_entry,(start_secondary|rest_init|cpu_resume)/);
       }
     });
 

@@ -87,6 +87,8 @@ export async function run(terminal: Terminal, args: readonly string[]): Promise<
   const flags = parseBootFlags(args);
   const image = readAsset(terminal, flags.debugKernel ? "vmlinuz-debug" : "vmlinuz");
   const initrd = readAsset(terminal, "initrd.img");
+  // Checked, though it is a thread that reads it.
+  if (flags.cpus > 1) readAsset(terminal, "cpu.js");
   const hostfs = openOut(flags.out);
   const truthFile = flags.truth === undefined ? undefined : terminal.createFile(flags.truth);
   const snapshot = flags.saveMemory === undefined ? undefined : terminal.createFile(flags.saveMemory);
