@@ -47,6 +47,12 @@ describe("wrong usage", () => {
     [["boot", "--memory", "-1"], /--memory -1 is no size/],
     [["boot", "--memory", ""], /--memory {2}is no size/],
     [["boot", "--memory", "64M", "--memory", "32M"], /--memory is given twice/],
+    ...["0", "9", "two", "1.5", ""].map((cpus): [string[], RegExp] => [
+      ["boot", "--cpus", cpus],
+      /--cpus .*: a machine has 1 to 8 CPUs/,
+    ]),
+    [["boot", "--debug-kernel", "--modules", "crasher"], /--debug-kernel has no modules/],
+    [["fuzz", "--runs", "1", "--cpus", "9"], /--cpus 9: a number from 1 to 8/],
     [["boot", "--memory", "4M", "--crash", "meltdown"], /--crash meltdown: the types are sysrq-c, none/],
     [["boot", "--seed", "x"], /--seed x: a seed is a number/],
     [["boot", "--seed", "0x100000000"], /a number from 0 to 4294967295/],

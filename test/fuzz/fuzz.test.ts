@@ -48,6 +48,15 @@ describe("wkdump fuzz", () => {
     expect(readdirSync(directory)).toEqual([]);
   }, 120_000);
 
+  it("runs machines of several CPUs", () => {
+    const flags = ["--runs", "10", "--from", "10", "--cpus", "any", "--json", "--out", directory];
+    const result = wkdump(["fuzz", ...flags], { timeout_ms: 110_000 });
+    expect(result.output).toMatch(/"findings":\[\]/);
+    expect(new Set([...Array(10).keys()].map((i) => makePlan(10 + i, 0, "any").cpus))).toEqual(
+      new Set([1, 2, 4, 8]),
+    );
+  }, 120_000);
+
   it("replays one, and leaves its folder", () => {
     const seed = [...Array(50).keys()].find((n) => makePlan(n).crash === "sysrq-c" && !makePlan(n).damage)!;
     const result = wkdump(["fuzz", "--replay", String(seed), "--out", directory], { timeout_ms: 60_000 });
