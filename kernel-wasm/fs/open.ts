@@ -20,7 +20,6 @@ import { dentry, file, iattr, path } from "../include/generated/structs";
 import { IS_ERR, PTR_ERR } from "../include/err";
 import { kfree, kzalloc } from "../mm/slub";
 import { fd_install, get_unused_fd_flags, put_unused_fd } from "./file";
-import { fput } from "./file_table";
 import { S_ISDIR, S_ISREG, inode_lock, inode_unlock } from "./inode";
 import { getname, path_openat, putname } from "./namei";
 import { path_get, path_put } from "./namespace";

@@ -22,7 +22,6 @@ import {
   GFP_KERNEL,
   PF_FORKNOEXEC,
   PF_IDLE,
-  PF_KTHREAD,
   PF_SIGNALED,
   PF_WQ_WORKER,
   PIDTYPE_PGID,
@@ -45,7 +44,6 @@ import {
   completion,
   mm_struct,
   pid,
-  pt_regs,
   sighand_struct,
   signal_struct,
   task_struct,
@@ -53,7 +51,7 @@ import {
 } from "../include/generated/structs";
 import { sym, this_cpu } from "../include/generated/symbols";
 import { ERR_PTR, IS_ERR, PTR_ERR } from "../include/err";
-import { get_current, set_task_stack_end_magic, task_pt_regs } from "../arch/kernel/current";
+import { get_current, set_task_stack_end_magic } from "../arch/kernel/current";
 import { pgd_alloc, pgd_free } from "../arch/mm/pgtable";
 import { copy_thread, copy_user_thread } from "../arch/kernel/process";
 import { copy_files, put_files_struct } from "../fs/file";

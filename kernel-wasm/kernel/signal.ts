@@ -56,7 +56,7 @@ import {
   _TIF_SIGPENDING,
   __TASK_STOPPED,
 } from "../include/generated/constants";
-import { k_sigaction, sigaction, sigpending, sigqueue, task_struct } from "../include/generated/structs";
+import { sigaction, sigpending, sigqueue, task_struct } from "../include/generated/structs";
 import { sym } from "../include/generated/symbols";
 import { get_current } from "../arch/kernel/current";
 import { copy_from_user, copy_to_user } from "../arch/lib/usercopy";

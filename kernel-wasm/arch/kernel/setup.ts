@@ -9,7 +9,6 @@ import { boot_params } from "../../include/generated/structs";
 import { BSS_START, DATA_END, PERCPU_TEMPLATE, sym } from "../../include/generated/symbols";
 import { setup_init_task } from "../../kernel/init_task";
 import { reserve_crashkernel } from "../../kernel/crash_reserve";
-import { resource_init } from "../../kernel/resource";
 import { panic } from "../../kernel/panic";
 import { resource_init } from "../../kernel/resource";
 import { log_buf_init, pr_info } from "../../kernel/printk/printk";

@@ -18,7 +18,6 @@ import { pt_regs } from "../../include/generated/structs";
 import { percpu, sym, this_cpu } from "../../include/generated/symbols";
 import { num_online_cpus, set_cpu_online } from "../../kernel/cpu";
 import { local_irq_disable, local_irq_restore, local_irq_save } from "../../kernel/irqflags";
-import { cpu_relax } from "../../kernel/locking/spinlock";
 import { flush_smp_call_function_queue } from "../../kernel/smp";
 import { irq_enter_rcu, irq_exit_rcu } from "../../kernel/softirq";
 import { mdelay } from "../../kernel/time";

@@ -8,7 +8,6 @@
  */
 import {
   EINVAL,
-  EISDIR,
   ENAMETOOLONG,
   ENOENT,
   ENOMEM,

@@ -17,7 +17,6 @@ import {
 } from "../../include/generated/constants";
 import {
   rb_node,
-  rb_root_cached,
   sched_entity,
   task_struct,
   cfs_rq,
