@@ -16,7 +16,7 @@ import { hlist_node, timer_list } from "../../include/generated/structs";
 import { simple_strtoul, strstr } from "../../lib/string";
 import { local_irq_disable, local_irq_enable } from "../../kernel/irqflags";
 import { ktime_get, mdelay } from "../../kernel/time";
-import { add_timer, del_timer, mod_timer, timer_pending, timer_setup } from "../../kernel/time/timer";
+import { add_timer, del_timer_sync, mod_timer, timer_pending, timer_setup } from "../../kernel/time/timer";
 import { kmalloc, kzalloc } from "../../mm/slub";
 
 function spin(n: u32): u32 {
@@ -54,7 +54,7 @@ function wheel(): void {
     t.expires = sym.jiffies_64 + random(state) % width;
     add_timer(t);
     if (i % 5 == 1) mod_timer(t, sym.jiffies_64 + random(state) % 2000);
-    if (i % 7 == 3) del_timer(t);
+    if (i % 7 == 3) del_timer_sync(t);
     if (i % 11 == 0) spin(random(state) % 30000);
     store<u64>(pool + i * size + timer_list.SIZE, t.expires);
   }
