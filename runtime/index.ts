@@ -20,6 +20,7 @@ import type { Program } from "./user/proc.ts";
 export { BootError } from "./boot/error.ts";
 export type { Injection, InjectionPoint } from "./kexec/inject.ts";
 export type { Phase, Timings } from "./kexec/timeline.ts";
+export { CPUS_MAX } from "./machine/board.ts";
 export type { Machine } from "./machine/machine.ts";
 export { hashRanges, type PhysicalMemory, type Range } from "./machine/memory.ts";
 export { SnapshotError, type SnapshotSource } from "./machine/snapshot.ts";

@@ -3,7 +3,7 @@
  * right.
  */
 
-import type { Injection } from "../../runtime/index.ts";
+import { CPUS_MAX, type Injection } from "../../runtime/index.ts";
 import { type FlagForm, parseFlags, UsageError } from "../flags.ts";
 import { CRASH_DEFAULT, CRASH_PARAMETER, CRASH_TYPES, MODULES_PARAMETER } from "../init/crashes.ts";
 import { FILL_PARAMETER, MIX_PARAMETER } from "../init/fill.ts";
@@ -16,7 +16,6 @@ const MIB = 1024 * KIB;
 const MEMORY_MIN = 4 * MIB;
 const MEMORY_MAX = 4096 * MIB;
 const MEMORY_UNIT = 64 * KIB;
-const CPUS_MAX = 8;
 const FILL_MAX = 95;
 const SEED_MAX = 0xffffffff;
 const MIX_MAX = 1000;

@@ -3,6 +3,7 @@
 import { openDirectory } from "../../runtime/adapter/index.ts";
 import { ownCommand, runCommand } from "../../runtime/adapter/process.ts";
 import type { Terminal } from "../../runtime/adapter/terminal.ts";
+import { CPUS_MAX } from "../../runtime/index.ts";
 import { readAsset } from "../assets.ts";
 import { SystemMap } from "../boot/system-map.ts";
 import { CommandError, type FlagForm, parseFlags, UsageError } from "../flags.ts";
@@ -72,7 +73,6 @@ const OPERATION_LIMIT_MS = 1;
 const LONG_STORY = 1000;
 const LIMIT_MAX = 3600;
 const OPERATIONS_MAX = 10_000;
-const CPUS_MAX = 8;
 
 export interface FuzzFlags {
   from: number;
