@@ -11,7 +11,7 @@ export default abi({
       u32 version;
       u32 type;               /* IMAGE_TYPE_KERNEL, IMAGE_TYPE_PURGATORY */
       u32 file_size;          /* bytes in the file */
-      u32 mem_size;           /* bytes in memory: up to the top of the boot stack */
+      u32 mem_size;           /* bytes in memory: up to _end, or the top of a boot stack behind it */
       u32 text_offset;        /* x86 skeleton, _stext */
       u32 text_size;
       u32 wasm_offset;        /* the module that runs */
@@ -21,7 +21,7 @@ export default abi({
       u32 data_offset;        /* __base */
       u32 data_size;          /* initialised bytes */
       u32 end_offset;         /* _end */
-      u32 stack_offset;       /* top of the boot stack */
+      u32 stack_offset;       /* top of the boot stack: behind _end, or in the module's bytes */
       u64 link_address;       /* virtual address of _text */
       u32 params_offset;      /* struct purgatory_info, or 0 */
       u32 table_size;         /* slots of the function table when modules can be loaded, else 0 */

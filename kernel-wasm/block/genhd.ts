@@ -1,4 +1,4 @@
-/** Majors of block devices, and /proc/partitions (block/genhd.c). Production only. */
+/** Majors of block devices, and /proc/partitions (block/genhd.c). */
 import {
   BLKDEV_MAJOR_HASH_SIZE,
   BLKDEV_MAJOR_MAX,

@@ -1,4 +1,4 @@
-/** The name of an open file or directory, from the root of the tree (fs/d_path.c). Production only. */
+/** The name of an open file or directory, from the root of the tree (fs/d_path.c). */
 import { path } from "../include/generated/structs";
 import { sym } from "../include/generated/symbols";
 import { spin_lock, spin_unlock } from "../kernel/locking/spinlock";

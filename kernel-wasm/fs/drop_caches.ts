@@ -1,7 +1,7 @@
 /**
  * /proc/sys/vm/drop_caches (fs/drop_caches.c): 1 drops the clean pages of all files that nobody maps, 2 the
  * names and inodes that nobody uses, 3 both. What is dirty stays, and so does everything of a ramfs, which
- * has no other home. 4 turns the message off. Production only.
+ * has no other home. 4 turns the message off.
  */
 import { ctl_table, inode, super_block } from "../include/generated/structs";
 import { sym } from "../include/generated/symbols";

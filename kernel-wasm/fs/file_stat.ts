@@ -1,6 +1,6 @@
 /**
  * /proc/sys/fs: how many files, names and inodes there are, as each CPU has counted them, and how many files
- * there may be (fs/{file_table,dcache,inode}.c). Root may have more. Production only.
+ * there may be (fs/{file_table,dcache,inode}.c). Root may have more.
  */
 import { PAGE_SHIFT } from "../include/generated/constants";
 import { ctl_table, proc_dir_entry } from "../include/generated/structs";

@@ -2,7 +2,6 @@
  * Files of many records (the iterators of fs/seq_file.c): `start(m, pos)` finds record number pos, `next(m,
  * v, pos)` the one behind v, `show(m, v)` prints one; 0 is the end. A page of text at a time is kept, so
  * that a file may be longer than what the kernel could hold at once.
- * Production only.
  */
 import { EFAULT, ENOMEM, GFP_KERNEL, PAGE_SIZE } from "../include/generated/constants";
 import { file, inode, proc_ops, seq_file, seq_operations } from "../include/generated/structs";

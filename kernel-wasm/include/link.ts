@@ -4,10 +4,7 @@
  * without an import.
  */
 
-/**
- * Physical address of the image's data; every symbol of the layout is `__base + N`, every C string `__base -
- * K`.
- */
+/** Physical address of the image's data; every symbol of the layout is `__base + N`. */
 @global @external("env", "__base") declare const __base: usize;
 /** Physical minus link address of the image, as Linux's phys_base: 0 for a kernel loaded at 1 MiB. */
 @global @external("env", "__phys_base") declare const __phys_base: usize;

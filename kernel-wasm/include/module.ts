@@ -1,11 +1,9 @@
 /**
- * What a loadable module sees of itself, global as in include/link.ts: where its data and the end of its
- * C strings are, and its descriptor.
+ * What a loadable module sees of itself, global as in include/link.ts: where its data is, and its descriptor.
  */
 import { module_ } from "./generated/structs";
 
 @global @external("env", "__module_data") declare const __module_data: usize;
-@global @external("env", "__module_strings") declare const __module_strings: usize;
 @external("kernel", "__this_module") declare const __this_module: usize;
 
 @global @inline function THIS_MODULE(): module_ {

@@ -1,4 +1,4 @@
-/** Which CPUs there are, and bringing them up (kernel/cpu.c). Production only. */
+/** Which CPUs there are, and bringing them up (kernel/cpu.c). */
 import { sym } from "../include/generated/symbols";
 import { IS_ERR, PTR_ERR } from "../include/err";
 import { native_cpu_up } from "../arch/kernel/smpboot";

@@ -3,7 +3,6 @@
  * gets (reserve_crashkernel). The region leaves memblock before the page allocator sees it, and stands as
  * "Crash kernel" in /proc/iomem. Linux aligns it to 16 MiB; here it is 64 KiB (CRASH_ALIGN), so that small
  * machines have one.
- * Production only.
  */
 import {
   CRASH_ADDR_HIGH_MAX,

@@ -4,7 +4,7 @@
  *
  * khungtaskd has no timer, which would keep an idle machine awake for ever: the tick of whichever CPU is busy
  * wakes it, and a CPU about to stop its tick stays awake for it only when there is such a task to look at, as
- * what it waits for may never come. Production only.
+ * what it waits for may never come.
  */
 import {
   CONFIG_HZ,

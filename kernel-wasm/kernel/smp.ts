@@ -1,7 +1,6 @@
 /**
  * Calls of functions on other CPUs, and bringing those up (kernel/smp.c). One call at a time is under way
  * per sender: each sender has one entry, with a bit for each CPU that has not answered.
- * Production only.
  */
 import { native_send_call_func_single_ipi } from "../arch/kernel/smp";
 import { native_smp_cpus_done } from "../arch/kernel/smpboot";

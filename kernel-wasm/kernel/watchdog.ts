@@ -7,7 +7,6 @@
  * sample finds it still set, and the same task running, schedule() has not been called. There is no timer of
  * the detector's own, so it keeps no CPU awake: a CPU that idles without ticks is not looked at, and has
  * nothing to be stuck in. A gap between samples means that it idled, or that the machine itself stood still.
- * Production only.
  */
 import {
   NSEC_PER_SEC,

@@ -5,7 +5,6 @@
  *     /sys/kernel/mm/hugepages/hugepages-2048kB/{nr,free,resv,surplus}_hugepages
  *
  * All of them wait in the pool, with no reference; /proc/meminfo tells their number.
- * Production only.
  */
 import {
   COMPOUND_PAGE_DTOR,

@@ -8,7 +8,6 @@
  * first; single pages of the kernel's own only get the mark. Refused (EBUSY) are anonymous and mapped pages,
  * since there is no reverse mapping by which to find the programs that would have to be killed, and pages of
  * the kernel's compound pages (slabs, stacks), since dump tools look for the mark in no tail page.
- * Production only.
  */
 import {
   EBUSY,

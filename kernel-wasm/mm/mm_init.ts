@@ -23,8 +23,7 @@ import {
   ZONE_MOVABLE,
   ZONE_NORMAL,
 } from "../include/generated/constants";
-import { kernel_image_size } from "../arch/mm/init";
-import { page, pglist_data } from "../include/generated/structs";
+import { image_header, page, pglist_data } from "../include/generated/structs";
 import { BSS_START, sym } from "../include/generated/symbols";
 import { INIT_LIST_HEAD } from "../lib/list";
 import { pr_cont, pr_info } from "../kernel/printk/printk";
@@ -277,13 +276,13 @@ function calculate_totalreserve_pages(): void {
 
 /**
  * The module's bytes: the CPU took them in when it started, as a bzImage's payload is unpacked once, and in a
- * crash region of 1 MiB they would be half of what is left to live in. And the gap that aligns the boot
- * stack. The first kernel keeps both: its memory is dumped.
+ * crash region of 1 MiB they would be half of what is left to live in. But for the boot stack, which lies
+ * among them. The first kernel keeps them: its memory is dumped.
  */
 function free_initmem(): void {
-  const boot_stack = sym__text() + kernel_image_size() - THREAD_SIZE;
-  free_reserved_area(sym___wasm_start(), sym___wasm_end(), c`unused kernel image (initmem)`);
-  free_reserved_area(sym__end(), boot_stack, c`unused kernel image (stack gap)`);
+  const stack_top = sym__text() + changetype<image_header>(sym__text()).stack_offset;
+  free_reserved_area(sym___wasm_start(), stack_top - THREAD_SIZE, c`unused kernel image (initmem)`);
+  free_reserved_area(stack_top, sym___wasm_end(), c`unused kernel image (initmem)`);
 }
 
 /**

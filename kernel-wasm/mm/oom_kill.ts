@@ -2,7 +2,6 @@
  * The out-of-memory killer (mm/oom_kill.c): when an allocation that may wait finds nothing, the task with the
  * most memory is killed. Nobody can wait here in the middle of a call, so the victim's anonymous pages are
  * taken at once, which in Linux is the oom_reaper's job; the task itself ends when it runs next.
- * Production only.
  */
 import {
   MM_ANONPAGES,

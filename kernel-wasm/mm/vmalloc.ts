@@ -6,7 +6,6 @@
  * Compiled code addresses memory physically, so a pointer into an area is a virtual address that holds to
  * the end of its page: it is read and written piece by piece (vm_piece), and nothing larger than a word is
  * used in place unless it lies within one page.
- * Production only.
  */
 import {
   ENOMEM,
@@ -239,7 +238,7 @@ function __vunmap(addr: u64, own_pages: bool): void {
   const area = __find_vmap_area(addr);
   spin_unlock(sym.vmap_area_lock);
   const text = c`Trying to vfree() nonexistent vm area (%px)\n`;
-  if (WARN(isnull(area), c`mm/vmalloc.ts`, 242, text, addr)) return;
+  if (WARN(isnull(area), c`mm/vmalloc.ts`, 241, text, addr)) return;
   const vm = area.vm;
   unmap_pages(vm);
   free_vmap_area(area);

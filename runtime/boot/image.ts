@@ -3,8 +3,11 @@
  * bytes: an image is loaded in place, and its header lies at _text. Drawn in kernel-wasm/abi/image.ts
  * (`struct image_header`); little endian; all offsets are from the image's start.
  *
- *     _text    header  .text (x86 skeleton)  .wasm  .rodata   each page-padded; .rodata ends at __base
+ *     _text    header  .text (x86 skeleton), page-padded  .wasm  .rodata, which ends at __base
  *     __base   data, initialised up to file_size ... bss ... _end   boot stack, up to mem_size
+ *
+ * The boot stack may also lie within .wasm, whose bytes the CPU has taken in before the stack is used: in the
+ * capture kernel, where room is short.
  *
  * Offers readImageHeader(), writeImageHeader(), imageDigest() and ImageError.
  */
@@ -17,7 +20,7 @@ export const IMAGE_DIGEST_SIZE = 32;
 export const IMAGE_RELEASE_SIZE = 64;
 /** Images are loaded at multiples of this physical address (purgatory: of IMAGE_STACK_SIZE). */
 export const IMAGE_LOAD_ALIGN = 0x10000;
-/** The boot CPU's first stack lies behind _end, aligned to its size. */
+/** The boot CPU's first stack lies behind _end or within the module, aligned to its size. */
 export const IMAGE_STACK_SIZE = 0x4000;
 export const PAGE_SIZE = 0x1000;
 /** Virtual address of _text, whatever the physical address. */
@@ -29,7 +32,7 @@ export const IMAGE_TYPE_PURGATORY = 1;
 
 export interface ImageHeader {
   type: number;
-  /** Bytes in the file, and in memory to the end of the boot stack. */
+  /** Bytes in the file, and in memory: to _end, or to the end of a boot stack behind it. */
   fileSize: number;
   memSize: number;
   textOffset: number;
@@ -110,6 +113,7 @@ export function writeImageHeader(view: DataView, at: number, header: ImageHeader
 function checkLayout(header: ImageHeader, available: number): void {
   const { fileSize, memSize, textOffset, wasmOffset, rodataOffset, dataOffset, endOffset, stackOffset } =
     header;
+  const stackEnd = stackOffset - IMAGE_STACK_SIZE;
   if (fileSize > available) {
     throw new ImageError(`the image is truncated: its header says ${fileSize} bytes, there are ${available}`);
   }
@@ -127,10 +131,13 @@ function checkLayout(header: ImageHeader, available: number): void {
   ];
   const ordered = order.every((value, index) => index === 0 || value >= (order[index - 1] as number));
   const end = endOffset >= dataOffset + header.dataSize && endOffset % PAGE_SIZE === 0;
-  const stack = stackOffset - IMAGE_STACK_SIZE >= endOffset && stackOffset % IMAGE_STACK_SIZE === 0;
+  const behind = stackEnd >= endOffset;
+  const inModule = stackEnd >= wasmOffset && stackOffset <= wasmOffset + header.wasmSize;
+  const stack = (behind || inModule) && stackOffset % IMAGE_STACK_SIZE === 0;
+  const covered = memSize >= endOffset && memSize >= stackOffset;
   const params =
     header.paramsOffset === 0 || (header.paramsOffset >= dataOffset && header.paramsOffset < endOffset);
-  if (!ordered || dataOffset % PAGE_SIZE !== 0 || !end || !stack || memSize < stackOffset || !params) {
+  if (!ordered || dataOffset % PAGE_SIZE !== 0 || !end || !stack || !covered || !params) {
     throw new ImageError("the image's header is damaged: its sections overlap or lie outside of it");
   }
 }

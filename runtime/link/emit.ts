@@ -11,6 +11,7 @@ import { EXTERNAL, I32, type Import, SECTION, SHARED_LIMITS } from "./module.ts"
 import type { Program } from "./program.ts";
 import { helperBody, NO_RESULT, type RewriteContext, rewriteBody } from "./rewrite.ts";
 import { type ScannedFunction, TEXT_ADDRESS_HELPER } from "./scan.ts";
+import { STRING_MODULE } from "./strings.ts";
 import type { Text } from "./text.ts";
 
 const FUNCTION_TYPE = 0x60;
@@ -85,6 +86,7 @@ export function emitModule({ program, areas, text, linkAddress, symbolOffset }: 
     if (found === undefined) throw new LinkError(`function ${index} does not exist`);
     return found;
   };
+  const newGlobal = (index: number): number => program.newGlobal.get(index) ?? index;
   const spGlobal = program.globalCount;
   const cpuGlobal = spGlobal + 1;
   const context: RewriteContext = {
@@ -126,7 +128,7 @@ export function emitModule({ program, areas, text, linkAddress, symbolOffset }: 
     for (const type of added) to.u8(...type);
   });
   section(out, SECTION.import, (to) => {
-    const kept = module.imports.filter((it) => it.module !== "link");
+    const kept = module.imports.filter((it) => it.module !== "link" && it.module !== STRING_MODULE);
     if (!kept.some((it) => it.kind === EXTERNAL.memory)) kept.push(SHARED_MEMORY);
     to.vec(kept, (it: Import) => to.name(it.module).name(it.field).u8(it.kind).bytes(it.descriptor));
   });
@@ -145,7 +147,10 @@ export function emitModule({ program, areas, text, linkAddress, symbolOffset }: 
     out.u8(SECTION.table).uleb(module.rawTables.length).bytes(module.rawTables);
   section(out, SECTION.global, (to) => {
     to.uleb(module.globals.length + registers.length + (polls ? 1 : 0));
-    for (const global of module.globals) to.bytes(global.raw);
+    for (const { copies, raw } of module.globals) {
+      if (copies === null) to.bytes(raw);
+      else to.bytes(raw.subarray(0, 2)).u8(OP.globalGet).uleb(newGlobal(copies)).u8(OP.end);
+    }
     for (const _ of registers) to.u8(I32, 1, OP.i32Const, 0, OP.end);
     if (polls) to.u8(I32, 1, OP.i32Const, 0, OP.end);
   });
@@ -154,7 +159,9 @@ export function emitModule({ program, areas, text, linkAddress, symbolOffset }: 
     for (const { name, kind, index } of module.exports) {
       to.name(name)
         .u8(kind)
-        .uleb(kind === EXTERNAL.function ? newIndex(index) : index);
+        .uleb(
+          kind === EXTERNAL.function ? newIndex(index) : kind === EXTERNAL.global ? newGlobal(index) : index,
+        );
     }
     const put = (names: readonly string[], kind: number, first: number) =>
       names.forEach((name, i) => {

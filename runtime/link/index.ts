@@ -1,7 +1,7 @@
 /**
  * The link step: link() makes an image (production kernel, capture kernel or purgatory) of asc's module, of
- * what abi placed, and of the program's C strings. On the way the module gets frame records (rewrite.ts),
- * text addresses and an x86 skeleton (text.ts), and loses its intrinsics and data segments; what cannot be
+ * what abi placed. On the way the module gets frame records (rewrite.ts), text addresses and an x86 skeleton
+ * (text.ts), C strings their places (strings.ts); it loses its intrinsics and data segments; what cannot be
  * part of an image is refused (program.ts). Nothing here knows our kernel but the names of the sections.
  */
 import {
@@ -48,8 +48,9 @@ export {
   R_X86_64_64,
 } from "./loadable.ts";
 export { symbolOf } from "./names.ts";
-export type { PollOptions } from "./program.ts";
+export { EXPORT_SYMBOL, type PollOptions } from "./program.ts";
 export { DIRECT_MAP, STACK_GUARD, STACK_SIZE } from "./rewrite.ts";
+export { STRING_MODULE } from "./strings.ts";
 export type { LinkedSymbol, PlacedSymbol } from "./symbols.ts";
 export { NO_TABLE_INDEX, TEXT_INDEX_BEFORE, TEXT_MAGIC, TEXT_MAGIC_BEFORE } from "./text.ts";
 
@@ -59,8 +60,6 @@ export interface LinkInput {
   wasm: Uint8Array;
   /** asc's source map (JSON) of that output. */
   sourceMap?: string;
-  /** C strings; the last byte lies just before __base. */
-  strings: Uint8Array;
   /** Bytes for .rodata: symbols NAME and NAME_end, 16-byte aligned. */
   blobs: Readonly<Record<string, Uint8Array>>;
   /** Initialised bytes from __base. */
@@ -77,6 +76,8 @@ export interface LinkInput {
   exportedData?: readonly string[];
   /** Whether functions store their arguments where debuggers find them. */
   argumentsInMemory?: boolean;
+  /** Whether the kernel has no use for the module's bytes once it runs: its boot stack lies there. */
+  reuseModule?: boolean;
   /** Whether .rodata has the kallsyms tables; without them kallsyms_num_syms is 0. */
   kallsyms: boolean;
   release: string;
@@ -144,7 +145,10 @@ function linkMadeSymbols(plan: ImagePlan): LinkedSymbol[] {
 
 function buildHeader(input: LinkInput, plan: ImagePlan, wasmSize: number): ImageHeader {
   const endOffset = plan.dataOffset + input.dataEnd;
-  const stackOffset = alignUp(endOffset, IMAGE_STACK_SIZE) + IMAGE_STACK_SIZE;
+  const reuse = input.reuseModule === true;
+  const stackOffset = alignUp(reuse ? plan.wasmOffset : endOffset, IMAGE_STACK_SIZE) + IMAGE_STACK_SIZE;
+  if (reuse && stackOffset > plan.wasmOffset + wasmSize)
+    throw new LinkError(`a module of ${wasmSize} bytes has no room for the boot stack`);
   let paramsOffset = 0;
   if (input.paramsSymbol !== undefined) {
     const params = input.symbols.find((it) => it.name === input.paramsSymbol);
@@ -155,7 +159,7 @@ function buildHeader(input: LinkInput, plan: ImagePlan, wasmSize: number): Image
   return {
     type: input.type === "kernel" ? IMAGE_TYPE_KERNEL : IMAGE_TYPE_PURGATORY,
     fileSize: plan.dataOffset + input.data.length,
-    memSize: stackOffset,
+    memSize: Math.max(endOffset, stackOffset),
     textOffset: IMAGE_HEADER_SIZE,
     textSize: plan.textSize,
     wasmOffset: plan.wasmOffset,
@@ -181,12 +185,13 @@ function assemble(
   header: ImageHeader,
   text: Uint8Array,
   wasm: Uint8Array,
+  strings: Uint8Array,
 ): Uint8Array {
   const image = new Uint8Array(header.fileSize);
   image.set(text, header.textOffset);
   image.set(wasm, header.wasmOffset);
   for (const { offset, bytes } of plan.rodata) image.set(bytes, offset);
-  image.set(input.strings, plan.stringsOffset);
+  image.set(strings, plan.stringsOffset);
   image.set(input.data, header.dataOffset);
   writeImageHeader(new DataView(image.buffer), 0, header);
   return image;
@@ -232,7 +237,7 @@ export function link(input: LinkInput, sha256: (bytes: Uint8Array) => Uint8Array
     kallsyms,
     ksymtab: exports,
     blobs: input.blobs,
-    stringsSize: input.strings.length,
+    stringsSize: program.strings.bytes.length,
   });
   const placed = [...sectionSymbols(input.symbols, input.data.length, input.dataEnd), ...input.symbols];
   const { resolve, missing } = symbolResolver(plan, placed);
@@ -251,7 +256,8 @@ export function link(input: LinkInput, sha256: (bytes: Uint8Array) => Uint8Array
   if (missing.size > 0) throw new LinkError(`no such symbol to export: ${[...missing].join(", ")}`);
   const header = buildHeader(input, plan, wasm.length);
   header.tableSize = program.exported.length > 0 ? program.tableSize : 0;
-  header.digest = imageDigest(assemble(input, plan, header, text.bytes, wasm), sha256);
+  const file = () => assemble(input, plan, header, text.bytes, wasm, program.strings.bytes);
+  header.digest = imageDigest(file(), sha256);
   const base = LINK_ADDRESS + BigInt(plan.dataOffset);
   const symbols = sortSymbols([
     ...functionSymbols,
@@ -259,7 +265,7 @@ export function link(input: LinkInput, sha256: (bytes: Uint8Array) => Uint8Array
     ...placed.map((symbol) => dataSymbol(symbol, base)),
   ]);
   return {
-    image: assemble(input, plan, header, text.bytes, wasm),
+    image: file(),
     wasm,
     systemMap: systemMap(symbols),
     header,

@@ -48,7 +48,7 @@ export function planImage(input: PlanInput): ImagePlan {
   const { textSize, wasmSize, kallsyms, ksymtab, blobs, stringsSize } = input;
   const etext = IMAGE_HEADER_SIZE + textSize;
   const wasmOffset = etext;
-  const rodataOffset = alignUp(wasmOffset + wasmSize, PAGE_SIZE);
+  const rodataOffset = alignUp(wasmOffset + wasmSize, BLOB_ALIGN);
   const symbols = new Map<string, number>([
     ["_text", 0],
     ["_stext", IMAGE_HEADER_SIZE],

@@ -55,7 +55,6 @@ export interface LoadableInput {
   /** asc's output, with a name section. */
   wasm: Uint8Array;
   sourceMap?: string;
-  strings: Uint8Array;
   /** Initialised bytes of .data; .bss follows them. */
   data: Uint8Array;
   symbols: readonly PlacedSymbol[];
@@ -97,32 +96,26 @@ const PARAM = "__param";
 /** level of a parameter that is no early one. */
 const PARAM_LEVEL = -1;
 const FUNCREF = 0x70;
+/** The imported global that a module's own symbols lie behind. */
+const MODULE_DATA = "__module_data";
 
 interface Linked {
   wasm: Uint8Array;
   relocations: ElfRelocation[];
 }
 
-/** What the linker calls the thing that an imported global stands for. */
-function dataTarget(name: string, input: LoadableInput): { symbol: string; addend: number } {
-  if (name === "__module_data") return { symbol: ".data", addend: 0 };
-  if (name === "__module_strings") return { symbol: ".rodata", addend: input.strings.length };
-  return { symbol: name, addend: 0 };
-}
-
-function relocation(it: CodeRelocation, at: number, input: LoadableInput): ElfRelocation {
-  const { symbol, addend } = it.kind === "data" ? dataTarget(it.symbol, input) : it;
+function relocation({ kind, symbol, addend }: CodeRelocation, at: number): ElfRelocation {
   const type =
-    it.kind === "function"
+    kind === "function"
       ? R_WASM_TABLE_INDEX_SLEB
-      : it.kind === "text"
+      : kind === "text"
         ? R_WASM_MEMORY_ADDR_SLEB64
         : R_WASM_MEMORY_ADDR_SLEB;
-  return { at, type, symbol, addend };
+  return { at, type, symbol: symbol === MODULE_DATA ? ".data" : symbol, addend };
 }
 
 /** The module's code. Functions: poll, then the program's own, then the text_address helper. */
-function emitLoadable(program: Program, text: Text, input: LoadableInput): Linked {
+function emitLoadable(program: Program, text: Text): Linked {
   const { module } = program;
   const own = new Map(program.functions.map((it, position) => [it.index, KERNEL_POLL + 1 + position]));
   own.set(TEXT_ADDRESS_HELPER, KERNEL_POLL + 1 + program.functions.length);
@@ -197,7 +190,7 @@ function emitLoadable(program: Program, text: Text, input: LoadableInput): Linke
       context.relocations = [];
       const body = make();
       to.uleb(body.length);
-      for (const it of context.relocations) found.push(relocation(it, place(to) + it.at, input));
+      for (const it of context.relocations) found.push(relocation(it, place(to) + it.at));
       to.bytes(body);
     });
   });
@@ -284,8 +277,8 @@ export function linkLoadable(input: LoadableInput): LoadableOutput {
       throw new LinkError(`${input.name} exports no ${name}`);
   }
   const text = buildText(program, 0, 16);
-  const code = emitLoadable(program, text, input);
-  const rodata = new ByteWriter().bytes(input.strings);
+  const code = emitLoadable(program, text);
+  const rodata = new ByteWriter().bytes(program.strings.bytes);
   const nameAt = input.parameters.map(({ name }) => {
     const at = rodata.length;
     rodata.bytes(new TextEncoder().encode(name)).u8(0);

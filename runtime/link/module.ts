@@ -4,7 +4,7 @@
  */
 import { ByteReader } from "./bytes.ts";
 import { LinkError } from "./error.ts";
-import { skipExpression } from "./instructions.ts";
+import { OP, skipExpression } from "./instructions.ts";
 
 /** Value types, as in the binary format. */
 export const I32 = 0x7f;
@@ -51,6 +51,8 @@ export interface Import {
 
 export interface Global {
   mutable: boolean;
+  /** The imported global whose value it has, when that is its initial value. */
+  copies: number | null;
   /** Type, mutability and initial value, as in the file. */
   raw: Uint8Array;
 }
@@ -186,8 +188,10 @@ function readGlobal(reader: ByteReader): Global {
   const from = reader.at;
   reader.u8();
   const mutable = reader.u8() === 1;
+  const value = new ByteReader(reader.bytes, reader.at, reader.end);
+  const copies = value.u8() === OP.globalGet ? value.uleb() : null;
   skipExpression(reader);
-  return { mutable, raw: reader.bytes.subarray(from, reader.at) };
+  return { mutable, copies, raw: reader.bytes.subarray(from, reader.at) };
 }
 
 function readSection(module: WasmModule, id: number, reader: ByteReader): void {

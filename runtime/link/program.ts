@@ -16,6 +16,7 @@ import {
   type WasmModule,
 } from "./module.ts";
 import { type ScannedFunction, scanFunctions } from "./scan.ts";
+import { placeStrings, STRING_MODULE, type StringPlan } from "./strings.ts";
 
 export interface Program {
   module: WasmModule;
@@ -28,10 +29,14 @@ export interface Program {
   /** Function (index in the file) -> its slot in table 0. */
   tableIndexOf: Map<number, number>;
   functionObjects: Map<number, number>;
-  /** Number of the global env.__base; -1 when the program does not import it. */
+  /** Global's number in the file -> in the linked module, which does not import strings. */
+  newGlobal: ReadonlyMap<number, number>;
+  /** New number of the global env.__base; -1 when the program does not import it. */
   baseGlobal: number;
   /** Number of globals, imported ones included; the appended sp, cpu and fuel follow. */
   globalCount: number;
+  /** The C strings that code refers to. */
+  strings: StringPlan;
   /** Where fuel is counted down; null: nowhere. */
   poll: PollPlan | null;
   /** EXPORT_SYMBOL()'s functions: symbol, index in the file. Each has a slot in table 0. */
@@ -72,14 +77,22 @@ const FIXED_INTRINSICS: Record<string, FunctionType> = {
 const LOADABLE_IMPORTS: Record<string, number> = {
   memory: EXTERNAL.memory,
   __module_data: EXTERNAL.global,
-  __module_strings: EXTERNAL.global,
 };
+
+function isString({ module, kind }: Import): boolean {
+  return module === STRING_MODULE && kind === EXTERNAL.global;
+}
 
 function checkLoadableImport(module: WasmModule, it: Import, problems: string[]): void {
   const name = `import ${it.module}.${it.field}`;
   const type = module.types[it.type];
   if (it.mutable) problems.push(`${name} is mutable`);
-  if (it.module === "kernel" || (it.module === "env" && LOADABLE_IMPORTS[it.field] === it.kind)) return;
+  if (
+    isString(it) ||
+    it.module === "kernel" ||
+    (it.module === "env" && LOADABLE_IMPORTS[it.field] === it.kind)
+  )
+    return;
   const expected = it.module === "link" ? FIXED_INTRINSICS[it.field] : undefined;
   if (expected === undefined || type === undefined || !sameType(expected, type))
     problems.push(`${name}: a module reaches the kernel by what that exports (EXPORT_SYMBOL)`);
@@ -101,6 +114,8 @@ function checkImport(module: WasmModule, it: Import, problems: string[]): void {
     if (it.kind === EXTERNAL.memory && it.descriptor[0] !== SHARED_LIMITS) {
       problems.push(`${name} is not shared; compile with --sharedMemory and --maximumMemory`);
     }
+  } else if (isString(it)) {
+    if (it.mutable) problems.push(`${name} is mutable`);
   } else if (it.module === "hw" && type !== undefined) {
     const wide = [...type.params, ...type.results].some((value) => value !== I32);
     if (wide) problems.push(`${name} takes or returns something else than i32`);
@@ -236,6 +251,26 @@ function findPollHandler(
   return { handler: found?.index ?? -1, entries: poll.entries };
 }
 
+/** Leaves out the imports that stand for strings, for which no place in the linked module is needed. */
+function renumberGlobals(
+  module: WasmModule,
+  imported: readonly Import[],
+  problems: string[],
+): Pick<Program, "newGlobal" | "globalCount"> {
+  const newGlobal = new Map<number, number>();
+  const count = imported.length + module.globals.length;
+  for (let index = 0; index < count; index++) {
+    const it = imported[index];
+    if (it === undefined || !isString(it)) newGlobal.set(index, newGlobal.size);
+  }
+  module.globals.forEach(({ copies }, position) => {
+    if (copies === null || newGlobal.has(copies)) return;
+    const name = module.globalNames.get(imported.length + position) ?? `number ${position}`;
+    problems.push(`global ${name} is a C string; write it where it is used`);
+  });
+  return { newGlobal, globalCount: newGlobal.size };
+}
+
 /** Takes the module apart. Throws one LinkError that lists everything that cannot be part of an image. */
 export function checkProgram(
   wasm: Uint8Array,
@@ -283,11 +318,14 @@ export function checkProgram(
     if (imported !== undefined)
       problems.push(`${imported} is used as a function pointer, but not of this module`);
   }
+  const globals = [...importedGlobals.entries()];
+  const fieldOf = ([index, it]: [number, Import]): [number, string] => [index, it.field];
   const functions = scanFunctions({
     module,
     intrinsics,
     functionObjects,
-    addresses: loadable ? new Map(importedGlobals.map((it, index) => [index, it.field])) : new Map(),
+    addresses: new Map(loadable ? globals.filter(([, it]) => !isString(it)).map(fieldOf) : []),
+    strings: new Map(globals.filter(([, it]) => isString(it)).map(fieldOf)),
     backtrace: new Set(backtrace),
     entry: new Set(entry),
     problems,
@@ -296,9 +334,12 @@ export function checkProgram(
   let pollPlan: PollPlan | null = null;
   if (loadable) pollPlan = { handler: KERNEL_POLL, entries: true };
   else if (poll !== undefined) pollPlan = findPollHandler(module, functions, poll, problems);
-  const baseGlobal = importedGlobals.findIndex((it) => it.field === "__base");
-  if (baseGlobal < 0 && [...intrinsics.values()].some((name) => name.startsWith("sym_"))) {
-    problems.push("a sym_ intrinsic is used, but env.__base is not imported");
+  const strings = placeStrings(functions);
+  const { newGlobal, globalCount } = renumberGlobals(module, importedGlobals, problems);
+  const base = importedGlobals.findIndex((it) => it.module === "env" && it.field === "__base");
+  const symbols = [...intrinsics.values()].some((name) => name.startsWith("sym_"));
+  if (base < 0 && !loadable && (symbols || strings.bytes.length > 0)) {
+    problems.push("a sym_ intrinsic or a C string is used, but env.__base is not imported");
   }
   if (problems.length > 0)
     throw new LinkError(`cannot link:\n${[...new Set(problems)].map((it) => `  - ${it}`).join("\n")}`);
@@ -310,8 +351,10 @@ export function checkProgram(
     intrinsics,
     tableIndexOf: new Map([...slots].map(([slot, index]) => [index, slot])),
     functionObjects,
-    baseGlobal,
-    globalCount: importedGlobals.length + module.globals.length,
+    newGlobal,
+    baseGlobal: newGlobal.get(base) ?? -1,
+    globalCount,
+    strings,
     poll: pollPlan,
     exported,
     tableSize,

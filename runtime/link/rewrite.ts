@@ -72,6 +72,8 @@ export interface CodeRelocation {
 
 /** What `symbol` of a text relocation is: the section. */
 export const TEXT_SECTION = ".text";
+/** Begins with a loadable module's strings. */
+const RODATA_SECTION = ".rodata";
 
 /** The operand of an i32.const or i64.const that is written when the module is loaded. */
 function writeLater(out: ByteWriter, context: RewriteContext, it: Omit<CodeRelocation, "at">): void {
@@ -85,6 +87,20 @@ function writeTextAddress(out: ByteWriter, context: RewriteContext, offset: numb
   out.u8(OP.i64Const);
   if (context.relocations === null) out.sleb(context.linkAddress + offset);
   else writeLater(out, context, { kind: "text", symbol: TEXT_SECTION, addend: offset });
+}
+
+/** The address of a C string: `distance` before __base, or before the end of a loadable module's strings. */
+function writeString(out: ByteWriter, context: RewriteContext, distance: number): void {
+  const { baseGlobal, strings } = context.program;
+  if (context.relocations === null) {
+    out.u8(OP.globalGet).uleb(baseGlobal);
+    constI32(out, -distance);
+    out.u8(OP.i32Add);
+  } else {
+    out.u8(OP.i32Const);
+    const addend = strings.bytes.length - distance;
+    writeLater(out, context, { kind: "data", symbol: RODATA_SECTION, addend });
+  }
 }
 
 /** The caller's record, seen from the local: its virtual address is this + the local's value. */
@@ -306,6 +322,10 @@ export function rewriteBody(source: ScannedFunction, context: RewriteContext): U
       if (wrapped) out.u8(OP.br).uleb(site.depth);
       else out.u8(OP.return);
     } else if (site.kind === "global") {
+      out.u8(OP.globalGet).uleb(program.newGlobal.get(site.index) ?? site.index);
+    } else if (site.kind === "string") {
+      writeString(out, context, program.strings.distances.get(site.text) ?? 0);
+    } else if (site.kind === "address") {
       out.u8(OP.i32Const);
       writeLater(out, context, { kind: "data", symbol: site.name, addend: 0 });
     } else if (site.kind === "refFunc") {

@@ -11,6 +11,14 @@ import { symbolOf } from "./names.ts";
 /** Callee of a call to the function that turns a computed Function object into a text address. */
 export const TEXT_ADDRESS_HELPER = -1;
 
+type GlobalSite =
+  /** global.get of an imported constant that stands for a C string. */
+  | { kind: "string"; text: string }
+  /** global.get of an imported constant: a symbol's address, in a loadable module. */
+  | { kind: "address"; name: string }
+  /** global.get of any other. */
+  | { kind: "global"; index: number };
+
 /**
  * A place in a body that the link step looks at; `start` and `end` are file offsets, sites are in file
  * order.
@@ -23,8 +31,7 @@ export type Site = { start: number; end: number } & (
   | { kind: "refFunc"; callee: number }
   /** The `loop` instruction: what branches to its label comes by here. */
   | { kind: "loop" }
-  /** global.get of an imported constant: a symbol's address, in a loadable module. */
-  | { kind: "global"; name: string }
+  | GlobalSite
   /** `constant`: the argument of text_address, whose i32.const belongs to the site. */
   | { kind: "intrinsic"; name: string; constant: number }
 );
@@ -63,6 +70,8 @@ export interface ScanOptions {
   functionObjects: Map<number, number>;
   /** Index -> name of the globals that stand for addresses; empty but in a loadable module. */
   addresses: ReadonlyMap<number, string>;
+  /** Index -> text of the globals that stand for C strings. */
+  strings: ReadonlyMap<number, string>;
   backtrace: ReadonlySet<string>;
   entry: ReadonlySet<string>;
   /** Gets what must not be in a body, one sentence each. */
@@ -78,6 +87,13 @@ const FORBIDDEN = new Map<number, string>([
 /** The type index of the call_indirect at an offset of the file. */
 function typeOfIndirect({ bytes }: WasmModule, start: number): number {
   return new ByteReader(bytes, start + 1).uleb();
+}
+
+function globalSite(index: number, { strings, addresses }: ScanOptions): GlobalSite {
+  const text = strings.get(index);
+  if (text !== undefined) return { kind: "string", text };
+  const name = addresses.get(index);
+  return name !== undefined ? { kind: "address", name } : { kind: "global", index };
 }
 
 function scanCode(
@@ -101,8 +117,7 @@ function scanCode(
     else if (op === OP.return) sites.push({ kind: "return", start, end, depth });
     else if (op === OP.callIndirect)
       sites.push({ kind: "indirect", start, end, type: typeOfIndirect(options.module, start) });
-    else if (op === OP.globalGet && options.addresses.has(it.value))
-      sites.push({ kind: "global", start, end, name: options.addresses.get(it.value) as string });
+    else if (op === OP.globalGet) sites.push({ start, end, ...globalSite(it.value, options) });
     else if (op === OP.refFunc) sites.push({ kind: "refFunc", start, end, callee: it.value });
     else if (
       op === OP.i32Load &&

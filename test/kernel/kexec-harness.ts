@@ -7,6 +7,7 @@ import type { Target } from "../../kernel-wasm/abi/dsl.ts";
 import { runAsc } from "../../tools/build/compile.ts";
 import type { Layout } from "../../tools/build/layout/layout.ts";
 import { loadLayout } from "../../tools/build/specs.ts";
+import { collectStrings } from "../support/strings.ts";
 
 /**
  * Physical address of the module's data; its image starts IMAGE_START, both in low memory of the test's
@@ -138,7 +139,9 @@ export async function compilePiece(
   for (const [path, text] of Object.entries(fakes)) files[`kernel-wasm/${path}`] = text;
   const entries = ["kernel-wasm/include/link.ts", "kernel-wasm/test-entry.ts"];
   if (target !== "purgatory") entries.splice(1, 0, "kernel-wasm/include/addr.ts");
-  const { wasm, strings } = await runAsc(target, layout, entries, files);
+  const { wasm } = await runAsc(target, layout, entries, files);
+  const module = new WebAssembly.Module(wasm as BufferSource);
+  const strings = collectStrings(module);
 
   const memory = new WebAssembly.Memory({ initial: MEMORY_PAGES, maximum: 65536, shared: true });
   const bytes = new Uint8Array(memory.buffer);
@@ -179,13 +182,14 @@ export async function compilePiece(
   const fault = () => {
     throw new Error("page fault");
   };
-  const instance = new WebAssembly.Instance(new WebAssembly.Module(wasm as BufferSource), {
+  const instance = new WebAssembly.Instance(module, {
     env: { memory, __base: BASE, __phys_base: 0, abort: fault },
     link,
+    string: strings.imports(BASE),
     hw: { page_fault: fault, pause: fault, ...imports },
     test: test as unknown as WebAssembly.ModuleImports,
   });
-  bytes.set(strings, BASE - strings.length);
+  bytes.set(strings.bytes, BASE - strings.bytes.length);
   bytes.set(layout.data, BASE);
   return {
     exports: instance.exports as unknown as Piece["exports"],

@@ -7,6 +7,7 @@ import type { Target } from "../../kernel-wasm/abi/dsl.ts";
 import { runAsc } from "../../tools/build/compile.ts";
 import type { Layout } from "../../tools/build/layout/layout.ts";
 import { loadLayout } from "../../tools/build/specs.ts";
+import { collectStrings } from "../support/strings.ts";
 
 const ENTRY = `
 import { e820__end_of_ram, e820__memblock_setup, e820__memory_setup, e820__reserve_resources,
@@ -291,18 +292,21 @@ export async function bootMm(
     cpus?: number;
   },
 ): Promise<MmMachine> {
-  const { layout, wasm, strings } = compiled;
+  const { layout, wasm } = compiled;
+  const module = new WebAssembly.Module(wasm as BufferSource);
+  const strings = collectStrings(module);
   const memory = new WebAssembly.Memory({ initial: options.size >>> 16, maximum: 65536, shared: true });
   const bytes = new Uint8Array(memory.buffer);
   const view = new DataView(memory.buffer);
   bytes.fill(options.fill ?? 0xaa);
-  const base = (options.image + 0x1000 + strings.length + 0xfff) & ~0xfff;
+  const base = (options.image + 0x1000 + strings.bytes.length + 0xfff) & ~0xfff;
   const end = base + layout.dataEnd;
-  bytes.set(strings, base - strings.length);
+  bytes.set(strings.bytes, base - strings.bytes.length);
   bytes.fill(0, base, base + layout.bssStart);
   bytes.set(layout.data, base);
-  // image_header.mem_size: up to the top of the boot stack.
-  view.setUint32(options.image + 20, end - options.image + 0x8000, true);
+  // image_header.mem_size, and stack_offset: a boot stack that is all of the module's bytes.
+  view.setUint32(options.image + 0x14, end - options.image + 0x8000, true);
+  view.setUint32(options.image + 0x3c, 0x1000 + 0x4000, true);
   let state = (options.seed ?? 1) >>> 0;
   let cpu = 0;
   const log: string[] = [];
@@ -338,6 +342,7 @@ export async function bootMm(
   const imports = {
     env: { memory, __base: base, __phys_base: options.image - 0x100000, abort: () => {} },
     link,
+    string: strings.imports(base),
     hw: {
       page_fault: (lo: number, hi: number) => {
         throw new Error(

@@ -6,6 +6,7 @@
  */
 import { Worker } from "node:worker_threads";
 import { beforeAll, describe, expect, it } from "vitest";
+import { collectStrings } from "../support/strings.ts";
 import { allocated, checkAtRest, inspect, slabPages } from "./mm-check.ts";
 import { interleaved } from "./mm-interleave.ts";
 import { bootMm, compileMm } from "./mm-machine.ts";
@@ -26,7 +27,7 @@ const INTERRUPT = 400;
 /** What a CPU runs; JavaScript, since a worker's source is not transformed. */
 const CPU = `
 const { parentPort, workerData } = require("node:worker_threads");
-const { cpu, cpus, seed, module, memory, link, base, phys_base, caches, sizes, shared } = workerData;
+const { cpu, cpus, seed, module, memory, link, strings, base, phys_base, caches, sizes, shared } = workerData;
 const words = new Int32Array(memory.buffer);
 const go = new Int32Array(shared, 0, cpus);
 const alive = new Int32Array(shared, 4 * cpus, cpus);
@@ -72,6 +73,7 @@ let state = seed ^ 0x5bd1e995;
 const { exports: kernel } = new WebAssembly.Instance(module, {
   env: { memory, __base: base, __phys_base: phys_base, abort: () => {} },
   link: { ...links, get_cpu: () => cpu },
+  string: strings,
   hw: {
     pause,
     page_fault: (lo, hi) => {
@@ -214,7 +216,8 @@ describe.each([1, 2])("four CPUs that change before any access, seed %i", (seed)
     const before = pages();
     const shared = new SharedArrayBuffer(8 * CPUS + 8 + MAILBOXES * 8);
     new Int32Array(shared, 4 * CPUS, CPUS).fill(1);
-    const image = { module, memory, link, base: m.base, phys_base };
+    const strings = collectStrings(module).imports(m.base);
+    const image = { module, memory, link, strings, base: m.base, phys_base };
     const common = {
       ...image,
       cpus: CPUS,

@@ -7,6 +7,7 @@ import { config } from "../../kernel-wasm/abi/config.ts";
 import { runAsc } from "../../tools/build/compile.ts";
 import { Layout } from "../../tools/build/layout/layout.ts";
 import { loadSpecs } from "../../tools/build/specs.ts";
+import { collectStrings } from "../support/strings.ts";
 
 /** Physical addresses, at phys_base 0: fake text, then the image's data. */
 const TEXT = 0x100000;
@@ -40,7 +41,6 @@ export interface TestMachine {
 interface Program {
   layout: Layout;
   wasm: Uint8Array;
-  strings: Uint8Array;
 }
 
 /** Compiled once a source: a test file makes a fresh machine for each of its tests. */
@@ -57,11 +57,13 @@ async function compileProgram(source: string, logBufShift: number): Promise<Prog
 export async function testMachine(source: string, logBufShift = 12): Promise<TestMachine> {
   const program = programs.get(source) ?? compileProgram(source, logBufShift);
   programs.set(source, program);
-  const { layout, wasm, strings } = await program;
+  const { layout, wasm } = await program;
+  const module = new WebAssembly.Module(wasm as BufferSource);
+  const strings = collectStrings(module);
   const memory = new WebAssembly.Memory({ initial: 128, maximum: 65536, shared: true });
   const bytes = new Uint8Array(memory.buffer);
   const view = new DataView(memory.buffer);
-  bytes.set(strings, BASE - strings.length);
+  bytes.set(strings.bytes, BASE - strings.bytes.length);
   bytes.set(layout.data, BASE);
   let console_ = "";
   let now = 1_000_000_000n;
@@ -107,10 +109,11 @@ export async function testMachine(source: string, logBufShift = 12): Promise<Tes
   const other = new Proxy(hw as Record<string, unknown>, {
     get: (known, name: string) => known[name] ?? nothing,
   });
-  const instance = new WebAssembly.Instance(new WebAssembly.Module(wasm as BufferSource), {
+  const instance = new WebAssembly.Instance(module, {
     env: { memory, __base: BASE, __phys_base: 0 },
     hw: other,
     link,
+    string: strings.imports(BASE),
   } as WebAssembly.Imports);
   return {
     kernel: instance.exports as Kernel,

@@ -63,7 +63,6 @@ export function inputOf(compiled: Compiled, options: InputOptions = {}): LinkInp
     type: "kernel",
     wasm: compiled.wasm,
     sourceMap: compiled.sourceMap,
-    strings: new TextEncoder().encode("first\0second\0"),
     blobs: {},
     data,
     dataEnd: 0x2000,

@@ -2,7 +2,7 @@
  * What the capture side takes of a crash region of 1 MiB, the smallest that must do. The build prints it and fails
  * when the load does not fit; that the kernel also lives in what is left is for the tests to show.
  */
-import type { ImageHeader } from "../../runtime/boot/image.ts";
+import { IMAGE_STACK_SIZE, type ImageHeader } from "../../runtime/boot/image.ts";
 import { BuildError } from "./compile.ts";
 
 const KiB = 1024;
@@ -47,7 +47,9 @@ export function captureBudget(capture: ImageHeader, purgatory: ImageHeader, init
       `the capture side needs ${total / KiB} KiB of a crash region of ${REGION / KiB} KiB:\n${list.join("\n")}`,
     );
   }
-  const module = Math.floor(capture.wasmSize / PAGE_SIZE) * PAGE_SIZE;
+  // What mm_init.ts gives back: the module's whole pages, but for the boot stack among them.
+  const last = capture.wasmOffset + capture.wasmSize;
+  const module = Math.floor(last / PAGE_SIZE) * PAGE_SIZE - pages(capture.wasmOffset) - IMAGE_STACK_SIZE;
   return { rows, total, running: REGION - BACKUP - ELFCOREHDR - (pages(capture.memSize) - module) };
 }
 

@@ -12,7 +12,7 @@ import { emitConstants, emitModuleSymbols, emitOffsets, emitSymbols } from "./la
 import { emitVmcoreinfo } from "./layout/emit_vmcoreinfo.ts";
 import type { Layout } from "./layout/layout.ts";
 import { loadLayout, ROOT } from "./specs.ts";
-import { kernelTransform, StringTable } from "./transform.ts";
+import { kernelTransform } from "./transform.ts";
 
 export class BuildError extends Error {
   override name = "BuildError";
@@ -72,7 +72,6 @@ export interface Compiled {
   layout: Layout;
   wasm: Uint8Array;
   sourceMap: string;
-  strings: Uint8Array;
   /** Those functions of the layout's backtrace and entry lists that this target calls. */
   kept: ReadonlySet<string>;
 }
@@ -97,7 +96,6 @@ export async function runAsc(
   const generated = loadable
     ? generateLoadable(loadable.kernel, layout)
     : generate(layout, files ? [] : vmcoreinfo);
-  const strings = new StringTable();
   const keep = [...KEEP, ...layout.backtrace, ...layout.entry];
   const kept = new Set<string>();
   const out = new Map<string, Uint8Array>();
@@ -128,12 +126,10 @@ export async function runAsc(
     listFiles: () => [],
     transforms: [
       kernelTransform({
-        strings,
         constants: literals(layout),
-        capture: target === "capture",
         keep,
         kept,
-        exports: new Set(loadable?.kernel.exports ?? layout.exports),
+        exports: new Set(loadable?.kernel.exports ?? (target === "production" ? layout.exports : [])),
         ...(loadable === undefined ? {} : { loadable: loadable.folder }),
       }),
     ],
@@ -150,7 +146,6 @@ export async function runAsc(
     layout,
     wasm: find(".wasm"),
     sourceMap: text(".map"),
-    strings: strings.bytes(),
     kept,
     wat: text(".wat"),
     generated,

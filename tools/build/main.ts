@@ -27,10 +27,8 @@ if (import.meta.main) {
   try {
     const [flag, target] = process.argv.slice(2);
     if (flag === "--check" && TARGETS.includes(target as Target)) {
-      const { wasm, strings, layout } = await compile(target as Target);
-      console.log(
-        `${target}: ${wasm.length} bytes of wasm, ${strings.length} of strings, ${layout.dataEnd} of data`,
-      );
+      const { wasm, layout } = await compile(target as Target);
+      console.log(`${target}: ${wasm.length} bytes of wasm, ${layout.dataEnd} of data`);
     } else if (flag === undefined) {
       await build({ log: (step) => console.error(`build: ${step}`) });
     } else {

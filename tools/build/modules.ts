@@ -95,7 +95,6 @@ export async function buildModule(name: string, kernel: Layout): Promise<BuiltMo
     name,
     wasm: compiled.wasm,
     sourceMap: compiled.sourceMap,
-    strings: compiled.strings,
     data: layout.data,
     symbols: [...layout.symbols.values()],
     backtrace: own.backtrace ?? [],

@@ -42,12 +42,12 @@ const BUILD_ID_SIZE = 20;
  * The kernel's GNU build id: 20 bytes over what the image is made of. It stands in the image itself
  * (VMCOREINFO's BUILD-ID), so it is taken before linking.
  */
-function buildId({ wasm, strings, layout }: Compiled, kind: string): Uint8Array {
+function buildId({ wasm, layout }: Compiled, kind: string): Uint8Array {
   // Of the last kernel that was linked from these: its own id is no part of it.
   const { offset } = layout.symbols.get("vmlinux_build_id")!;
   const data = layout.data.slice();
   data.fill(0, offset, offset + BUILD_ID_SIZE);
-  return sha256(Buffer.concat([wasm, strings, data, Buffer.from(kind)])).subarray(0, BUILD_ID_SIZE);
+  return sha256(Buffer.concat([wasm, data, Buffer.from(kind)])).subarray(0, BUILD_ID_SIZE);
 }
 
 function linkSymbols(layout: Layout): Parameters<typeof link>[0]["symbols"] {
@@ -65,7 +65,7 @@ export function linkTarget(
   blobs: Record<string, Uint8Array>,
   { argumentsInMemory = false } = {},
 ): LinkOutput {
-  const { layout, wasm, sourceMap, strings, kept } = compiled;
+  const { layout, wasm, sourceMap, kept } = compiled;
   const purgatory = target === "purgatory";
   if (layout.symbols.has("vmlinux_build_id")) {
     layout.initialise("vmlinux_build_id", buildId(compiled, argumentsInMemory ? "arguments" : ""));
@@ -75,15 +75,15 @@ export function linkTarget(
       type: purgatory ? "purgatory" : "kernel",
       wasm,
       sourceMap,
-      strings,
       blobs,
       data: layout.data,
       dataEnd: layout.dataEnd,
       symbols: linkSymbols(layout),
       backtrace: layout.backtrace.filter((name) => kept.has(name)),
       entry: layout.entry.filter((name) => kept.has(name)),
-      // Polls would cost the capture kernel one of the few pages that a crash region of 1M leaves it.
       argumentsInMemory,
+      reuseModule: target === "capture",
+      // Polls would cost the capture kernel one of the few pages that a crash region of 1M leaves it.
       ...(target === "production" ? { poll: { handler: "asm_interrupt", entries: true } } : {}),
       exportedData: target === "production" ? layout.exports.filter((name) => layout.symbols.has(name)) : [],
       kallsyms: layout.config.CONFIG_KALLSYMS === true,

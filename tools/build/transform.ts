@@ -1,11 +1,13 @@
 /**
- * The asc transform. It turns C strings (the tagged template c`text`) into addresses in .rodata, since
- * AssemblyScript's own literals are UTF-16 objects in a data segment; it puts the layout's constants into
- * expressions as literals, so that they take the type of what they meet, as C's macros do; and it keeps
- * functions that backtraces must show out of the inliner.
+ * The asc transform. It turns C strings (the tagged template c`text`) into imported constants of module
+ * "string", each under its text, since AssemblyScript's own literals are UTF-16 objects in a data segment: the
+ * optimiser passes them on but cannot look into them, and the link step gives those that are left their
+ * addresses. It puts the layout's constants into expressions as literals, so that they take the type of what
+ * they meet, as C's macros do; and it keeps functions that backtraces must show out of the inliner.
  */
 import * as assemblyscript from "assemblyscript";
 import { Transform } from "assemblyscript/transform";
+import { EXPORT_SYMBOL, STRING_MODULE } from "../../runtime/link/index.ts";
 
 /** asc's syntax tree, as far as we look at it; its own types are not exported in a usable form. */
 interface Node {
@@ -27,7 +29,6 @@ const asc = assemblyscript as unknown as {
   Node: {
     createIdentifierExpression(name: string, range: unknown): Node;
     createIntegerLiteralExpression(value: unknown, range: unknown): Node;
-    createBinaryExpression(operator: number, left: Node, right: Node, range: unknown): Node;
     createParenthesizedExpression(expression: Node, range: unknown): Node;
     createUnaryPrefixExpression(operator: number, operand: Node, range: unknown): Node;
     createStringLiteralExpression(value: string, range: unknown): Node;
@@ -41,78 +42,65 @@ const asc = assemblyscript as unknown as {
   Token: { Minus: number };
 };
 
-/** The strings of one module. They end at __base: a string's address is __base - distance. */
-export class StringTable {
-  private readonly distances = new Map<string, number>();
-  private end = 0;
+/** Where asc finds the declarations of a program's strings. */
+const STRINGS_FILE = "kernel-wasm/include/generated/strings.ts";
 
-  distance(text: string, where: string): number {
-    const known = this.distances.get(text);
+/** The strings of one program: each text is one global constant. */
+class StringTable {
+  private readonly names = new Map<string, string>();
+
+  /** The identifier that stands for the address. */
+  name(text: string, where: string): string {
+    const known = this.names.get(text);
     if (known !== undefined) return known;
     if (!/^[\x01-\x7f]*$/.test(text)) throw new Error(`${where}: a C string must be ASCII without NUL`);
-    this.end += text.length + 1;
-    this.distances.set(text, this.end);
-    return this.end;
+    const name = `__string_${this.names.size}`;
+    this.names.set(text, name);
+    return name;
   }
 
-  bytes(): Uint8Array {
-    const bytes = new Uint8Array(this.end);
-    for (const [text, distance] of this.distances)
-      bytes.set(new TextEncoder().encode(text), this.end - distance);
-    return bytes;
+  declarations(): string {
+    const lines = [...this.names].map(
+      ([text, name]) =>
+        `@global @external("${STRING_MODULE}", ${JSON.stringify(text)}) declare const ${name}: usize;\n`,
+    );
+    return lines.join("");
   }
 }
 
 export interface TransformOptions {
-  /** Gets the module's C strings. */
-  strings: StringTable;
   /** What identifiers imported from generated/constants stand for. */
   constants: ReadonlyMap<string, bigint>;
-  /** Whether files that say "Production only." take no part: their strings stay out of the image. */
-  capture: boolean;
   /** Functions to keep out of the inliner. */
   keep: readonly string[];
   /** Gets those of them that the program calls at all. */
   kept: Set<string>;
-  /** Functions, among other symbols, that loadable modules may call. */
+  /** Functions, among other symbols, that loadable modules may call; none in a kernel that has no modules. */
   exports: ReadonlySet<string>;
   /** A loadable module's sources, and the name of its folder: all else is the kernel, and stays there. */
   loadable?: string;
 }
 
-/** What the link step takes a function's export to modules by (runtime/link/program.ts). */
-const EXPORT_SYMBOL = "EXPORT_SYMBOL:";
-
-/** Whether the comment that opens a file says so. */
-const isProductionOnly = (text: string): boolean =>
-  text.slice(0, text.indexOf("*/")).includes("Production only.");
-
 /** Makes the transform class that asc instantiates for one compilation. */
 export function kernelTransform({
-  strings,
   constants,
-  capture,
   keep,
   kept,
   exports,
   loadable,
 }: TransformOptions): new () => Transform {
   return class extends Transform {
-    private readonly left: string[] = [];
     private readonly unresolved: string[] = [];
 
-    override afterParse(parser: { sources: ParsedSource[] }): void {
-      const dropped = new StringTable();
+    override afterParse(parser: AscParser): void {
+      const strings = new StringTable();
       for (const source of parser.sources) {
         if (source.isLibrary) continue;
         const outside = loadable !== undefined && !source.internalPath.startsWith(`${loadable}/`);
         if (outside) importExported(source, exports);
-        const leave = capture && isProductionOnly(source.text);
-        if (leave) this.left.push(`${source.internalPath}/`);
-        const table = leave || outside ? dropped : strings;
-        const base = loadable === undefined ? "__base" : "__module_strings";
-        new Rewriter(table, importedConstants(source.statements, constants), base).rewrite(source);
+        new Rewriter(strings, importedConstants(source.statements, constants)).rewrite(source);
       }
+      parser.parseFile(strings.declarations(), STRINGS_FILE, false);
     }
 
     override afterCompile(module: {
@@ -129,15 +117,13 @@ export function kernelTransform({
       for (const [name, element] of program.instancesByName) {
         // Each file has a start function, which stays empty.
         if (name.includes("/start:")) continue;
-        const used = element instanceof asc.Function && this.left.some((file) => name.startsWith(file));
-        if (used) throw new Error(`${name} is production only, and the capture kernel calls it`);
         if (!(element instanceof asc.Function)) continue;
         const it = element as unknown as CompiledFunction;
         const inlined = (it.decoratorFlags & asc.DecoratorFlags.Inline) !== 0;
         const imported = it.is(asc.CommonFlags.ModuleImport);
         if (loadable === undefined) {
           const own = exports.has(name.slice(name.lastIndexOf("/") + 1));
-          if (own && !capture && !inlined) module.addFunctionExport(name, EXPORT_SYMBOL + it.name);
+          if (own && !inlined) module.addFunctionExport(name, EXPORT_SYMBOL + it.name);
         } else if (!inlined && !imported && !name.startsWith(`${loadable}/`) && !name.startsWith("~lib/")) {
           this.unresolved.push(name);
         }
@@ -154,10 +140,14 @@ export function kernelTransform({
   };
 }
 
+interface AscParser {
+  sources: ParsedSource[];
+  parseFile(text: string, path: string, isEntry: boolean): void;
+}
+
 interface ParsedSource extends Node {
   isLibrary: boolean;
   statements: Node[];
-  text: string;
   internalPath: string;
 }
 
@@ -227,8 +217,6 @@ class Rewriter {
   constructor(
     private readonly strings: StringTable,
     private readonly constants: Map<string, bigint>,
-    /** The global that strings lie below. */
-    private readonly base: string,
   ) {}
 
   rewrite(node: Node): Node {
@@ -237,7 +225,7 @@ class Rewriter {
       node.literalKind === asc.LiteralKind.Template &&
       node.tag?.text === "c"
     ) {
-      return this.address(node);
+      return this.string(node);
     }
     if (this.seen.has(node) || node.kind === asc.NodeKind.Import) return node;
     this.seen.add(node);
@@ -263,15 +251,11 @@ class Rewriter {
     return this.rewrite(node);
   }
 
-  private address(node: Node): Node {
+  private string(node: Node): Node {
     const { source, start } = node.range;
     const where = `${source.normalizedPath}:${source.lineAt(start)}`;
     if (node.expressions?.length) throw new Error(`${where}: a C string takes no \${...}`);
-    const distance = this.strings.distance(node.parts?.[0] ?? "", where);
-    const base = asc.Node.createIdentifierExpression(this.base, node.range);
-    const offset = literal(BigInt(distance), node.range);
-    const sum = asc.Node.createBinaryExpression(asc.Token.Minus, base, offset, node.range);
-    return asc.Node.createParenthesizedExpression(sum, node.range);
+    return asc.Node.createIdentifierExpression(this.strings.name(node.parts?.[0] ?? "", where), node.range);
   }
 }
 

@@ -71,7 +71,7 @@ function loadedSections({ layout, linked: { image, header } }: VmlinuxInput): Se
     part(".text", SHF.EXECINSTR, 0, etext, 4096),
     part(".init.text", SHF.EXECINSTR, etext, etext, 1),
     part(".wasm", 0, header.wasmOffset, header.wasmOffset + header.wasmSize, 1),
-    part(".rodata", 0, header.rodataOffset, rodataEnd, 4096),
+    part(".rodata", 0, header.rodataOffset, rodataEnd, 16),
     part(".data", SHF.WRITE, dataStart, percpu, 64),
     { ...part(".data..percpu", SHF.WRITE, percpu, percpu + layout.percpu.size, 64), address: 0n },
     {

@@ -10,7 +10,6 @@
  *
  * Each goes as high in the region as it fits. Linux puts elfcorehdr at the region's start; there it would
  * cost the kernel, which is 64 KiB-aligned, 64 KiB of a region that may be no larger than 1 MiB.
- * Production only.
  */
 import {
   BOOT_E820_ENTRY_SIZE,
@@ -70,7 +69,7 @@ export function image_probe(buf: usize, len: u64): i32 {
     !part_ok(header, header.rodata_offset, header.rodata_size) ||
     !part_ok(header, header.data_offset, header.data_size) ||
     header.end_offset < header.file_size ||
-    header.stack_offset < header.end_offset ||
+    header.mem_size < header.end_offset ||
     header.mem_size < header.stack_offset
   ) {
     reason = c`Image header is damaged`;

@@ -2,7 +2,7 @@
  * Module space and the code table (arch/x86/kernel/module.c). Modules live in one block of memory, taken when
  * the first one is loaded and mapped at MODULES_VADDR, page by page as modules have them; so code translates
  * their addresses without page tables (include/addr.ts). What a CPU may run beside the kernel's own code
- * stands in the code table in memory; sync_core() has it look there. Production only.
+ * stands in the code table in memory; sync_core() has it look there.
  */
 import {
   GFP_KERNEL,

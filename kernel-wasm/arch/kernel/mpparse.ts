@@ -1,7 +1,6 @@
 /**
  * How many CPUs there are (arch/x86/kernel/mpparse.c): the firmware's table of Intel's MultiProcessor
  * Specification, found by its signature where a BIOS may have it.
- * Production only.
  */
 import {
   CONFIG_NR_CPUS,

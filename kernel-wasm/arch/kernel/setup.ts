@@ -31,7 +31,7 @@ import { get_smp_config, prefill_possible_map } from "./mpparse";
 import { reserve_real_mode } from "./smpboot";
 import { init_mem_mapping, paging_init } from "../mm/init";
 
-/** Frameless: sp is the top of the boot CPU's stack, which the image ends with. */
+/** Frameless: sp is the top of the boot CPU's stack, which is a part of the image. */
 export function startup_64(real_mode_data: usize): void {
   memory.fill(__base + BSS_START, 0, DATA_END - BSS_START);
   const sp = get_sp();

@@ -1,7 +1,6 @@
 /**
  * Orders from one CPU to others (arch/x86/kernel/smp.c): to look at its run queue, to call a function, to
  * stop. A stop goes as an interrupt first, and as an NMI to those that do not hear it.
- * Production only.
  */
 import {
   APIC_DEST_ALLBUT,

@@ -3,7 +3,6 @@
  * a startup IPI; the hardware begins at the trampoline page, which says where the kernel and the stack lie:
  *
  *     secondary_startup_64 -> start_secondary -> cpu_startup_entry
- * Production only.
  */
 import {
   APIC_DM_INIT,

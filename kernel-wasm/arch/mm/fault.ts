@@ -2,7 +2,6 @@
  * Page faults of programs (arch/x86/mm/fault.c): a page is made, or copied that was shared; where nothing is
  * mapped, or not for this access, SIGSEGV. Those of the kernel are traps.ts's: its accesses to user memory go
  * through arch/lib/usercopy.ts, which does not fault.
- * Production only.
  */
 import {
   EFAULT,

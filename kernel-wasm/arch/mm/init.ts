@@ -40,7 +40,7 @@ import { map_range } from "./pgtable";
 const KERNEL_PGD_INDEX = 511;
 const KERNEL_PUD_INDEX = PTRS_PER_PUD - 2;
 
-/** Bytes from _text to the end of the boot stack, which follows _end. */
+/** Bytes from _text to _end, or to the end of the boot stack where that follows _end. */
 export function kernel_image_size(): usize {
   return changetype<image_header>(sym__text()).mem_size;
 }

@@ -1,7 +1,6 @@
 /**
  * /sys/devices/system/cpu (drivers/base/cpu.c) and /sys/firmware/memmap (drivers/firmware/memmap.c): where
  * kexec-tools and makedumpfile's helpers look up the notes of each CPU and the firmware's memory map.
- * Production only.
  */
 import {
   CONFIG_NR_CPUS,

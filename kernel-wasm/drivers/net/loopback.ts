@@ -1,4 +1,4 @@
-/** The loopback device (drivers/net/loopback.c): `lo`, up from the start. Production only. */
+/** The loopback device (drivers/net/loopback.c): `lo`, up from the start. */
 import {
   ARPHRD_LOOPBACK,
   ENOMEM,

@@ -1,4 +1,4 @@
-/** /proc/PID/stat, status, statm, and a task's call chain (fs/proc/array.c). Production only. */
+/** /proc/PID/stat, status, statm, and a task's call chain (fs/proc/array.c). */
 import {
   DEFAULT_PRIO,
   MAX_RT_PRIO,

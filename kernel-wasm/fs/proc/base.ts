@@ -2,7 +2,6 @@
  * /proc/PID (fs/proc/base.c, self.c): a directory a process, made when a path leads there. Its inodes keep
  * the struct pid; what they show is asked of the task that has it then, ESRCH when there is none any more.
  * The task is held by a reference meanwhile; its files, memory and directories are reached under task_lock.
- * Production only.
  */
 import {
   ENOENT,

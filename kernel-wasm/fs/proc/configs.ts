@@ -1,7 +1,6 @@
 /**
  * /proc/config.gz (kernel/configs.c): the configuration this kernel was built with. The build puts it into
  * .rodata, between the marks IKCFG_ST and IKCFG_ED, by which scripts/extract-ikconfig finds it in an image.
- * Production only.
  */
 import { EFAULT } from "../../include/generated/constants";
 import { file, proc_dir_entry } from "../../include/generated/structs";

@@ -1,4 +1,4 @@
-/** /proc/cpuinfo (arch/x86/kernel/cpu/proc.c): what the kernel knows of its processors. Production only. */
+/** /proc/cpuinfo (arch/x86/kernel/cpu/proc.c): what the kernel knows of its processors. */
 import { CONFIG_HZ } from "../../include/generated/constants";
 import { seq_file } from "../../include/generated/structs";
 import { sym } from "../../include/generated/symbols";

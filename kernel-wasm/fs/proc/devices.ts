@@ -1,4 +1,4 @@
-/** /proc/devices, filesystems, swaps: what drivers and file systems have registered. Production only. */
+/** /proc/devices, filesystems, swaps: what drivers and file systems have registered. */
 import {
   BLKDEV_MAJOR_HASH_SIZE,
   CHRDEV_MAJOR_HASH_SIZE,

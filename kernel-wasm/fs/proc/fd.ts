@@ -1,6 +1,5 @@
 /**
  * /proc/PID/fd (fs/proc/fd.c): a link for each open descriptor, which leads to the file itself.
- * Production only.
  */
 import { ENOENT, ENOMEM, FMODE_READ, FMODE_WRITE, S_IFLNK } from "../../include/generated/constants";
 import {

@@ -1,6 +1,5 @@
 /**
  * /proc/kallsyms (kernel/kallsyms.c): address, type letter and name of every symbol, in order of address.
- * Production only.
  */
 import { KSYM_NAME_LEN, MODULE_STATE_UNFORMED } from "../../include/generated/constants";
 import { file, inode, module_, proc_dir_entry, seq_file } from "../../include/generated/structs";

@@ -1,6 +1,6 @@
 /**
  * /proc/slabinfo (mm/slab_common.c, get_slabinfo of mm/slub.c): the caches and how full they are. As in
- * Linux, the objects that a CPU's own slabs have to spare count as active. Production only.
+ * Linux, the objects that a CPU's own slabs have to spare count as active.
  */
 import { kmem_cache, kmem_cache_node, page, seq_file } from "../../include/generated/structs";
 import { sym } from "../../include/generated/symbols";

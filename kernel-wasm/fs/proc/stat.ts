@@ -2,7 +2,6 @@
  * /proc/stat, uptime (fs/proc/stat.c, uptime.c). Time in which a CPU ran a task is the time that its queue
  * has charged to tasks (cfs_rq.exec_clock); all other time is idle. Programs leave the machine's clock alone
  * while they compute, so what is charged is the kernel's.
- * Production only.
  */
 import { NSEC_PER_SEC } from "../../include/generated/constants";
 import { seq_file } from "../../include/generated/structs";

@@ -1,4 +1,4 @@
-/** /proc/PID/maps (fs/proc/task_mmu.c). Production only. */
+/** /proc/PID/maps (fs/proc/task_mmu.c). */
 import {
   ENOMEM,
   GFP_KERNEL,

@@ -1,6 +1,5 @@
 /**
  * The table of /proc/PID's entries, and the short ones among them (tgid_base_stuff of fs/proc/base.c).
- * Production only.
  */
 import {
   EFAULT,

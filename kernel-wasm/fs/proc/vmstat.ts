@@ -1,6 +1,5 @@
 /**
  * The page allocator's counters (mm/vmstat.c): /proc/vmstat, zoneinfo, buddyinfo, pagetypeinfo.
- * Production only.
  */
 import {
   MAX_NR_ZONES,

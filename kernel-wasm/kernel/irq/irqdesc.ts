@@ -1,7 +1,6 @@
 /**
  * Interrupt descriptors (kernel/irq/irqdesc.c, manage.c, handle.c, chip.c): drivers request numbers, whoever
  * plays the interrupt controller calls generic_handle_irq().
- * Production only.
  */
 import {
   EBUSY,

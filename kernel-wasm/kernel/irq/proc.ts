@@ -1,6 +1,5 @@
 /**
  * /proc/interrupts (kernel/irq/proc.c): a line for each number that has been requested, a column a CPU.
- * Production only.
  */
 import { CONFIG_CRASH_DUMP } from "../../include/generated/constants";
 import { irq_desc, seq_file } from "../../include/generated/structs";

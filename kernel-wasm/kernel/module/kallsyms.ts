@@ -1,6 +1,6 @@
 /**
  * Symbols of modules (kernel/module/kallsyms.c): each module keeps those that lie in its memory, for
- * backtraces, /proc/kallsyms and debuggers. Production only.
+ * backtraces, /proc/kallsyms and debuggers.
  */
 import {
   MODULES_VADDR,

@@ -1,7 +1,6 @@
 /**
  * A module's file (kernel/module/main.c): whether it is one, what its sections are, and where they go in
  * module space. Nothing of the file is believed: each offset and index is looked at once, here.
- * Production only.
  */
 import {
   ELFCLASS64,

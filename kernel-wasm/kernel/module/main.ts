@@ -1,7 +1,7 @@
 /**
  * Loading and unloading of kernel modules (kernel/module/main.c): init_module(2), finit_module(2) and
  * delete_module(2). The file is checked and placed by layout.ts, its symbols and relocations are done by
- * reloc.ts; here is the order of things, and what each failure undoes. Production only.
+ * reloc.ts; here is the order of things, and what each failure undoes.
  */
 import {
   E2BIG,

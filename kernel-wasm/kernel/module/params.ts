@@ -1,6 +1,6 @@
 /**
  * Module parameters (kernel/params.c): `name=value` words of init_module(2), and the files of
- * /sys/module/NAME/parameters. Production only.
+ * /sys/module/NAME/parameters.
  */
 import { EINVAL, ENOEXEC, ENOMEM, ENOSPC, GFP_KERNEL, PAGE_SIZE } from "../../include/generated/constants";
 import { kernel_param, kernel_param_ops, load_info, module_ } from "../../include/generated/structs";

@@ -1,4 +1,4 @@
-/** /proc/modules (kernel/module/procfs.c). Production only. */
+/** /proc/modules (kernel/module/procfs.c). */
 import {
   MODULE_STATE_COMING,
   MODULE_STATE_GOING,

@@ -1,7 +1,7 @@
 /**
  * Symbols and relocations of a module (kernel/module/main.c, arch/x86/kernel/module.c). x86's relocations
  * make the skeleton in .text and the pointers in data right; those of WebAssembly's object files, which
- * .rela.wasm holds, the code that runs: padded LEB128 constants. Production only.
+ * .rela.wasm holds, the code that runs: padded LEB128 constants.
  */
 import {
   ENOENT,

@@ -1,6 +1,6 @@
 /**
  * What may be done with a module's pages (kernel/module/strict_rwx.c): text is run, constants and the code
- * that the CPUs take in are read, data is written. Production only.
+ * that the CPUs take in are read, data is written.
  */
 import { __PAGE_KERNEL, __PAGE_KERNEL_RO, __PAGE_KERNEL_ROX } from "../../include/generated/constants";
 import { module_ } from "../../include/generated/structs";

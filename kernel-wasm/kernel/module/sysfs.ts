@@ -1,4 +1,4 @@
-/** /sys/module/NAME (kernel/module/sysfs.c, kernel/params.c). Production only. */
+/** /sys/module/NAME (kernel/module/sysfs.c, kernel/params.c). */
 import {
   ENOMEM,
   MODULE_STATE_COMING,

@@ -1,4 +1,4 @@
-/** Network devices of the one namespace (net/core/dev.c, net_namespace.c, net-procfs.c). Production only. */
+/** Network devices of the one namespace (net/core/dev.c, net_namespace.c, net-procfs.c). */
 import {
   EEXIST,
   IFF_UP,

@@ -1,6 +1,5 @@
 /**
  * IPv4 addresses of devices (net/ipv4/devinet.c): a loopback device gets 127.0.0.1 when it comes up.
- * Production only.
  */
 import {
   ENOMEM,

@@ -26,7 +26,7 @@ export function emitVmcoreinfo(layout: Layout, lines: readonly string[]): string
   }
   flush();
   return [
-    HEADER("VMCOREINFO, but for OSRELEASE, BUILD-ID and CRASHTIME. Production only."),
+    HEADER("VMCOREINFO, but for OSRELEASE, BUILD-ID and CRASHTIME."),
     `import { vmcoreinfo_append, vmcoreinfo_number, vmcoreinfo_symbol } from "../../kernel/crash_core";`,
     `import { sym } from "./symbols";\n`,
     `export function vmcoreinfo_layout(): void {\n${body.join("\n")}\n}\n`,

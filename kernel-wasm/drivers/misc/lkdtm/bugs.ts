@@ -1,6 +1,5 @@
 /**
  * LKDTM: logic bugs and stacks (drivers/misc/lkdtm/bugs.c).
- * Production only.
  */
 import { TASK_UNINTERRUPTIBLE, THREAD_SIZE, X86_PF_WRITE } from "../../../include/generated/constants";
 import { list_head } from "../../../include/generated/structs";
@@ -27,16 +26,16 @@ export function lkdtm_PANIC(): void {
 }
 
 export function lkdtm_BUG(): void {
-  BUG(c`drivers/misc/lkdtm/bugs.ts`, 30);
+  BUG(c`drivers/misc/lkdtm/bugs.ts`, 29);
 }
 
 export function lkdtm_WARNING(): void {
-  WARN(true, c`drivers/misc/lkdtm/bugs.ts`, 34, 0);
+  WARN(true, c`drivers/misc/lkdtm/bugs.ts`, 33, 0);
 }
 
 export function lkdtm_WARNING_MESSAGE(): void {
   const count = ++sym.lkdtm_warn_counter;
-  WARN(true, c`drivers/misc/lkdtm/bugs.ts`, 39, c`Warning message trigger count: %d\n`, count);
+  WARN(true, c`drivers/misc/lkdtm/bugs.ts`, 38, c`Warning message trigger count: %d\n`, count);
 }
 
 export function lkdtm_EXCEPTION(): void {

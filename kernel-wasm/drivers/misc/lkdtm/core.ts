@@ -6,7 +6,6 @@
  *
  * Of Linux's types those are here that this kernel can do in earnest: each really makes the mistake that its
  * name says, and what follows is what the kernel makes of it.
- * Production only.
  */
 import {
   CRASHTYPES_MAX,

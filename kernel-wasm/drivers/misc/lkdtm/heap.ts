@@ -1,6 +1,5 @@
 /**
  * LKDTM: memory that was freed, freed wrongly, or not asked for (drivers/misc/lkdtm/heap.c).
- * Production only.
  */
 import { GFP_KERNEL, PAGE_SIZE } from "../../../include/generated/constants";
 import { kmem_cache } from "../../../include/generated/structs";

@@ -1,6 +1,5 @@
 /**
  * LKDTM: memory used as its page's permissions forbid (drivers/misc/lkdtm/perms.c).
- * Production only.
  */
 import { GFP_KERNEL, LKDTM_EXEC_SIZE, X86_PF_WRITE } from "../../../include/generated/constants";
 import { sym } from "../../../include/generated/symbols";

@@ -1,6 +1,5 @@
 /**
  * LKDTM: reference counts counted wrongly (drivers/misc/lkdtm/refcount.c).
- * Production only.
  */
 import { refcount_struct } from "../../../include/generated/structs";
 import { sym } from "../../../include/generated/symbols";
