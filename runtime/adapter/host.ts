@@ -79,8 +79,8 @@ export interface HostFs {
   open(path: string, options?: OpenOptions): number;
   close(handle: number): void;
   /**
-   * Writes all views, one after another, from `position`; views may be over shared memory. Returns the
-   * bytes.
+   * Writes all views, one after another, from `position`; views may be over shared memory. Zeros beyond the
+   * end of the file may become holes, which read the same. Returns the bytes.
    */
   writev(handle: number, views: readonly Uint8Array[], position: number): number;
   /** Fills the views from `position` on; fewer bytes than asked at the end of the file. */

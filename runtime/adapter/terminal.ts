@@ -8,7 +8,8 @@ import * as fs from "node:fs";
 import * as path from "node:path";
 import process from "node:process";
 import { fileURLToPath, pathToFileURL } from "node:url";
-import { hostError, writeAll } from "./node.ts";
+import { hostError } from "./node.ts";
+import { writeAll } from "./write.ts";
 
 /** What lies beside the program. */
 export interface BesideProgram {
