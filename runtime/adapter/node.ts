@@ -1,12 +1,11 @@
 /**
  * Host and HostFs over `node:` modules, which Bun and Deno offer too with the same behaviour; bun.ts and
- * deno.ts change what differs.
+ * deno.ts change what differs. Modules that not every run needs are loaded by the first call that does: loading
+ * them takes several milliseconds.
  */
 
-import { createHash, randomFillSync } from "node:crypto";
 import * as fs from "node:fs";
 import * as path from "node:path";
-import { Worker } from "node:worker_threads";
 import { errno, errnoNumber } from "../machine/errno.ts";
 import {
   type FileStat,
@@ -33,20 +32,21 @@ export class NodeHost implements Host {
   }
 
   random(into: Uint8Array): void {
-    randomFillSync(into);
+    process.getBuiltinModule("node:crypto").randomFillSync(into);
   }
 
   hasher(): Hasher {
-    return new NodeHasher();
+    return new PieceHasher(process.getBuiltinModule("node:crypto").createHash("sha256"));
   }
 
   sha256(...pieces: Uint8Array[]): Uint8Array {
-    const hasher = new NodeHasher();
+    const hasher = this.hasher();
     for (const piece of pieces) hasher.update(piece);
     return hasher.digest();
   }
 
   startThread(program: URL, data: unknown, { onMessage, onError }: ThreadListener): HostThread {
+    const { Worker } = process.getBuiltinModule("node:worker_threads");
     const worker = new Worker(program, { workerData: data });
     worker.on("message", onMessage);
     worker.on("error", onError);
@@ -54,8 +54,18 @@ export class NodeHost implements Host {
   }
 }
 
-class NodeHasher implements Hasher {
-  readonly #hash = createHash("sha256");
+/** A hash of the engine's. */
+interface EngineHash {
+  update(piece: Uint8Array): unknown;
+  digest(): Uint8Array;
+}
+
+export class PieceHasher implements Hasher {
+  readonly #hash: EngineHash;
+
+  constructor(hash: EngineHash) {
+    this.#hash = hash;
+  }
 
   update(piece: Uint8Array): this {
     // One update takes at most 2^31 - 1 bytes.
