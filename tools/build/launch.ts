@@ -14,6 +14,7 @@ import { buildAndMark, isFresh, withBuildLock } from "./stale.ts";
 
 const ROOT = dirname(dirname(import.meta.dir));
 const BUNDLE = join(ROOT, "build/wkdump.js");
+const BUN_BUNDLE = join(ROOT, "build/wkdump.bun.js");
 /** Where boot and capture save without --out. */
 const OUT_DEFAULT = "var/crash";
 
@@ -96,8 +97,8 @@ async function launch(engine: string | undefined, args: string[]): Promise<void>
       return ensureBuilt();
     case "bun":
       await ensureBuilt();
-      process.argv = [process.argv[0]!, BUNDLE, ...args];
-      await import(BUNDLE);
+      process.argv = [process.argv[0]!, BUN_BUNDLE, ...args];
+      await import(BUN_BUNDLE);
       return;
     case "node":
       await ensureBuilt();

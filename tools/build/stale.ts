@@ -24,6 +24,8 @@ const SOURCES = ["kernel-wasm", "runtime", "tools", "asconfig.json", "package.js
 /** What a run needs of the build. */
 export const PRODUCTS = [
   "wkdump.js",
+  "wkdump.bun.js",
+  "wkdump.bun.js.jsc",
   "fixtures.js",
   "fixtures.d.ts",
   "vmlinuz",
