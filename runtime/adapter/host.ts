@@ -34,6 +34,8 @@ export interface Host {
   hasher(): Hasher;
   /** SHA-256 of the pieces, one after another. */
   sha256(...pieces: Uint8Array[]): Uint8Array;
+  /** Resolves when what other threads have finished meanwhile has come in: a turn of the event loop. */
+  turn(): Promise<void>;
   /** Runs `program`, a bundle of adapter/thread.ts, on a thread of its own with a copy of `data`. */
   startThread(program: URL, data: unknown, listener: ThreadListener): HostThread;
 }

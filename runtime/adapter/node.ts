@@ -45,6 +45,10 @@ export class NodeHost implements Host {
     return hasher.digest();
   }
 
+  turn(): Promise<void> {
+    return new Promise((resolve) => setImmediate(resolve));
+  }
+
   startThread(program: URL, data: unknown, { onMessage, onError }: ThreadListener): HostThread {
     const { Worker } = process.getBuiltinModule("node:worker_threads");
     const worker = new Worker(program, { workerData: data });

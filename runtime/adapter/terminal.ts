@@ -123,14 +123,17 @@ export const besideProgram: BesideProgram = {
 };
 
 export function terminal(): Terminal {
-  // process.stdout.isTTY takes as long as a tenth of a boot. It would tell a terminal from /dev/null, where
-  // colours do no harm.
-  const tty = attempt("stat", "standard output", () => fs.fstatSync(1).isCharacterDevice());
   return {
     ...besideProgram,
     args: process.argv.slice(2),
-    tty,
-    color: tty && !process.env.NO_COLOR,
+    // process.stdout.isTTY takes as long as a tenth of a boot. It would tell a terminal from /dev/null, where
+    // colours do no harm.
+    get tty() {
+      return attempt("stat", "standard output", () => fs.fstatSync(1).isCharacterDevice());
+    },
+    get color() {
+      return this.tty && !process.env.NO_COLOR;
+    },
     out: (data) => write(1, data),
     err: (data) => write(2, data),
     readChunks,

@@ -17,18 +17,27 @@ export async function prepare(file: Uint8Array<ArrayBuffer>, host: Host): Promis
   await Promise.all(compiling);
 }
 
-/** The module of each kernel image in a file. */
+/** The module of each kernel image in a file. An image has no other kernel in it. */
 function kernelsIn(file: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer>[] {
-  const view = new DataView(file.buffer, file.byteOffset, file.byteLength);
+  const whole = kernelAt(file, 0);
+  if (whole !== undefined) return [whole];
   const text = new TextDecoder("latin1").decode(file);
   const found: Uint8Array<ArrayBuffer>[] = [];
   for (let at = text.indexOf(IMAGE_MAGIC); at >= 0; at = text.indexOf(IMAGE_MAGIC, at + 1)) {
-    try {
-      const { type, wasmOffset, wasmSize } = readImageHeader(view, at, file.length - at);
-      if (type === IMAGE_TYPE_KERNEL) found.push(file.subarray(at + wasmOffset, at + wasmOffset + wasmSize));
-    } catch (error) {
-      if (!(error instanceof ImageError)) throw error;
-    }
+    const wasm = kernelAt(file, at);
+    if (wasm !== undefined) found.push(wasm);
   }
   return found;
+}
+
+function kernelAt(file: Uint8Array<ArrayBuffer>, at: number): Uint8Array<ArrayBuffer> | undefined {
+  try {
+    const view = new DataView(file.buffer, file.byteOffset, file.byteLength);
+    const { type, wasmOffset, wasmSize } = readImageHeader(view, at, file.length - at);
+    const start = at + wasmOffset;
+    return type === IMAGE_TYPE_KERNEL ? file.subarray(start, start + wasmSize) : undefined;
+  } catch (error) {
+    if (error instanceof ImageError) return undefined;
+    throw error;
+  }
 }
