@@ -7,7 +7,6 @@
  * Node and Deno get a process of their own that only runs build/wkdump.js; Deno may touch the files it is
  * told, no more.
  */
-import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { buildAndMark, isFresh, withBuildLock } from "./stale.ts";
@@ -84,6 +83,7 @@ function denoPermissions(args: string[]): string[] {
 
 /** Runs build/wkdump.js in a process of its own; its exit status, or 128 + the signal that ended it. */
 function runElsewhere(command: string, args: string[]): Promise<number> {
+  const { spawn } = process.getBuiltinModule("node:child_process");
   return new Promise((done, fail) => {
     const child = spawn(command, args, { stdio: "inherit" });
     child.on("error", fail);
