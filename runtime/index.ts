@@ -19,6 +19,7 @@ import type { Program } from "./user/proc.ts";
 
 export { BootError } from "./boot/error.ts";
 export type { Injection, InjectionPoint } from "./kexec/inject.ts";
+export { prepare } from "./kexec/prepare.ts";
 export type { Phase, Timings } from "./kexec/timeline.ts";
 export { CPUS_MAX } from "./machine/board.ts";
 export type { Machine } from "./machine/machine.ts";
@@ -67,6 +68,8 @@ export interface BootOptions extends RunOptions {
   cpus?: number;
   /** The program of those threads: where build/cpu.js lies. */
   cpuProgram?: URL;
+  /** What prepare() gave for the image: the kernel starts when it is done. */
+  prepared?: Promise<void>;
   /** Ends the run on the jump into purgatory; saveMemory then gets the pieces of a snapshot. */
   stopAt?: "purgatory";
   saveMemory?(pieces: Iterable<Uint8Array>): void | Promise<void>;
@@ -101,9 +104,11 @@ export async function boot(options: BootOptions): Promise<BootResult> {
   const machine = powerOn(options);
   const life = new Life(machine, options, timeline);
   life.phase("power-on");
-  return finish(machine, life, timeline, () =>
-    life.run(loadKernel(machine.memory, header, options, options.cpus)),
-  );
+  return finish(machine, life, timeline, async () => {
+    const entry = loadKernel(machine.memory, header, options, options.cpus);
+    await options.prepared;
+    return life.run(entry);
+  });
 }
 
 /** Goes on from a snapshot. SnapshotError when it is damaged, BootError when the options cannot work. */

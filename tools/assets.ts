@@ -27,21 +27,31 @@ const ADVICE = "build again with `npm run build`, or install the package again";
 const hex = (bytes: Uint8Array): string =>
   Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 
+/** Bytes. */
+export function assetSize(name: AssetName): number {
+  return BUILT_ASSETS[name].size;
+}
+
+/** Whether these bytes are the asset as it was built with this program. */
+export function isAsset(name: AssetName, bytes: Uint8Array): boolean {
+  return hex(currentHost().sha256(bytes)) === BUILT_ASSETS[name].sha256;
+}
+
 /** The bytes of an asset. CommandError when it is missing or not what was built with this program. */
-export function readAsset(program: BesideProgram, name: AssetName): Uint8Array {
-  let bytes: Uint8Array;
+export function readAsset(program: BesideProgram, name: AssetName): Uint8Array<ArrayBuffer> {
+  let bytes: Uint8Array<ArrayBuffer>;
   try {
     bytes = program.asset(name);
   } catch (error) {
     if (!(error instanceof HostError)) throw error;
     throw new CommandError(`${error.path}: ${strerror(error)}: ${ADVICE}`);
   }
-  const { size, sha256 } = BUILT_ASSETS[name];
+  const { size } = BUILT_ASSETS[name];
   if (bytes.length !== size) {
     const state = bytes.length < size ? "truncated" : "too long";
     throw new CommandError(`${name} is ${state}: ${bytes.length} bytes instead of ${size}: ${ADVICE}`);
   }
-  if (hex(currentHost().sha256(bytes)) !== sha256) {
+  if (!isAsset(name, bytes)) {
     throw new CommandError(`${name} is damaged, its SHA-256 is not that of this build: ${ADVICE}`);
   }
   return bytes;

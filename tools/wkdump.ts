@@ -3,4 +3,4 @@ import { terminal } from "../runtime/adapter/terminal.ts";
 import { wkdump } from "./cli.ts";
 
 const host = terminal();
-host.exit(await wkdump(host));
+void wkdump(host).then((status) => host.exit(status));

@@ -34,6 +34,8 @@ export interface Host {
   hasher(): Hasher;
   /** SHA-256 of the pieces, one after another. */
   sha256(...pieces: Uint8Array[]): Uint8Array;
+  /** Resolves when what other threads have finished meanwhile has come in: a turn of the event loop. */
+  turn(): Promise<void>;
   /** Runs `program`, a bundle of adapter/thread.ts, on a thread of its own with a copy of `data`. */
   startThread(program: URL, data: unknown, listener: ThreadListener): HostThread;
 }
@@ -79,8 +81,8 @@ export interface HostFs {
   open(path: string, options?: OpenOptions): number;
   close(handle: number): void;
   /**
-   * Writes all views, one after another, from `position`; views may be over shared memory. Returns the
-   * bytes.
+   * Writes all views, one after another, from `position`; views may be over shared memory. Zeros beyond the
+   * end of the file may become holes, which read the same. Returns the bytes.
    */
   writev(handle: number, views: readonly Uint8Array[], position: number): number;
   /** Fills the views from `position` on; fewer bytes than asked at the end of the file. */

@@ -19,7 +19,8 @@ import {
   WithoutTasks,
 } from "../user/proc.ts";
 import { HostError } from "./host.ts";
-import { hostError, writeAll } from "./node.ts";
+import { hostError } from "./node.ts";
+import { writeAll } from "./write.ts";
 
 const PIECE = 1 << 20;
 

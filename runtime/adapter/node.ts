@@ -1,12 +1,11 @@
 /**
  * Host and HostFs over `node:` modules, which Bun and Deno offer too with the same behaviour; bun.ts and
- * deno.ts change what differs.
+ * deno.ts change what differs. Modules that not every run needs are loaded by the first call that does: loading
+ * them takes several milliseconds.
  */
 
-import { createHash, randomFillSync } from "node:crypto";
 import * as fs from "node:fs";
 import * as path from "node:path";
-import { Worker } from "node:worker_threads";
 import { errno, errnoNumber } from "../machine/errno.ts";
 import {
   type FileStat,
@@ -19,14 +18,7 @@ import {
   type ThreadListener,
 } from "./host.ts";
 import { components } from "./path.ts";
-
-/**
- * Larger writes are slower on every engine: one writeSync of 1 GiB runs at a fifth of the speed of these
- * pieces.
- */
-const PIECE = 1 << 20;
-/** IOV_MAX of Linux: the views that one writev may take. */
-const VIEWS_MAX = 1024;
+import { PIECE, Writer } from "./write.ts";
 
 export class NodeHost implements Host {
   constructor(readonly engine: string = `node ${process.versions.node}`) {}
@@ -40,20 +32,25 @@ export class NodeHost implements Host {
   }
 
   random(into: Uint8Array): void {
-    randomFillSync(into);
+    process.getBuiltinModule("node:crypto").randomFillSync(into);
   }
 
   hasher(): Hasher {
-    return new NodeHasher();
+    return new PieceHasher(process.getBuiltinModule("node:crypto").createHash("sha256"));
   }
 
   sha256(...pieces: Uint8Array[]): Uint8Array {
-    const hasher = new NodeHasher();
+    const hasher = this.hasher();
     for (const piece of pieces) hasher.update(piece);
     return hasher.digest();
   }
 
+  turn(): Promise<void> {
+    return new Promise((resolve) => setImmediate(resolve));
+  }
+
   startThread(program: URL, data: unknown, { onMessage, onError }: ThreadListener): HostThread {
+    const { Worker } = process.getBuiltinModule("node:worker_threads");
     const worker = new Worker(program, { workerData: data });
     worker.on("message", onMessage);
     worker.on("error", onError);
@@ -61,8 +58,18 @@ export class NodeHost implements Host {
   }
 }
 
-class NodeHasher implements Hasher {
-  readonly #hash = createHash("sha256");
+/** A hash of the engine's. */
+interface EngineHash {
+  update(piece: Uint8Array): unknown;
+  digest(): Uint8Array;
+}
+
+export class PieceHasher implements Hasher {
+  readonly #hash: EngineHash;
+
+  constructor(hash: EngineHash) {
+    this.#hash = hash;
+  }
 
   update(piece: Uint8Array): this {
     // One update takes at most 2^31 - 1 bytes.
@@ -89,20 +96,6 @@ export function hostError(error: unknown, operation: string, path?: string): unk
   return number === undefined
     ? new HostError(errno.EIO, "EIO", operation, path)
     : new HostError(number, code, operation, path);
-}
-
-/** Writes all of `view`; regular files write short only when the disk is full, pipes at any time. */
-export function writeAll(fd: number, view: Uint8Array, position: number | null): void {
-  for (let done = 0; done < view.length; ) {
-    const length = Math.min(PIECE, view.length - done);
-    try {
-      done += fs.writeSync(fd, view, done, length, position === null ? null : position + done);
-    } catch (error) {
-      // A pipe that another part of the process made non-blocking.
-      if ((error as { code?: unknown }).code !== "EAGAIN") throw error;
-      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1);
-    }
-  }
 }
 
 /** Names for writability probes of one process. */
@@ -170,26 +163,9 @@ export class NodeFs implements HostFs {
   writev(handle: number, views: readonly Uint8Array[], position: number): number {
     const fd = this.#fd(handle, "write");
     return attempt("write", undefined, () => {
-      let at = position;
-      let batch: Uint8Array[] = [];
-      let bytes = 0;
-      const flush = (): void => {
-        at += writeBatch(fd, batch, bytes, at);
-        batch = [];
-        bytes = 0;
-      };
-      for (const view of views) {
-        if (bytes + view.length > PIECE || batch.length === VIEWS_MAX) flush();
-        if (view.length > PIECE) {
-          writeAll(fd, view, at);
-          at += view.length;
-        } else if (view.length > 0) {
-          batch.push(view);
-          bytes += view.length;
-        }
-      }
-      flush();
-      return at - position;
+      const writer = new Writer(fd, position);
+      for (const view of views) writer.put(view);
+      return writer.finish() - position;
     });
   }
 
@@ -286,23 +262,6 @@ function attempt<T>(operation: string, name: string | undefined, body: () => T):
   } catch (error) {
     throw hostError(error, operation, name);
   }
-}
-
-/** Writes up to 1 MiB in many views by one call; what a short write leaves goes view by view. */
-function writeBatch(fd: number, batch: Uint8Array[], bytes: number, position: number): number {
-  if (bytes === 0) return 0;
-  if (batch.length === 1) {
-    writeAll(fd, batch[0] as Uint8Array, position);
-    return bytes;
-  }
-  const written = fs.writevSync(fd, batch, position);
-  let at = 0;
-  for (const view of batch) {
-    const start = Math.max(0, written - at);
-    if (start < view.length) writeAll(fd, view.subarray(start), position + at + start);
-    at += view.length;
-  }
-  return bytes;
 }
 
 /**

@@ -1,6 +1,5 @@
 /** Other processes and disk space, for tools that measure: commands to their end, temporary directories. */
 
-import { spawnSync } from "node:child_process";
 import * as fs from "node:fs";
 import * as path from "node:path";
 import process from "node:process";
@@ -27,6 +26,7 @@ export function runCommand(command: readonly string[], timeout_ms: number): Fini
     maxBuffer: OUTPUT_MAX,
     encoding: "utf8",
   } as const;
+  const { spawnSync } = process.getBuiltinModule("node:child_process");
   const { status, stdout, stderr, error } = spawnSync(program, args, options);
   const elapsed_ms = performance.now() - start;
   if (error !== undefined && (error as { code?: unknown }).code !== "ETIMEDOUT") {

@@ -7,13 +7,13 @@
 import * as fs from "node:fs";
 import * as path from "node:path";
 import process from "node:process";
-import { fileURLToPath, pathToFileURL } from "node:url";
-import { hostError, writeAll } from "./node.ts";
+import { hostError } from "./node.ts";
+import { writeAll } from "./write.ts";
 
 /** What lies beside the program. */
 export interface BesideProgram {
   /** A file that was built with it. HostError when it cannot be read. */
-  asset(name: string): Uint8Array;
+  asset(name: string): Uint8Array<ArrayBuffer>;
   /** Where such a file lies, for a thread to run. */
   assetUrl(name: string): URL;
 }
@@ -51,8 +51,8 @@ export interface NewFile {
 const INCOMPLETE = ".incomplete";
 const PIECE = 1 << 20;
 
-/** Where the program lies: the bundle's folder. */
-const HOME = path.dirname(fileURLToPath(import.meta.url));
+/** Beside the program: in the bundle's folder. */
+const beside = (name: string): string => path.join(import.meta.dirname, name);
 
 function attempt<T>(operation: string, name: string, body: () => T): T {
   try {
@@ -116,22 +116,24 @@ function write(fd: number, data: string | Uint8Array): void {
 
 export const besideProgram: BesideProgram = {
   asset: (name) => {
-    const file = path.join(HOME, name);
+    const file = beside(name);
     return attempt("read", file, () => fs.readFileSync(file));
   },
-  assetUrl: (name) => pathToFileURL(path.join(HOME, name)),
+  assetUrl: (name) => process.getBuiltinModule("node:url").pathToFileURL(beside(name)),
 };
 
 export function terminal(): Terminal {
-  // process.stdout is costly to make; a pipe or a file needs none of it.
-  const tty =
-    attempt("stat", "standard output", () => fs.fstatSync(1).isCharacterDevice()) &&
-    process.stdout.isTTY === true;
   return {
     ...besideProgram,
     args: process.argv.slice(2),
-    tty,
-    color: tty && !process.env.NO_COLOR,
+    // process.stdout.isTTY takes as long as a tenth of a boot. It would tell a terminal from /dev/null, where
+    // colours do no harm.
+    get tty() {
+      return attempt("stat", "standard output", () => fs.fstatSync(1).isCharacterDevice());
+    },
+    get color() {
+      return this.tty && !process.env.NO_COLOR;
+    },
     out: (data) => write(1, data),
     err: (data) => write(2, data),
     readChunks,

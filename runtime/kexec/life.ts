@@ -106,6 +106,8 @@ export class Life {
         else if (this.#state === "RUNNING") {
           // What the crashed kernel did not stop ends here, as a CPU without memory of its own would.
           this.#processors?.stop();
+          // Programs run without one: a kernel that was compiled ahead would come too late.
+          await this.#machine.host.turn();
           this.phase("panic");
           inject(this.#machine.memory, this.#injections, "panic");
           if (this.#options.stopAt === "purgatory") return this.#stop(exit);

@@ -16,15 +16,29 @@ export interface CachedModule {
   module: WebAssembly.Module;
 }
 
+/**
+ * Has the engine compile these bytes on a thread of its own, for when memory holds the same; what is wrong with
+ * them shows then. Resolves when it is done with them.
+ */
+export async function compileAhead(bytes: Uint8Array<ArrayBuffer>, host: Host): Promise<void> {
+  const compiling = WebAssembly.compile(bytes).catch(() => undefined);
+  const key = digestOf(bytes, host);
+  const module = await compiling;
+  if (module !== undefined && !modules.has(key)) remember({ key, module });
+}
+
 /** The module at `range` of memory. Throws WebAssembly.CompileError. */
 export function cachedModule(memory: PhysicalMemory, range: Range, host: Host): CachedModule {
-  const digest = host.sha256(memory.slice(range.start, range.length));
-  const key = Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");
+  const key = digestOf(memory.slice(range.start, range.length), host);
   const known = modules.get(key);
   if (known !== undefined) return { key, module: known };
   const made = { key, module: compile(memory, range) };
   remember(made);
   return made;
+}
+
+function digestOf(bytes: Uint8Array, host: Host): string {
+  return Array.from(host.sha256(bytes), (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
 export function compileCached(memory: PhysicalMemory, range: Range, host: Host): WebAssembly.Module {

@@ -10,6 +10,9 @@ const UART_IIR_16550A = 0xc1;
 const UART_LSR = 5;
 const UART_LSR_TEMT_THRE = 0x60;
 const BUFFER = 4096;
+/** What is kept of a line, for a reason when the machine stops. */
+const LINE_MAX = 512;
+const NEWLINE = 0x0a;
 
 /** What the registers say, whatever is sent. */
 export const UART = {
@@ -24,8 +27,9 @@ export class Serial {
   readonly #sink: (bytes: Uint8Array) => void;
   readonly #buffer = new Uint8Array(BUFFER);
   #used = 0;
-  #lastLine = "";
-  #line: number[] = [];
+  /** The last line with text in it, and the one that has not ended, in pieces as they were handed on. */
+  #last: Uint8Array[] = [];
+  #line: Uint8Array[] = [];
 
   constructor(memory: PhysicalMemory, sink: (bytes: Uint8Array) => void) {
     this.#memory = memory;
@@ -35,18 +39,20 @@ export class Serial {
   /** A byte to the data register; a newline hands the line on. */
   put(byte: number): void {
     this.#buffer[this.#used++] = byte;
-    this.#remember(byte);
-    if (byte === 0x0a || this.#used === BUFFER) this.flush();
+    if (byte === NEWLINE || this.#used === BUFFER) this.flush();
   }
 
   /** Many bytes of memory at once (rep outsb). */
   outs(start: number, length: number): void {
-    for (const byte of this.#memory.slice(start, length)) {
-      this.#buffer[this.#used++] = byte;
-      this.#remember(byte);
+    const bytes = this.#memory.slice(start, length);
+    for (let at = 0; at < length; ) {
+      const piece = bytes.subarray(at, at + BUFFER - this.#used);
+      this.#buffer.set(piece, this.#used);
+      this.#used += piece.length;
+      at += piece.length;
       if (this.#used === BUFFER) this.flush();
     }
-    if (this.#buffer[this.#used - 1] === 0x0a) this.flush();
+    if (this.#buffer[this.#used - 1] === NEWLINE) this.flush();
   }
 
   /** Hands on what is there, a partial line too. */
@@ -54,23 +60,29 @@ export class Serial {
     if (this.#used === 0) return;
     const bytes = this.#buffer.slice(0, this.#used);
     this.#used = 0;
+    this.#remember(bytes);
     this.#sink(bytes);
   }
 
   readonly in8 = UART.in8;
 
-  /** The last line with text in it, for a reason when the machine stops. */
+  /** The last line with text in it of what was handed on, for a reason when the machine stops. */
   get lastLine(): string {
-    return this.#lastLine;
+    const decoder = new TextDecoder();
+    const text = this.#last.map((piece) => decoder.decode(piece, { stream: true })).join("");
+    return text.slice(0, LINE_MAX).trim();
   }
 
-  #remember(byte: number): void {
-    if (byte !== 0x0a) {
-      if (this.#line.length < 512) this.#line.push(byte);
-      return;
+  /** Looked at rarely, so that it is pieces, not text, that are kept. */
+  #remember(bytes: Uint8Array): void {
+    let start = 0;
+    for (let end = bytes.indexOf(NEWLINE); end >= 0; end = bytes.indexOf(NEWLINE, start)) {
+      const line = [...this.#line, bytes.subarray(start, end)];
+      if (line.some((piece) => piece.some((byte) => byte > 0x20))) this.#last = line;
+      this.#line = [];
+      start = end + 1;
     }
-    const text = new TextDecoder().decode(Uint8Array.from(this.#line)).trim();
-    if (text !== "") this.#lastLine = text;
-    this.#line = [];
+    const kept = this.#line.reduce((sum, { length }) => sum + length, 0);
+    if (start < bytes.length && kept < LINE_MAX) this.#line.push(bytes.subarray(start));
   }
 }

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { parseBenchFlags, type Row, run, table } from "../../tools/bench/main.ts";
-import { median } from "../../tools/bench/measure.ts";
-import { UsageError } from "../../tools/flags.ts";
+import { bootTimes, median } from "../../tools/bench/measure.ts";
+import { CommandError, UsageError } from "../../tools/flags.ts";
 
 describe("wkdump bench", () => {
   it("measures everything unless told otherwise", () => {
@@ -56,6 +56,13 @@ describe("wkdump bench", () => {
         "short        1.0 ms  cp 2.0 ms  0.50   <= 1 ms  met\n" +
         "rather long  1.0 ms  cp 2.0 ms  0.50   <= 1 ms  missed\n",
     );
+  });
+
+  it("finds the parts in what boot says", () => {
+    const line = "Times in ms: boot 20.7, load 12.2, crash to capture 12.9, save 25.6, total 87.3\n";
+    const times = { boot: 20.7, load: 12.2, "crash to capture": 12.9, save: 25.6, total: 87.3 };
+    expect(bootTimes(`[    0.1] Run /init\n\n${line}The dump: x\n`)).toEqual(times);
+    expect(() => bootTimes(line.replace("load 12.2, ", ""))).toThrow(CommandError);
   });
 
   it("fails on wrong usage before anything runs", async () => {

@@ -15,6 +15,12 @@ it("wkdump bench measures all four and leaves nothing behind", () => {
     for (const name of ["memory", "boot", "crash", "save", "save_sync"])
       expect(json[name]?.ratio).toBeGreaterThan(0);
     expect(json.save).toMatchObject({ ours_ms: [expect.any(Number)], theirs_ms: [expect.any(Number)] });
+    const { boot_ms, parts_ms } = json.boot as unknown as {
+      boot_ms: number[];
+      parts_ms: Record<string, number[]>;
+    };
+    const parts = Object.values(parts_ms).reduce((sum, [ms]) => sum + (ms ?? Number.NaN), 0);
+    expect(parts).toBeCloseTo(boot_ms[0] ?? 0, 3);
     // 4 GiB are nowhere near what the process has in the host's memory.
     const memory = json.memory as unknown as { resident: number; used: number };
     expect(memory.used).toBeGreaterThan(64 << 20);

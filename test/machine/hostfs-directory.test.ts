@@ -7,6 +7,7 @@ import {
   mkdtempSync,
   readFileSync,
   rmSync,
+  statSync,
   symlinkSync,
   writeFileSync,
 } from "node:fs";
@@ -42,6 +43,20 @@ const put = (fs: HostFs, path: string, value: string): void => {
 };
 const get = (fs: HostFs, path: string): string => new TextDecoder().decode(fs.read(path));
 
+it("leaves holes in a directory's files for zeros, unless something was there", () => {
+  const root = join(base, "sparse");
+  const fs = openDirectory(root);
+  const handle = fs.open("f", { write: true, create: true });
+  const onDisk = (): number => statSync(join(root, "f")).blocks * 512;
+  const memory = new Uint8Array(new SharedArrayBuffer(4 << 20));
+  memory[2 << 20] = 1;
+  fs.writev(handle, [memory], 0);
+  expect(onDisk()).toBeLessThan(0x20000);
+  fs.writev(handle, [new Uint8Array(1 << 20)], 0);
+  expect(onDisk()).toBeGreaterThanOrEqual(1 << 20);
+  fs.close(handle);
+});
+
 describe.each(kinds)("HostFs: %s", (_, make) => {
   it("writes views of shared memory at positions, in any number and size", () => {
     const fs = make();
@@ -65,6 +80,38 @@ describe.each(kinds)("HostFs: %s", (_, make) => {
     expect(fs.readv(again, parts, 10)).toBe(bytes.length);
     expect(parts[0]).toEqual(bytes.slice(0, 100));
     fs.close(again);
+  });
+
+  it("keeps every byte where zeros beyond the end may become holes", () => {
+    const fs = make();
+    const size = 5 << 18;
+    const bytes = new Uint8Array(new SharedArrayBuffer(size));
+    // Data at the start, at the last byte of a block, in the midst of zeros; zeros at the end.
+    for (const at of [0, 0x2ffff, 0x81234, 0xf0000]) bytes[at] = at + 1;
+    // One view, many, and such that no block of memory is a block of the file.
+    const cuts: number[][] = [[], [1, 0x10000, 0x7ffff, 0x80000], [0x20000, 0x20000, 0x30000]];
+    for (const position of [0, 0x10000, 0x12345]) {
+      for (const [i, cut] of cuts.entries()) {
+        const views = [...cut, size].map((end, at) => bytes.subarray(cut[at - 1] ?? 0, end));
+        const name = `zeros-${position}-${i}`;
+        const handle = fs.open(name, { write: true, create: true });
+        expect(fs.writev(handle, views, position)).toBe(size);
+        expect(fs.stat(name).size).toBe(position + size);
+        expect(Buffer.compare(fs.read(name).subarray(position), bytes)).toBe(0);
+        // Zeros over data are data.
+        const wiped = new Uint8Array(0xe0000);
+        expect(fs.writev(handle, [wiped], position)).toBe(wiped.length);
+        fs.close(handle);
+        const read = fs.read(name);
+        expect(read.length).toBe(position + size);
+        expect(read.findIndex((byte) => byte !== 0)).toBe(position + 0xf0000);
+      }
+    }
+    const empty = fs.open("empty", { write: true, create: true });
+    expect(fs.writev(empty, [bytes.subarray(0x100000)], 0)).toBe(0x40000);
+    expect(fs.writev(empty, [], 0x50000)).toBe(0);
+    fs.close(empty);
+    expect(fs.stat("empty").size).toBe(0x40000);
   });
 
   it("creates exclusively, opens and truncates", () => {

@@ -6,6 +6,7 @@
 import { constants } from "../../build/generated/offsets.ts";
 import { currentHost, type HostFs, MemoryFs, openDirectory } from "../../runtime/adapter/index.ts";
 import {
+  type Finished,
   freeSpace,
   ownCommand,
   residentMemory,
@@ -40,8 +41,13 @@ export function median(samples: Samples): number {
 /** Called before each sample: which of how many. */
 export type Progress = (round: number, rounds: number) => void;
 
+/** The parts of a whole boot, in order; the last is the process before power-on and after the end. */
+export const BOOT_PARTS = ["boot", "load", "crash", "crash to capture", "save", "process"] as const;
+export type BootPart = (typeof BOOT_PARTS)[number];
+
 export interface BootMeasure {
   boot_ms: Samples;
+  parts_ms: Record<BootPart, Samples>;
   /** The engine with an empty program. */
   empty_ms: Samples;
 }
@@ -49,19 +55,46 @@ export interface BootMeasure {
 /** Whole runs of `boot` at 64M, each a process of its own: from its start to its end. */
 export function measureBoot(out: string, rounds: number, progress: Progress): BootMeasure {
   const { engine, program } = ownCommand();
-  const measure: BootMeasure = { boot_ms: [], empty_ms: [] };
+  const parts_ms: BootMeasure["parts_ms"] = {
+    boot: [],
+    load: [],
+    crash: [],
+    "crash to capture": [],
+    save: [],
+    process: [],
+  };
+  const measure: BootMeasure = { boot_ms: [], parts_ms, empty_ms: [] };
   for (let round = 0; round < rounds; round++) {
     progress(round, rounds);
     const directory = temporaryDirectory(out);
     try {
-      measure.empty_ms.push(succeed([...engine, "-e", "0"], CHILD_TIMEOUT_MS));
-      const flags = ["--memory", "64M", "--quiet", "--out", directory.path];
-      measure.boot_ms.push(succeed([...program, "boot", ...flags], CHILD_TIMEOUT_MS));
+      measure.empty_ms.push(succeed([...engine, "-e", "0"], CHILD_TIMEOUT_MS).elapsed_ms);
+      const flags = ["--memory", "64M", "--out", directory.path];
+      const { elapsed_ms, stdout } = succeed([...program, "boot", ...flags], CHILD_TIMEOUT_MS);
+      measure.boot_ms.push(elapsed_ms);
+      const times = bootTimes(stdout);
+      const between = times.total - times.boot - times.load - times["crash to capture"] - times.save;
+      const parts = { ...times, crash: between, process: elapsed_ms - times.total };
+      for (const part of BOOT_PARTS) measure.parts_ms[part].push(parts[part]);
     } finally {
       directory.remove();
     }
   }
   return measure;
+}
+
+type BootTimes = Record<Exclude<BootPart, "crash" | "process"> | "total", number>;
+
+/** What `boot` says at its end. */
+export function bootTimes(output: string): BootTimes {
+  const line = /^Times in ms: (.*)$/m.exec(output)?.[1] ?? "";
+  const time = (name: string): number => {
+    const ms = new RegExp(`(?:^|, )${name} ([0-9.]+)`).exec(line)?.[1];
+    if (ms === undefined) throw new CommandError(`boot told no time of its ${name}`);
+    return Number(ms);
+  };
+  const [boot, load, save, total] = [time("boot"), time("load"), time("save"), time("total")];
+  return { boot, load, "crash to capture": time("crash to capture"), save, total };
 }
 
 export interface CrashMeasure {
@@ -179,9 +212,10 @@ export async function measureSave(
       const original = `${directory.path}/${vmcore}`;
       const copy = `${directory.path}/copy`;
       settle();
-      const cp_ms = succeed(["cp", "--reflink=never", "--sparse=never", original, copy], COPY_TIMEOUT_MS);
+      const cp = ["cp", "--reflink=never", "--sparse=never", original, copy];
+      const cp_ms = succeed(cp, COPY_TIMEOUT_MS).elapsed_ms;
       measure.cp_ms.push(cp_ms);
-      measure.cp_sync_ms.push(cp_ms + succeed(["sync", copy], COPY_TIMEOUT_MS));
+      measure.cp_sync_ms.push(cp_ms + succeed(["sync", copy], COPY_TIMEOUT_MS).elapsed_ms);
       fs.unlink("copy");
       fs.unlink(vmcore);
     }
@@ -236,10 +270,11 @@ function reached(result: BootResult, phase: "boot" | "crash_to_capture" | "save"
   return ms;
 }
 
-/** Runs a command that must succeed; its milliseconds. */
-function succeed(command: readonly string[], timeout_ms: number): number {
-  const { status, elapsed_ms, stderr } = runCommand(command, timeout_ms);
-  if (status === 0) return elapsed_ms;
+/** Runs a command that must succeed. */
+function succeed(command: readonly string[], timeout_ms: number): Finished {
+  const finished = runCommand(command, timeout_ms);
+  const { status, stderr } = finished;
+  if (status === 0) return finished;
   const how = status === null ? `did not end in ${timeout_ms} ms` : `ended with ${status}`;
   throw new CommandError(`${command.join(" ")} ${how}: ${stderr.trim()}`);
 }

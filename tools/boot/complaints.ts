@@ -21,23 +21,37 @@ const COMPLAINTS: readonly RegExp[] = [
 const TIMESTAMP = /^\[ *\d+\.\d+\] /;
 /** The longest line that is looked at. */
 const LINE_MAX = 1024;
+/** So much of the console is kept before it is looked through: of most runs nobody asks. */
+const KEPT_MAX = 1 << 18;
 
 export class Complaints {
   readonly #decoder = new TextDecoder();
+  #kept: Uint8Array[] = [];
+  #size = 0;
   #line = "";
   #rank = COMPLAINTS.length;
   #text: string | undefined;
 
-  /** Bytes from the serial console. */
+  /** Bytes from the serial console, which nobody changes any more. */
   console(bytes: Uint8Array): void {
-    const lines = (this.#line + this.#decoder.decode(bytes, { stream: true })).split("\n");
-    this.#line = lines.pop()!.slice(0, LINE_MAX);
-    for (const line of lines) this.#look(line.replace(TIMESTAMP, "").trim());
+    this.#kept.push(bytes);
+    this.#size += bytes.length;
+    if (this.#size > KEPT_MAX) this.#lookThrough();
   }
 
   /** The first line of the gravest kind. */
   get text(): string | undefined {
+    this.#lookThrough();
     return this.#text;
+  }
+
+  #lookThrough(): void {
+    const text = this.#kept.map((bytes) => this.#decoder.decode(bytes, { stream: true })).join("");
+    const lines = (this.#line + text).split("\n");
+    this.#line = lines.pop()!.slice(0, LINE_MAX);
+    this.#kept = [];
+    this.#size = 0;
+    for (const line of lines) this.#look(line.replace(TIMESTAMP, "").trim());
   }
 
   #look(line: string): void {

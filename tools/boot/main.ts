@@ -1,7 +1,7 @@
 /** `wkdump boot`: the main job. */
 import { currentHost } from "../../runtime/adapter/index.ts";
 import type { Terminal } from "../../runtime/adapter/terminal.ts";
-import { type BootResult, boot } from "../../runtime/index.ts";
+import { type BootResult, boot, prepare } from "../../runtime/index.ts";
 import { readAsset } from "../assets.ts";
 import { truthText, Witness } from "../fixtures/witness.ts";
 import { CRASH_TYPES } from "../init/crashes.ts";
@@ -85,14 +85,17 @@ Exit status:
 
 export async function run(terminal: Terminal, args: readonly string[]): Promise<number> {
   const flags = parseBootFlags(args);
+  const host = currentHost();
   const image = readAsset(terminal, flags.debugKernel ? "vmlinuz-debug" : "vmlinuz");
+  // While engine threads are at that, the rest is made ready, and later the first kernel runs.
+  const prepared = prepare(image, host);
   const initrd = readAsset(terminal, "initrd.img");
+  void prepare(initrd, host);
   // Checked, though it is a thread that reads it.
   if (flags.cpus > 1) readAsset(terminal, "cpu.js");
   const hostfs = openOut(flags.out);
   const truthFile = flags.truth === undefined ? undefined : terminal.createFile(flags.truth);
   const snapshot = flags.saveMemory === undefined ? undefined : terminal.createFile(flags.saveMemory);
-  const host = currentHost();
   const symbols = (): SystemMap =>
     SystemMap.parse(readAsset(terminal, flags.debugKernel ? "System.map-debug" : "System.map"));
   const witness = truthFile === undefined ? undefined : new Witness(flags, symbols);
@@ -104,6 +107,7 @@ export async function run(terminal: Terminal, args: readonly string[]): Promise<
     result = await boot({
       image,
       initrd,
+      prepared,
       memory: flags.memory,
       cpus: flags.cpus,
       cpuProgram: terminal.assetUrl("cpu.js"),

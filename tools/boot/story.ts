@@ -28,6 +28,7 @@ const BUFFER_SIZE = 4096;
 
 export class Story {
   readonly #terminal: Terminal;
+  readonly #tty: boolean;
   readonly #color: boolean;
   readonly #now_ms: () => number;
   readonly #start_ms: number;
@@ -37,6 +38,7 @@ export class Story {
 
   constructor(terminal: Terminal, now_ms: () => number) {
     this.#terminal = terminal;
+    this.#tty = terminal.tty;
     this.#color = terminal.color;
     this.#now_ms = now_ms;
     this.#start_ms = now_ms();
@@ -51,7 +53,7 @@ export class Story {
     const lines = text.slice(0, end).replaceAll("\r", "");
     this.#buffer += this.#color ? lines.replace(/^.*$/gm, paintLine) : lines;
     // Somebody watches a terminal; elsewhere nobody misses the first line before the last.
-    if (this.#terminal.tty || this.#buffer.length > BUFFER_SIZE) this.#flush();
+    if (this.#tty || this.#buffer.length > BUFFER_SIZE) this.#flush();
   }
 
   phase(phase: Phase): void {

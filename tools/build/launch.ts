@@ -7,13 +7,13 @@
  * Node and Deno get a process of their own that only runs build/wkdump.js; Deno may touch the files it is
  * told, no more.
  */
-import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { buildAndMark, isFresh, withBuildLock } from "./stale.ts";
 
 const ROOT = dirname(dirname(import.meta.dir));
 const BUNDLE = join(ROOT, "build/wkdump.js");
+const BUN_BUNDLE = join(ROOT, "build/wkdump.bun.js");
 /** Where boot and capture save without --out. */
 const OUT_DEFAULT = "var/crash";
 
@@ -83,6 +83,7 @@ function denoPermissions(args: string[]): string[] {
 
 /** Runs build/wkdump.js in a process of its own; its exit status, or 128 + the signal that ended it. */
 function runElsewhere(command: string, args: string[]): Promise<number> {
+  const { spawn } = process.getBuiltinModule("node:child_process");
   return new Promise((done, fail) => {
     const child = spawn(command, args, { stdio: "inherit" });
     child.on("error", fail);
@@ -96,8 +97,8 @@ async function launch(engine: string | undefined, args: string[]): Promise<void>
       return ensureBuilt();
     case "bun":
       await ensureBuilt();
-      process.argv = [process.argv[0]!, BUNDLE, ...args];
-      await import(BUNDLE);
+      process.argv = [process.argv[0]!, BUN_BUNDLE, ...args];
+      await import(BUN_BUNDLE);
       return;
     case "node":
       await ensureBuilt();
