@@ -73,6 +73,7 @@ export default abi({
     struct kmem_cache *bh_cachep;
     struct kmem_cache *bdev_cachep;
     struct file_system_type bd_type;
+    struct address_space_operations def_blk_aops;
     struct file_operations def_blk_fops, urandom_fops;
     struct block_device_operations brd_fops;
     struct list_head block_disks;

@@ -49,7 +49,8 @@ export default abi({
       struct xarray i_pages;
       gfp_t gfp_mask;
       atomic_t i_mmap_writable;
-      struct rb_root_cached i_mmap;
+      struct rb_root_cached i_mmap;  /* its mappings, by vm_pgoff */
+      struct rw_semaphore i_mmap_rwsem;
       unsigned long nrpages;
       pgoff_t writeback_index;
       const struct address_space_operations *a_ops;
@@ -121,6 +122,7 @@ export default abi({
       ssize_t (*read)(struct file *, u64 buf, size_t count, loff_t pos);
       ssize_t (*write)(struct file *, u64 buf, size_t count, loff_t pos);
       int (*iterate_shared)(struct file *, struct dir_context *);
+      int (*mmap)(struct file *, struct vm_area_struct *);
       int (*open)(struct inode *, struct file *);
       int (*release)(struct inode *, struct file *);
       int (*fsync)(struct file *, loff_t, loff_t, int datasync);
@@ -399,6 +401,7 @@ export default abi({
     struct file_system_type ramfs_fs_type, rootfs_fs_type, proc_fs_type, sysfs_fs_type, dev_fs_type;
     struct dentry_operations simple_dentry_operations;
     struct inode_operations ramfs_dir_inode_operations, ramfs_file_inode_operations;
+    struct address_space_operations ram_aops;
     struct file_operations ramfs_file_operations, simple_dir_operations, def_chr_fops;
     struct file_operations null_fops, zero_fops, memory_fops, console_fops;
     struct inode_operations proc_dir_inode_operations, proc_file_inode_operations;

@@ -13,6 +13,7 @@ export default abi({
       ssize_t (*proc_write)(struct file *, u64 buf, size_t count, loff_t pos);
       loff_t (*proc_lseek)(struct file *, loff_t, int);
       int (*proc_release)(struct inode *, struct file *);
+      int (*proc_mmap)(struct file *, struct vm_area_struct *);
       ssize_t (*proc_get_extents)(struct file *, loff_t pos, u64 len, struct hostfs_extent *, int max);
     };
     struct proc_dir_entry {

@@ -158,9 +158,10 @@ export default abi({
       struct mm_struct *vm_mm;
       unsigned long vm_page_prot;
       unsigned long vm_flags;
+      struct rb_node shared_rb;      /* of the file's i_mmap; Linux: shared.rb */
       struct list_head anon_vma_chain;
       struct anon_vma *anon_vma;
-      const void *vm_ops;
+      const struct vm_operations_struct *vm_ops;
       unsigned long vm_pgoff;
       struct file *vm_file;
       void *vm_private_data;

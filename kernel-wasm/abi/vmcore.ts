@@ -29,6 +29,7 @@ export default abi({
     u64 vmcore_size;
     struct proc_dir_entry *proc_vmcore;
     struct proc_ops vmcore_proc_ops;
+    struct vm_operations_struct vmcore_mmap_ops;
     struct file_operations oldmem_fops;
     /* Where vmcore_place found a part of the file: old or new memory, and how far it goes on there. */
     u64 vmcore_place_paddr;

@@ -24,10 +24,20 @@ export function d_path(p: path, buf: usize, size: usize): usize {
   return at;
 }
 
+/** The name of a file that no directory has (simple_dname of fs/d_path.c). */
+function simple_dname(p: path, buf: usize, end: usize): usize {
+  const d = p.dentry;
+  const deleted = c` (deleted)`;
+  let at = prepend(end, buf, deleted, strlen(deleted));
+  at = prepend(at, buf, d.d_name.name, d.d_name.len);
+  return prepend(at, buf, c`/`, 1);
+}
+
 function prepend_path(p: path, buf: usize, size: usize): usize {
   let at = buf + size - 1;
   store<u8>(at, 0);
   let d = p.dentry;
+  if (p.mnt_va != 0 && d.d_parent == d && d != p.mnt.mnt_root) return simple_dname(p, buf, at);
   const deleted = c` (deleted)`;
   if (d_unhashed(d)) at = prepend(at, buf, deleted, strlen(deleted));
   if (p.mnt_va == 0) return prepend(at, buf, d.d_name.name, d.d_name.len);

@@ -21,6 +21,7 @@ import { libfs_init } from "./libfs";
 import { do_mkdir, do_mknod } from "./names";
 import { do_mount, init_mount_tree, mnt_init } from "./namespace";
 import { filp_open } from "./open";
+import { pagecache_init } from "../mm/filemap_fault";
 import { init_ramfs_fs } from "./ramfs/inode";
 import { sysfs_init } from "./sysfs";
 
@@ -32,6 +33,7 @@ export function vfs_caches_init(): void {
   chrdev_init();
   mnt_init();
   sysfs_init();
+  pagecache_init();
   init_ramfs_fs();
   init_mount_tree();
 }

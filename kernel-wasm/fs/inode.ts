@@ -68,6 +68,7 @@ export function init_inode(node: inode, sb: super_block): void {
   node.i_mapping = node.i_data;
   node.i_data.host = node;
   node.i_data.gfp_mask = GFP_KERNEL;
+  init_rwsem(node.i_data.i_mmap_rwsem);
   xa_init_flags(node.i_data.i_pages, 0);
   INIT_LIST_HEAD(node.i_data.private_list);
   INIT_LIST_HEAD(node.i_lru);

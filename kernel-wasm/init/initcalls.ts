@@ -27,6 +27,7 @@ import { debugfs_init } from "../fs/debugfs/inode";
 import { virtio_balloon_init } from "../drivers/virtio/balloon";
 import { default_rootfs } from "../fs/init";
 import { init_pipe_fs } from "../fs/pipe";
+import { shmem_init } from "../mm/shmem";
 import { init_hostfs } from "../fs/hostfs/hostfs";
 import { vmcore_init } from "../fs/proc/vmcore";
 import { async_schedule } from "../kernel/async";
@@ -67,7 +68,10 @@ function initcalls_init(): void {
   if (!CONFIG_CRASH_DUMP) add(LEVEL_SUBSYS, fnptr(hung_task_init), c`hung_task_init`);
   if (CONFIG_NET) add(LEVEL_SUBSYS, fnptr(net_dev_init), c`net_dev_init`);
   if (CONFIG_PROC_VMCORE) add(LEVEL_FS, fnptr(vmcore_init), c`vmcore_init`);
-  if (!CONFIG_CRASH_DUMP) add(LEVEL_FS, fnptr(init_pipe_fs), c`init_pipe_fs`);
+  if (!CONFIG_CRASH_DUMP) {
+    add(LEVEL_FS, fnptr(init_pipe_fs), c`init_pipe_fs`);
+    add(LEVEL_FS, fnptr(shmem_init), c`shmem_init`);
+  }
   add(LEVEL_FS, fnptr(tty_init), c`tty_init`);
   add(LEVEL_FS, fnptr(init_hostfs), c`init_hostfs`);
   add(LEVEL_FS, fnptr(default_rootfs), c`default_rootfs`);

@@ -36,7 +36,7 @@ import {
   TASK_SIZE_MAX,
   THREAD_SIZE,
   THREAD_SIZE_ORDER,
-  USER_STACK_TOP,
+  USER_MMAP_BASE,
   _TIF_NEED_RESCHED,
   _TIF_SIGPENDING,
 } from "../include/generated/constants";
@@ -454,7 +454,7 @@ export function mm_alloc(): mm_struct {
   atomic_set(mm.mm_users, 1);
   atomic_set(mm.mm_count, 1);
   mm.task_size = TASK_SIZE_MAX;
-  mm.mmap_base = USER_STACK_TOP;
+  mm.mmap_base = USER_MMAP_BASE;
   INIT_LIST_HEAD(mm.mmlist);
   spin_lock_init(mm.page_table_lock);
   spin_lock_init(mm.arg_lock);

@@ -6,16 +6,20 @@
  * references, so that a page which is truncated under them stays theirs to the end of the copy.
  */
 import {
+  CONFIG_CRASH_DUMP,
   CONFIG_SMP,
+  EEXIST,
   EFAULT,
   EFBIG,
   ENOMEM,
   NR_FILE_PAGES,
+  NR_SHMEM,
   O_APPEND,
   PAGE_SHIFT,
   PAGE_SIZE,
   PG_dirty,
   PG_locked,
+  PG_swapbacked,
   PG_uptodate,
 } from "../include/generated/constants";
 import { address_space, file, hostfs_extent, inode, page } from "../include/generated/structs";
@@ -27,8 +31,11 @@ import { down_write, up_write } from "../kernel/locking/rwsem";
 import { cpu_relax, spin_lock, spin_unlock } from "../kernel/locking/spinlock";
 import { clear_bit, test_and_set_bit } from "../lib/atomic";
 import { xa_erase, xa_find, xa_load, xa_store } from "../lib/xarray";
-import { clear_page_flag, page_to_phys, set_page_flag } from "./page";
+import { unmap_mapping_pages } from "./i_mmap";
+import { clear_page_flag, page_flag, page_to_phys, set_page_flag } from "./page";
 import { alloc_page, get_page, put_page } from "./page_alloc";
+import { page_mapcount } from "./rmap";
+import { is_shmem } from "./shmem";
 import { lru_cache_add, lru_cache_del } from "./swap";
 import { mod_node_page_state } from "./vmstat";
 
@@ -62,9 +69,11 @@ export function filemap_get_page(mapping: address_space, index: u64): page {
   return p;
 }
 
+/** -EEXIST: a fault of a mapping was first, which does not take the inode's lock. */
 function __filemap_add(mapping: address_space, p: page, index: u64): i32 {
   spin_lock(mapping.i_pages.xa_lock);
-  const err = xa_store(mapping.i_pages, index, va(changetype<usize>(p)));
+  const there = !CONFIG_CRASH_DUMP && xa_load(mapping.i_pages, index) != 0;
+  const err = there ? -EEXIST : xa_store(mapping.i_pages, index, va(changetype<usize>(p)));
   if (!err) {
     p.mapping = mapping;
     p.index = index;
@@ -74,35 +83,50 @@ function __filemap_add(mapping: address_space, p: page, index: u64): i32 {
   return err;
 }
 
-/** A cleared page enters the cache and the lru; or an ERR_PTR. With the inode's lock. */
+/**
+ * A cleared page enters the cache and the lru, or the one that entered meanwhile; or an ERR_PTR. With the
+ * inode's lock.
+ */
 export function add_to_page_cache_lru(mapping: address_space, index: u64): page {
   const p = alloc_page(mapping.gfp_mask);
   if (isnull(p)) return ERR_PTR<page>(-ENOMEM);
   memory.fill(page_to_phys(p), 0, PAGE_SIZE);
+  const shmem = is_shmem(mapping);
+  if (shmem) {
+    // Nothing else holds what it holds, not even zeros.
+    set_page_flag(p, PG_swapbacked);
+    set_page_flag(p, PG_uptodate);
+    set_page_flag(p, PG_dirty);
+  }
   const err = __filemap_add(mapping, p, index);
   if (err) {
     put_page(p);
-    return ERR_PTR<page>(err);
+    if (err != -EEXIST) return ERR_PTR<page>(err);
+    const other = find_get_page(mapping, index);
+    return isnull(other) ? add_to_page_cache_lru(mapping, index) : other;
   }
   mod_node_page_state(NR_FILE_PAGES, 1);
+  if (shmem) mod_node_page_state(NR_SHMEM, 1);
   lru_cache_add(p);
   return p;
 }
 
-/** The page at an index; a new one is uptodate and dirty: nothing else holds its contents. */
+/** The page at an index, to be written: uptodate and dirty, since nothing else holds its contents. */
 export function grab_cache_page(mapping: address_space, index: u64): page {
-  const found = find_get_page(mapping, index);
-  if (!isnull(found)) return found;
-  const p = add_to_page_cache_lru(mapping, index);
+  let p = find_get_page(mapping, index);
+  if (isnull(p)) p = add_to_page_cache_lru(mapping, index);
   if (IS_ERR(p)) return p;
   set_page_flag(p, PG_uptodate);
   set_page_flag(p, PG_dirty);
   return p;
 }
 
-/** Takes a page out of its file; false when it is there no more. The cache's reference goes. */
-function __filemap_remove(mapping: address_space, index: u64, p: page): bool {
-  lock_page(p);
+/**
+ * Takes a page out of its file, and out of all page tables; false when it is there no more. The cache's
+ * reference goes. With the page's lock.
+ */
+export function filemap_remove(mapping: address_space, index: u64, p: page): bool {
+  if (!CONFIG_CRASH_DUMP && page_mapcount(p) > 0) unmap_mapping_pages(mapping, index, index);
   spin_lock(mapping.i_pages.xa_lock);
   const there = changetype<usize>(p.mapping) == changetype<usize>(mapping);
   if (there) {
@@ -115,9 +139,9 @@ function __filemap_remove(mapping: address_space, index: u64, p: page): bool {
     lru_cache_del(p);
     clear_page_flag(p, PG_dirty);
   }
-  unlock_page(p);
   if (!there) return false;
   mod_node_page_state(NR_FILE_PAGES, -1);
+  if (!CONFIG_CRASH_DUMP && page_flag(p, PG_swapbacked)) mod_node_page_state(NR_SHMEM, -1);
   put_page(p);
   return true;
 }
@@ -125,13 +149,19 @@ function __filemap_remove(mapping: address_space, index: u64, p: page): bool {
 export function delete_from_page_cache(mapping: address_space, index: u64): void {
   const p = filemap_get_page(mapping, index);
   if (isnull(p)) return;
-  __filemap_remove(mapping, index, p);
+  lock_page(p);
+  filemap_remove(mapping, index, p);
+  unlock_page(p);
   put_page(p);
 }
 
-/** Drops the pages behind the first `length` bytes and clears the rest of the last one. */
+/**
+ * Drops the pages behind the first `length` bytes, private copies that mappings have of them too, and clears
+ * the rest of the last one. The inode's size says `length` already, so no fault brings one back.
+ */
 export function truncate_inode_pages(mapping: address_space, length: u64): void {
   const first = (length + PAGE_SIZE - 1) >> PAGE_SHIFT;
+  if (!CONFIG_CRASH_DUMP) unmap_mapping_pages(mapping, first, u64.MAX_VALUE);
   for (let i = xa_find(mapping.i_pages, first); i != u64.MAX_VALUE; i = xa_find(mapping.i_pages, i + 1)) {
     delete_from_page_cache(mapping, i);
   }

@@ -8,14 +8,16 @@ import {
   EFAULT,
   ENOMEM,
   GFP_HIGHUSER_MOVABLE,
-  PAGE_SHIFT,
   PAGE_SIZE,
   PG_uptodate,
   PROT_EXEC,
   PROT_READ,
   PROT_WRITE,
+  VM_ACCESS_FLAGS,
   VM_EXEC,
+  VM_PFNMAP,
   VM_READ,
+  VM_SHARED,
   VM_WRITE,
   _PAGE_ACCESSED,
   _PAGE_DIRTY,
@@ -33,14 +35,13 @@ import {
 } from "../arch/mm/pgtable";
 import { down_read, up_read } from "../kernel/locking/rwsem";
 import { spin_lock, spin_unlock } from "../kernel/locking/spinlock";
-import { filemap_get_page } from "./filemap";
+import { do_fault, wp_page_shared } from "./filemap_fault";
 import { vma_lookup } from "./mmap";
 import { page_count, page_to_phys, set_page_flag } from "./page";
 import { alloc_page, get_page, put_page } from "./page_alloc";
 import {
   PageAnon,
   anon_vma_prepare,
-  page_add_file_rmap,
   page_add_new_anon_rmap,
   page_dup_rmap,
   page_mapcount,
@@ -56,18 +57,19 @@ export function prot_of(flags: u64): u32 {
   return prot;
 }
 
-@inline function pgd_of(vma: vm_area_struct): usize {
+@inline export function pgd_of(vma: vm_area_struct): usize {
   return changetype<usize>(vma.vm_mm.pgd);
 }
 
 /** Puts an entry where none is; false when another fault was first. The caller holds page_table_lock. */
-@inline function set_pte_if_none(pte: usize, value: u64): bool {
+@inline export function set_pte_if_none(pte: usize, value: u64): bool {
   if (load<u64>(pte) != 0) return false;
   store<u64>(pte, value);
   return true;
 }
 
-function alloc_anon_page(vma: vm_area_struct): page {
+/** A page for a mapping of the program's own, its contents to be made. Null: no memory. */
+export function alloc_anon_page(vma: vm_area_struct): page {
   if (anon_vma_prepare(vma)) return changetype<page>(0);
   const p = alloc_page(GFP_HIGHUSER_MOVABLE);
   if (!isnull(p)) set_page_flag(p, PG_uptodate);
@@ -85,26 +87,6 @@ function do_anonymous_page(vma: vm_area_struct, addr: usize): i32 {
   const first = set_pte_if_none(pte, mk_pte(p, prot_of(vma.vm_flags)));
   if (first) page_add_new_anon_rmap(p, vma, addr);
   spin_unlock(mm.page_table_lock);
-  if (!first) put_page(p);
-  return 0;
-}
-
-/** A page of the file itself, to be read: mappings of files are private, and a write makes a copy. */
-function do_read_fault(vma: vm_area_struct, addr: usize): i32 {
-  const index = vma.vm_pgoff + ((<u64>addr - vma.vm_start) >> PAGE_SHIFT);
-  const p = filemap_get_page(vma.vm_file.f_mapping, index);
-  if (isnull(p)) return -EFAULT;
-  const pte = user_pte_alloc(pgd_of(vma), addr);
-  if (!pte) {
-    put_page(p);
-    return -ENOMEM;
-  }
-  const mm = vma.vm_mm;
-  spin_lock(mm.page_table_lock);
-  const first = set_pte_if_none(pte, mk_pte(p, prot_of(vma.vm_flags) & ~PROT_WRITE));
-  if (first) page_add_file_rmap(p, vma);
-  spin_unlock(mm.page_table_lock);
-  // The entry has taken over the reference.
   if (!first) put_page(p);
   return 0;
 }
@@ -144,6 +126,13 @@ function do_wp_page(vma: vm_area_struct, addr: usize, pte: usize): i32 {
     return 0;
   }
   const p = pte_page(entry);
+  if (vma.vm_flags & VM_SHARED) {
+    get_page(p);
+    spin_unlock(mm.page_table_lock);
+    wp_page_shared(vma, pte, entry);
+    put_page(p);
+    return 0;
+  }
   if (PageAnon(p) && page_mapcount(p) == 1 && page_count(p) == 1) {
     wp_page_reuse(vma, pte, entry);
     spin_unlock(mm.page_table_lock);
@@ -160,7 +149,7 @@ function do_wp_page(vma: vm_area_struct, addr: usize, pte: usize): i32 {
 export function handle_mm_fault(vma: vm_area_struct, addr: usize, write: bool): i32 {
   let pte = user_pte(pgd_of(vma), addr);
   if (!pte) {
-    const err = vma.vm_file_va != 0 ? do_read_fault(vma, addr) : do_anonymous_page(vma, addr);
+    const err = vma.vm_ops_va != 0 ? do_fault(vma, addr, write) : do_anonymous_page(vma, addr);
     if (err || CONFIG_CRASH_DUMP) return err;
     pte = user_pte(pgd_of(vma), addr);
   }
@@ -173,7 +162,8 @@ export function handle_mm_fault(vma: vm_area_struct, addr: usize, write: bool): 
 export function fault_in_user(mm: mm_struct, addr: usize, write: bool): i32 {
   down_read(mm.mmap_lock);
   const vma = vma_lookup(mm, addr);
-  const denied = isnull(vma) || (vma.vm_flags & (write ? VM_WRITE : VM_READ)) == 0;
+  // As on x86, what can be written or run can be read.
+  const denied = isnull(vma) || (vma.vm_flags & (write ? VM_WRITE : VM_ACCESS_FLAGS)) == 0;
   const err = denied ? -EFAULT : handle_mm_fault(vma, addr & ~(PAGE_SIZE - 1), write);
   up_read(mm.mmap_lock);
   return err;
@@ -185,7 +175,9 @@ export function mm_populate(mm: mm_struct, start: u64, end: u64): i32 {
   down_read(mm.mmap_lock);
   for (let at = <usize>start; !err && at < <usize>end; at += PAGE_SIZE) {
     const vma = vma_lookup(mm, at);
-    err = isnull(vma) ? -EFAULT : handle_mm_fault(vma, at, false);
+    // A private mapping gets pages of its own.
+    const write = !isnull(vma) && (vma.vm_flags & (VM_WRITE | VM_SHARED)) == VM_WRITE;
+    err = isnull(vma) ? -EFAULT : handle_mm_fault(vma, at, write);
   }
   up_read(mm.mmap_lock);
   return err;
@@ -200,14 +192,23 @@ function zap_page(vma: vm_area_struct, addr: usize): void {
   if (!isnull(p)) put_page(p);
 }
 
+/** Entries for what is no page of this kernel's: old memory. */
+function zap_pfn_range(vma: vm_area_struct, start: u64, end: u64): void {
+  for (let at = <usize>start; at < <usize>end; at += PAGE_SIZE) {
+    const pte = user_pte(pgd_of(vma), at);
+    if (pte) store<u64>(pte, 0);
+  }
+}
+
 export function zap_page_range(vma: vm_area_struct, start: u64, end: u64): void {
+  if (CONFIG_CRASH_DUMP && vma.vm_flags & VM_PFNMAP) return zap_pfn_range(vma, start, end);
   for (let at = <usize>start; at < <usize>end; at += PAGE_SIZE) zap_page(vma, at);
 }
 
 /** Takes the anonymous pages of an address space whose tasks are being killed (__oom_reap_task_mm). */
 export function reap_anonymous(mm: mm_struct): void {
   for (let vma = mm.mmap; !isnull(vma); vma = vma.vm_next) {
-    if (vma.vm_file_va == 0) zap_page_range(vma, vma.vm_start, vma.vm_end);
+    if (vma.vm_ops_va == 0) zap_page_range(vma, vma.vm_start, vma.vm_end);
   }
 }
 
@@ -219,7 +220,8 @@ function copy_present_pte(to: vm_area_struct, from: vm_area_struct, addr: usize)
   spin_lock(mm.page_table_lock);
   const src = user_pte(pgd_of(from), addr);
   if (src) {
-    const entry = load<u64>(src) & ~<u64>_PAGE_RW;
+    // Of a shared mapping both may write.
+    const entry = from.vm_flags & VM_SHARED ? load<u64>(src) : load<u64>(src) & ~<u64>_PAGE_RW;
     const p = pte_page(entry);
     store<u64>(src, entry);
     get_page(p);

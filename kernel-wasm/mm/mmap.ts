@@ -1,8 +1,9 @@
 /**
- * User address spaces (mm/mmap.c): mappings by address, and the heap. The pages behind them are memory.ts's.
- * mmap_lock guards the mappings: whoever looks at those of another task takes it too.
+ * User address spaces (mm/mmap.c): mappings by address, and the heap. The pages behind them are memory.ts's,
+ * mmap(2) is do_mmap.ts's. mmap_lock guards the mappings: whoever looks at those of another task takes it too.
  */
 import {
+  CONFIG_CRASH_DUMP,
   ENOMEM,
   GFP_KERNEL,
   PAGE_SHIFT,
@@ -11,6 +12,8 @@ import {
   USER_STACK_TOP,
   VM_DATA_FLAGS,
   VM_EXEC,
+  VM_GROWSDOWN,
+  VM_SHARED,
   VM_WRITE,
 } from "../include/generated/constants";
 import { file, mm_struct, rb_node, vm_area_struct } from "../include/generated/structs";
@@ -20,19 +23,24 @@ import { free_user_pages } from "../arch/mm/pgtable";
 import { fput, get_file } from "../fs/file_table";
 import { down_write, up_write } from "../kernel/locking/rwsem";
 import { INIT_LIST_HEAD } from "../lib/list";
-import { rb_insert_color, rb_link_node } from "../lib/rbtree";
+import { rb_erase, rb_insert_color, rb_link_node } from "../lib/rbtree";
+import { vma_link_file, vma_unlink_file } from "./i_mmap";
 import { copy_page_range, mm_populate, prot_of, zap_page_range } from "./memory";
+import { do_munmap } from "./munmap";
 import { anon_vma_fork, unlink_anon_vmas } from "./rmap";
 import { kmem_cache_alloc, kmem_cache_free } from "./slub";
 import { nr_free_pages } from "./vmstat";
 
-/**
- * The mapping that holds `addr`, or null. Linux's find_vma also finds the next one; nobody asks for that
- * here.
- */
-export function vma_lookup(mm: mm_struct, addr: u64): vm_area_struct {
+/** The first mapping that ends behind `addr`, or null. */
+export function find_vma(mm: mm_struct, addr: u64): vm_area_struct {
   let vma = mm.mmap;
   while (!isnull(vma) && vma.vm_end <= addr) vma = vma.vm_next;
+  return vma;
+}
+
+/** The mapping that holds `addr`, or null. */
+export function vma_lookup(mm: mm_struct, addr: u64): vm_area_struct {
+  const vma = find_vma(mm, addr);
   return isnull(vma) || vma.vm_start > addr ? changetype<vm_area_struct>(0) : vma;
 }
 
@@ -62,18 +70,19 @@ function vma_link_list(mm: mm_struct, vma: vm_area_struct): void {
   if (!isnull(next)) next.vm_prev = vma;
 }
 
-function vm_stat_account(mm: mm_struct, flags: u64, pages: u64): void {
+/** By what a mapping is for: code, a stack, or data of the program's own. */
+export function vm_stat_account(mm: mm_struct, flags: u64, pages: i64): void {
   mm.total_vm += pages;
-  if (flags & VM_EXEC) mm.exec_vm += pages;
-  else if (flags & 0x100) mm.stack_vm += pages;
-  else if (flags & VM_WRITE) mm.data_vm += pages;
+  if ((flags & (VM_EXEC | VM_WRITE | VM_GROWSDOWN)) == VM_EXEC) mm.exec_vm += pages;
+  else if (flags & VM_GROWSDOWN) mm.stack_vm += pages;
+  else if ((flags & (VM_WRITE | VM_SHARED)) == VM_WRITE) mm.data_vm += pages;
 }
 
 /**
- * Maps [start, end), page aligned and free, with flags VM_*; of `filp` from its start, or anonymous. Null: no
- * memory.
+ * A mapping of [start, end), page aligned, with flags VM_*; of `filp`, from its start, or anonymous. Nobody
+ * sees it yet. Null: no memory.
  */
-export function insert_vma(mm: mm_struct, start: u64, end: u64, flags: u64, filp: file): vm_area_struct {
+export function vm_area_alloc(mm: mm_struct, start: u64, end: u64, flags: u64, filp: file): vm_area_struct {
   const vma = changetype<vm_area_struct>(kmem_cache_alloc(sym.vm_area_cachep, GFP_KERNEL));
   if (isnull(vma)) return vma;
   memory.fill(changetype<usize>(vma), 0, vm_area_struct.SIZE);
@@ -85,12 +94,46 @@ export function insert_vma(mm: mm_struct, start: u64, end: u64, flags: u64, filp
   vma.vm_file = filp;
   vma.vm_pgoff = isnull(filp) ? start >> PAGE_SHIFT : 0;
   INIT_LIST_HEAD(vma.anon_vma_chain);
+  return vma;
+}
+
+/** The mapping takes its place, which is free, in the address space and among those of its file. */
+export function vma_link(mm: mm_struct, vma: vm_area_struct): void {
   vma_link_list(mm, vma);
   vma_link_rb(mm, vma);
+  if (!CONFIG_CRASH_DUMP) vma_link_file(vma);
   mm.map_count += 1;
-  if (end > mm.highest_vm_end) mm.highest_vm_end = end;
+  if (vma.vm_end > mm.highest_vm_end) mm.highest_vm_end = vma.vm_end;
+}
+
+/** The opposite. */
+export function vma_unlink(mm: mm_struct, vma: vm_area_struct): void {
+  const prev = vma.vm_prev;
+  if (isnull(prev)) mm.mmap_va = vma.vm_next_va;
+  else prev.vm_next_va = vma.vm_next_va;
+  if (!isnull(vma.vm_next)) vma.vm_next.vm_prev_va = vma.vm_prev_va;
+  else mm.highest_vm_end = isnull(prev) ? 0 : prev.vm_end;
+  rb_erase(vma.vm_rb, mm.mm_rb);
+  if (!CONFIG_CRASH_DUMP) vma_unlink_file(vma);
+  mm.map_count -= 1;
+}
+
+/** A mapping in its place. Null: no memory. */
+export function insert_vma(mm: mm_struct, start: u64, end: u64, flags: u64, filp: file): vm_area_struct {
+  const vma = vm_area_alloc(mm, start, end, flags, filp);
+  if (isnull(vma)) return vma;
+  if (!isnull(filp)) vma.vm_ops = sym.generic_file_vm_ops;
+  vma_link(mm, vma);
   vm_stat_account(mm, flags, (end - start) >> PAGE_SHIFT);
   return vma;
+}
+
+/** Gives a mapping up that nobody sees any more, with its pages. */
+export function remove_vma(vma: vm_area_struct): void {
+  zap_page_range(vma, vma.vm_start, vma.vm_end);
+  unlink_anon_vmas(vma);
+  if (vma.vm_file_va != 0) fput(vma.vm_file);
+  kmem_cache_free(sym.vm_area_cachep, changetype<usize>(vma));
 }
 
 /** Takes every mapping and page out of an address space that nobody uses any more. */
@@ -100,10 +143,8 @@ export function exit_mmap(mm: mm_struct): void {
   let vma = mm.mmap;
   while (!isnull(vma)) {
     const next = vma.vm_next;
-    zap_page_range(vma, vma.vm_start, vma.vm_end);
-    unlink_anon_vmas(vma);
-    if (vma.vm_file_va != 0) fput(vma.vm_file);
-    kmem_cache_free(sym.vm_area_cachep, changetype<usize>(vma));
+    if (!CONFIG_CRASH_DUMP) vma_unlink_file(vma);
+    remove_vma(vma);
     vma = next;
   }
   mm.mmap_va = 0;
@@ -116,10 +157,13 @@ export function exit_mmap(mm: mm_struct): void {
 
 function dup_vma(mm: mm_struct, vma: vm_area_struct): i32 {
   const filp = vma.vm_file;
-  const copy = insert_vma(mm, vma.vm_start, vma.vm_end, vma.vm_flags, filp);
+  const copy = vm_area_alloc(mm, vma.vm_start, vma.vm_end, vma.vm_flags, filp);
   if (isnull(copy)) return -ENOMEM;
   if (!isnull(filp)) get_file(filp);
   copy.vm_pgoff = vma.vm_pgoff;
+  copy.vm_ops = vma.vm_ops;
+  vma_link(mm, copy);
+  vm_stat_account(mm, vma.vm_flags, (vma.vm_end - vma.vm_start) >> PAGE_SHIFT);
   const err = anon_vma_fork(copy, vma);
   return err ? err : copy_page_range(copy, vma);
 }
@@ -147,26 +191,19 @@ export function dup_mmap(mm: mm_struct, old: mm_struct): i32 {
   return err;
 }
 
-@inline function page_align(addr: u64): u64 {
+@inline export function page_align(addr: u64): u64 {
   return (addr + PAGE_SIZE - 1) & ~<u64>(PAGE_SIZE - 1);
 }
 
-/** The heap's mapping, when there is one. */
-function heap_vma(mm: mm_struct): vm_area_struct {
-  return vma_lookup(mm, mm.start_brk);
-}
-
-function set_heap_end(mm: mm_struct, end: u64): i32 {
-  const vma = heap_vma(mm);
-  if (isnull(vma)) {
-    const made = insert_vma(mm, mm.start_brk, end, VM_DATA_FLAGS, changetype<file>(0));
-    return isnull(made) ? -ENOMEM : 0;
-  }
-  const pages = <i64>(end - vma.vm_end) >> PAGE_SHIFT;
-  if (end < vma.vm_end) zap_page_range(vma, end, vma.vm_end);
+/** Moves the heap's end from `old`: its last mapping grows, unless the program has taken that away. */
+function set_heap_end(mm: mm_struct, old: u64, end: u64): i32 {
+  if (end < old) return do_munmap(mm, end, old - end);
+  const vma = find_vma(mm, old - 1);
+  const heap = !isnull(vma) && vma.vm_end == old && vma.vm_flags == VM_DATA_FLAGS && vma.vm_file_va == 0;
+  if (!heap) return isnull(insert_vma(mm, old, end, VM_DATA_FLAGS, changetype<file>(0))) ? -ENOMEM : 0;
   vma.vm_end = end;
-  mm.total_vm += pages;
-  mm.data_vm += pages;
+  if (end > mm.highest_vm_end) mm.highest_vm_end = end;
+  vm_stat_account(mm, VM_DATA_FLAGS, (end - old) >> PAGE_SHIFT);
   return 0;
 }
 
@@ -186,8 +223,13 @@ function move_brk(mm: mm_struct, brk: u64): bool {
   const end = page_align(brk);
   // A mapping is never empty: the heap's first page stays.
   if (end != old && end > mm.start_brk) {
-    if (end > old && !vm_enough_memory((end - old) >> PAGE_SHIFT)) return false;
-    if (set_heap_end(mm, end)) return false;
+    if (end > old) {
+      const next = find_vma(mm, old);
+      // Linux leaves a page between the heap and what follows it.
+      if (!isnull(next) && next.vm_start < end + PAGE_SIZE) return false;
+      if (!vm_enough_memory((end - old) >> PAGE_SHIFT)) return false;
+    }
+    if (set_heap_end(mm, old, end)) return false;
   }
   mm.brk = brk;
   return true;
@@ -206,7 +248,7 @@ export function do_brk(brk: u64): u64 {
   const old = page_align(before);
   if (page_align(brk) > old && mm_populate(mm, old, page_align(brk))) {
     down_write(mm.mmap_lock);
-    if (old > mm.start_brk) set_heap_end(mm, old);
+    if (old > mm.start_brk) set_heap_end(mm, page_align(brk), old);
     mm.brk = before;
     up_write(mm.mmap_lock);
     return before;

@@ -11,6 +11,7 @@ import {
   GFP_KERNEL,
   MM_ANONPAGES,
   MM_FILEPAGES,
+  MM_SHMEMPAGES,
   NR_ANON_MAPPED,
   NR_FILE_MAPPED,
   PAGE_MAPPING_ANON,
@@ -30,7 +31,7 @@ import {
 } from "../lib/atomic";
 import { list_add, list_del, list_is_head } from "../lib/list";
 import { rb_erase_cached, rb_insert_color_cached, rb_link_node } from "../lib/rbtree";
-import { set_page_flag } from "./page";
+import { page_flag, set_page_flag } from "./page";
 import { kfree, kzalloc } from "./slub";
 import { lru_cache_add, lru_cache_del } from "./swap";
 import { mod_node_page_state } from "./vmstat";
@@ -116,8 +117,8 @@ export function anon_vma_prepare(vma: vm_area_struct): i32 {
   return 0;
 }
 
-/** Hangs `dst` on every anon_vma that `src` hangs on. */
-function anon_vma_clone(dst: vm_area_struct, src: vm_area_struct): i32 {
+/** Hangs `dst` on every anon_vma that `src` hangs on; a half of a split shares its own one. */
+export function anon_vma_clone(dst: vm_area_struct, src: vm_area_struct): i32 {
   const head = src.anon_vma_chain;
   // From the oldest, so that the order is the same.
   for (let at = head.prev; !list_is_head(at, head); at = at.prev) {
@@ -128,6 +129,10 @@ function anon_vma_clone(dst: vm_area_struct, src: vm_area_struct): i32 {
     anon_vma_chain_link(dst, avc, av);
     up_write(av.root.rwsem);
   }
+  if (dst.anon_vma_va == 0) return 0;
+  down_write(dst.anon_vma.root.rwsem);
+  dst.anon_vma.degree += 1;
+  up_write(dst.anon_vma.root.rwsem);
   return 0;
 }
 
@@ -196,21 +201,27 @@ export function page_move_anon_rmap(p: page, vma: vm_area_struct): void {
   p.mapping_va = va(changetype<usize>(vma.anon_vma)) | PAGE_MAPPING_ANON;
 }
 
+/** What a page counts as in the address spaces that it is mapped in. */
+function mm_counter(p: page): i32 {
+  if (PageAnon(p)) return MM_ANONPAGES;
+  return page_flag(p, PG_swapbacked) ? MM_SHMEMPAGES : MM_FILEPAGES;
+}
+
 export function page_add_file_rmap(p: page, vma: vm_area_struct): void {
   if (atomic_inc_return(p._mapcount) == 0) mod_node_page_state(NR_FILE_MAPPED, 1);
-  atomic_long_inc(vma.vm_mm.rss_stat.count[MM_FILEPAGES]);
+  atomic_long_inc(vma.vm_mm.rss_stat.count[mm_counter(p)]);
 }
 
 /** A page that is mapped already is mapped by a child too. */
 export function page_dup_rmap(p: page, vma: vm_area_struct): void {
   atomic_inc(p._mapcount);
-  atomic_long_inc(vma.vm_mm.rss_stat.count[PageAnon(p) ? MM_ANONPAGES : MM_FILEPAGES]);
+  atomic_long_inc(vma.vm_mm.rss_stat.count[mm_counter(p)]);
 }
 
 /** An entry that maps the page is gone; the last one takes an anonymous page off its LRU list. */
 export function page_remove_rmap(p: page, vma: vm_area_struct): void {
   const anon = PageAnon(p);
-  atomic_long_dec(vma.vm_mm.rss_stat.count[anon ? MM_ANONPAGES : MM_FILEPAGES]);
+  atomic_long_dec(vma.vm_mm.rss_stat.count[mm_counter(p)]);
   if (atomic_dec_return(p._mapcount) >= 0) return;
   mod_node_page_state(anon ? NR_ANON_MAPPED : NR_FILE_MAPPED, -1);
   if (anon) lru_cache_del(p);

@@ -1,7 +1,7 @@
 /**
- * A program's stores. Where the page tables do not allow one, the CPU raises a page fault: the kernel makes
- * the page, or copies one that a fork shares, and the store is made again; or it ends the program, which then
- * never hears of it.
+ * A program's loads and stores. Where the page tables do not allow one, the CPU raises a page fault: the
+ * kernel makes the page, or copies one that a fork shares, and the access is made again; or it ends the
+ * program, which then never hears of it.
  */
 
 import { X86_TRAP_PF } from "../machine/x86.ts";
@@ -15,9 +15,23 @@ export async function store(
   address: number,
   bytes: Uint8Array,
 ): Promise<void> {
+  await access(context, () => memory.write(address, bytes));
+}
+
+/** Fills `into` from `address`. */
+export async function load(
+  context: Context,
+  memory: UserMemory,
+  address: number,
+  into: Uint8Array,
+): Promise<void> {
+  await access(context, () => memory.read(address, into));
+}
+
+async function access(context: Context, make: () => void): Promise<void> {
   for (;;) {
     try {
-      memory.write(address, bytes);
+      make();
       return;
     } catch (error) {
       if (!(error instanceof SegmentationFault)) throw error;

@@ -99,8 +99,48 @@ export interface Tasks {
   deleteModule(name: string, flags: number): Promise<void>;
 }
 
-/** A home without processes: each of its calls fails with ENOSYS. */
-export abstract class WithoutTasks implements Tasks {
+/** mmap(2)'s prot and flags. */
+export const PROT_NONE = 0;
+export const PROT_READ = 1;
+export const PROT_WRITE = 2;
+export const PROT_EXEC = 4;
+export const MAP_SHARED = 1;
+export const MAP_PRIVATE = 2;
+export const MAP_FIXED = 0x10;
+export const MAP_ANONYMOUS = 0x20;
+export const MAP_NORESERVE = 0x4000;
+export const MAP_POPULATE = 0x8000;
+export const MAP_FIXED_NOREPLACE = 0x100000;
+
+export interface Mapping {
+  prot: number;
+  flags: number;
+  /** -1: none, for MAP_ANONYMOUS. */
+  fd?: number;
+  /** Bytes from the file's start, a multiple of the page size. */
+  offset?: number;
+  /** Where it should be, or must be with MAP_FIXED. */
+  address?: number;
+}
+
+/** The program's own memory: addresses are those that its loads and stores would have. */
+export interface Memory {
+  /** mmap(2): the address of the new mapping. */
+  mmap(length: number, mapping: Mapping): Promise<number>;
+  munmap(address: number, length: number): Promise<void>;
+  mprotect(address: number, length: number, prot: number): Promise<void>;
+  /** Fills `into`. An access that is not allowed ends the program, by SIGSEGV or SIGBUS. */
+  load(address: number, into: Uint8Array): Promise<void>;
+  store(address: number, bytes: Uint8Array): Promise<void>;
+}
+
+/** A home without processes and mappings: each of these calls fails with ENOSYS. */
+export abstract class WithoutTasks implements Tasks, Memory {
+  mmap = (): Promise<number> => noCall("mmap");
+  munmap = (): Promise<void> => noCall("munmap");
+  mprotect = (): Promise<void> => noCall("mprotect");
+  load = (): Promise<void> => noCall("mmap");
+  store = (): Promise<void> => noCall("mmap");
   getpid = (): Promise<number> => noCall("getpid");
   getppid = (): Promise<number> => noCall("getppid");
   spawn = (): Promise<number> => noCall("clone");
@@ -123,7 +163,7 @@ async function noCall(name: string): Promise<never> {
 }
 
 /** One program's view of the system it runs on. Every call may sleep; offsets and sizes are bytes. */
-export interface Proc extends Tasks {
+export interface Proc extends Tasks, Memory {
   /** argv[0] is the program's name. */
   readonly argv: readonly string[];
   open(path: string, flags: number, mode?: number): Promise<number>;

@@ -8,9 +8,10 @@ import { errno, errnoName } from "../machine/errno.ts";
 import { PAGE_SIZE } from "../machine/memory.ts";
 import { syscall } from "../machine/x86.ts";
 import { type Context, run } from "./context.ts";
-import { store } from "./fault.ts";
+import { load, store } from "./fault.ts";
 import type { UserMemory } from "./memory.ts";
 import {
+  type Mapping,
   type Proc,
   type Program,
   SIGCHLD,
@@ -156,6 +157,31 @@ export class Process implements Proc {
       if (this.#brk !== end) throw new SyscallError(errno.ENOMEM, "ENOMEM", "brk");
       await this.#store(start, data);
     });
+  }
+
+  async mmap(length: number, { prot, flags, fd = -1, offset = 0, address = 0 }: Mapping): Promise<number> {
+    // As a C library does where the call counts in pages.
+    if (offset % PAGE_SIZE !== 0) throw new SyscallError(errno.EINVAL, "EINVAL", "mmap");
+    return this.#exclusive(async () => {
+      const at = await this.#call("mmap", undefined, address, length, prot, flags, fd, offset / PAGE_SIZE);
+      return at >>> 0;
+    });
+  }
+
+  async munmap(address: number, length: number): Promise<void> {
+    await this.#exclusive(() => this.#call("munmap", undefined, address, length));
+  }
+
+  async mprotect(address: number, length: number, prot: number): Promise<void> {
+    await this.#exclusive(() => this.#call("mprotect", undefined, address, length, prot));
+  }
+
+  async load(address: number, into: Uint8Array): Promise<void> {
+    await this.#exclusive(() => load(this.#context, this.#memory, address, into));
+  }
+
+  async store(address: number, bytes: Uint8Array): Promise<void> {
+    await this.#exclusive(() => this.#store(address, bytes));
   }
 
   async fsync(fd: number): Promise<void> {

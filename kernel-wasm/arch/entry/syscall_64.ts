@@ -23,6 +23,9 @@ import {
   __NR_lseek,
   __NR_lstat,
   __NR_mkdir,
+  __NR_mmap,
+  __NR_mprotect,
+  __NR_munmap,
   __NR_open,
   __NR_openat,
   __NR_pread64,
@@ -56,7 +59,10 @@ import { __x64_sys_kexec_file_load } from "../../kernel/kexec_file";
 import { __do_sys_reboot } from "../../kernel/reboot";
 import { do_sched_yield } from "../../kernel/sched/core";
 import { sys_clock_gettime, sys_newuname, sys_time } from "../../kernel/sys";
+import { ksys_mmap_pgoff } from "../../mm/do_mmap";
 import { do_brk } from "../../mm/mmap";
+import { do_mprotect } from "../../mm/mprotect";
+import { __vm_munmap } from "../../mm/munmap";
 import { get_current } from "../kernel/current";
 
 export function __x64_sys_read(regs: pt_regs): i64 {
@@ -115,6 +121,15 @@ function __x64_sys_lseek(regs: pt_regs): i64 {
 
 function __x64_sys_brk(regs: pt_regs): i64 {
   return do_brk(regs.di);
+}
+
+/** The offset counts in pages, as that of mmap2(2): an offset in bytes would have no room in r9. */
+export function __x64_sys_mmap(regs: pt_regs): i64 {
+  return ksys_mmap_pgoff(regs.di, regs.si, <u32>regs.dx, <u32>regs.r10, <u32>regs.r8, regs.r9);
+}
+
+function __x64_sys_munmap(regs: pt_regs): i64 {
+  return __vm_munmap(regs.di, regs.si);
 }
 
 /** Offset: r10, its high half r8. */
@@ -229,6 +244,9 @@ export function x64_sys_call(regs: pt_regs, nr: u32): i64 {
     case __NR_fstat: return __x64_sys_fstat(regs);
     case __NR_lstat: return CONFIG_CRASH_DUMP ? -ENOSYS : __x64_sys_lstat(regs);
     case __NR_lseek: return __x64_sys_lseek(regs);
+    case __NR_mmap: return __x64_sys_mmap(regs);
+    case __NR_mprotect: return CONFIG_CRASH_DUMP ? -ENOSYS : do_mprotect(regs.di, regs.si, <u32>regs.dx);
+    case __NR_munmap: return __x64_sys_munmap(regs);
     case __NR_brk: return __x64_sys_brk(regs);
     case __NR_pread64: return __x64_sys_pread64(regs);
     case __NR_sched_yield: return __x64_sys_sched_yield(regs);

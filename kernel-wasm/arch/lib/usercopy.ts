@@ -25,6 +25,18 @@ function user_byte(addr: u64, write: bool): usize {
   return follow_user(changetype<usize>(mm.pgd), <usize>addr, write);
 }
 
+/**
+ * Makes the pages of a user's buffer before a lock is taken that their faults may want (fault_in_readable(),
+ * fault_in_writeable()). Where that fails, the copy will say so.
+ */
+export function fault_in_user_range(addr: u64, n: usize, write: bool): void {
+  if (<i64>addr < 0) return;
+  const end = addr + n;
+  for (let at = addr & ~<u64>(PAGE_SIZE - 1); at < end; at += PAGE_SIZE) {
+    if (!user_byte(max(at, addr), write)) return;
+  }
+}
+
 @inline
 function piece(addr: u64, n: usize): usize {
   const left = <usize>PAGE_SIZE - (<usize>addr & (PAGE_SIZE - 1));

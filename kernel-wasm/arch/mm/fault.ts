@@ -1,12 +1,14 @@
 /**
  * Page faults of programs (arch/x86/mm/fault.c): a page is made, or copied that was shared; where nothing is
- * mapped, or not for this access, SIGSEGV. Those of the kernel are traps.ts's: its accesses to user memory go
- * through arch/lib/usercopy.ts, which does not fault.
+ * mapped, or not for this access, SIGSEGV; behind the end of a mapped file SIGBUS. Those of the kernel are
+ * traps.ts's: its accesses to user memory go through arch/lib/usercopy.ts, which does not fault.
  */
 import {
   EFAULT,
+  EIO,
   LOGLEVEL_EMERG,
   LOGLEVEL_INFO,
+  SIGBUS,
   SIGSEGV,
   X86_PF_WRITE,
   X86_TRAP_PF,
@@ -52,5 +54,6 @@ export function do_user_addr_fault(regs: pt_regs, error_code: u64, address: u64)
   const t = get_current();
   const err = address >> 32 ? -EFAULT : fault_in_user(t.mm, <usize>address, (error_code & X86_PF_WRITE) != 0);
   if (err == -EFAULT) bad_area(regs, error_code, address);
+  else if (err == -EIO) force_sig(SIGBUS);
   else t.min_flt += 1;
 }

@@ -5,6 +5,7 @@
 import {
   BDEVFS_MAGIC,
   EFAULT,
+  EIO,
   ENOMEM,
   ENOSPC,
   ENXIO,
@@ -31,24 +32,37 @@ import {
   file_system_type,
   gendisk,
   inode,
+  page,
   super_block,
 } from "../../include/generated/structs";
 import { sym } from "../../include/generated/symbols";
 import { IS_ERR, PTR_ERR } from "../../include/err";
-import { copy_from_buf, copy_to_buf } from "../../arch/lib/usercopy";
+import { copy_from_buf, copy_to_buf, fault_in_user_range } from "../../arch/lib/usercopy";
+import { rwsem_is_mine } from "../../kernel/locking/rwsem";
 import { spin_lock, spin_unlock } from "../../kernel/locking/spinlock";
 import { panic } from "../../kernel/panic";
 import { INIT_LIST_HEAD, list_add_tail, list_is_head } from "../../lib/list";
 import { snprintf } from "../../lib/vsprintf";
 import { xa_find } from "../../lib/xarray";
-import { add_to_page_cache_lru, delete_from_page_cache, find_get_page } from "../../mm/filemap";
-import { page_flag, page_to_phys } from "../../mm/page";
+import {
+  add_to_page_cache_lru,
+  filemap_get_page,
+  filemap_remove,
+  find_get_page,
+  lock_page,
+  unlock_page,
+} from "../../mm/filemap";
+import { generic_file_mmap } from "../../mm/filemap_fault";
+import { page_count, page_flag, page_to_phys } from "../../mm/page";
+import { put_page } from "../../mm/page_alloc";
+import { page_mapcount } from "../../mm/rmap";
 import { kfree, kmem_cache_create, kmem_cache_zalloc, kzalloc } from "../../mm/slub";
 import { d_make_root } from "../dcache";
 import { MKDEV, init_inode, inode_lock, inode_trylock, inode_unlock, new_inode } from "../inode";
 import { do_mknod } from "../names";
 import { mount_nodev, register_filesystem } from "../super";
 import {
+  __set_page_dirty_buffers,
   block_read_range,
   block_write_begin,
   block_write_end,
@@ -87,6 +101,9 @@ export function bdev_cache_init(): void {
   if (IS_ERR(root)) panic(c`Cannot create bdev pseudo-fs`);
   sym.blockdev_superblock = root.d_sb;
   const fops = sym.def_blk_fops;
+  sym.def_blk_aops.readpage = fnptr(blkdev_readpage);
+  sym.def_blk_aops.set_page_dirty = fnptr(__set_page_dirty_buffers);
+  fops.mmap = fnptr(generic_file_mmap);
   fops.open = fnptr(blkdev_open);
   fops.llseek = fnptr(blkdev_llseek);
   fops.read = fnptr(blkdev_read_iter);
@@ -104,6 +121,7 @@ export function add_disk(disk: gendisk, bytes: u64): i32 {
   node.i_rdev = MKDEV(disk.major, disk.first_minor);
   node.i_ino = node.i_rdev;
   node.i_size = bytes;
+  node.i_data.a_ops = sym.def_blk_aops;
   const bdev = both.bdev;
   bdev.bd_dev = node.i_rdev;
   bdev.bd_inode = node;
@@ -165,6 +183,7 @@ export function blkdev_llseek(filp: file, offset: i64, whence: i32): i64 {
 
 export function blkdev_read_iter(filp: file, buf: u64, count: usize, pos: i64): i64 {
   const bdev = bdev_of(filp);
+  fault_in_user_range(buf, count, true);
   inode_lock(bdev.bd_inode);
   const n = bdev_read(bdev, buf, count, pos);
   inode_unlock(bdev.bd_inode);
@@ -197,6 +216,7 @@ function bdev_read(bdev: block_device, buf: u64, count: usize, pos: i64): i64 {
 
 export function blkdev_write_iter(filp: file, buf: u64, count: usize, pos: i64): i64 {
   const bdev = bdev_of(filp);
+  fault_in_user_range(buf, count, false);
   inode_lock(bdev.bd_inode);
   const n = bdev_write(bdev, buf, count, pos);
   inode_unlock(bdev.bd_inode);
@@ -233,15 +253,19 @@ function bdev_write(bdev: block_device, buf: u64, count: usize, pos: i64): i64 {
 /** Writes every dirty page of a device's cache to the device. */
 export function __sync_blockdev(bdev: block_device): i32 {
   inode_lock(bdev.bd_inode);
-  const err = write_pages(bdev.bd_inode.i_mapping);
+  const err = write_pages(bdev);
   inode_unlock(bdev.bd_inode);
   return err;
 }
 
-function write_pages(mapping: address_space): i32 {
+function write_pages(bdev: block_device): i32 {
+  const mapping = bdev.bd_inode.i_mapping;
   for (let i = xa_find(mapping.i_pages, 0); i != u64.MAX_VALUE; i = xa_find(mapping.i_pages, i + 1)) {
     const p = find_get_page(mapping, i);
-    const err = page_flag(p, PG_dirty) ? block_write_full_page(p) : 0;
+    if (!page_flag(p, PG_dirty)) continue;
+    lock_page(p);
+    const err = page_flag(p, PG_dirty) ? block_write_full_page(p, bdev, block_size(bdev)) : 0;
+    unlock_page(p);
     if (err) return err;
   }
   return 0;
@@ -266,13 +290,28 @@ export function invalidate_bdev(bdev: block_device): u64 {
 export function invalidate_mapping_pages(mapping: address_space): u64 {
   let dropped: u64 = 0;
   for (let i = xa_find(mapping.i_pages, 0); i != u64.MAX_VALUE; i = xa_find(mapping.i_pages, i + 1)) {
-    const p = find_get_page(mapping, i);
-    if (page_flag(p, PG_dirty) || p._mapcount.counter >= 0) continue;
-    if (page_flag(p, PG_private) && !try_to_free_buffers(p)) continue;
-    delete_from_page_cache(mapping, i);
-    dropped++;
+    const p = filemap_get_page(mapping, i);
+    if (isnull(p)) continue;
+    lock_page(p);
+    // References of the cache, of the buffers, and this one: a fault that has the page has one more.
+    const idle = page_count(p) == (page_flag(p, PG_private) ? 3 : 2) && page_mapcount(p) == 0;
+    const clean = !page_flag(p, PG_dirty) && (!idle || !page_flag(p, PG_private) || try_to_free_buffers(p));
+    if (idle && clean && filemap_remove(mapping, i, p)) dropped++;
+    unlock_page(p);
+    put_page(p);
   }
   return dropped;
+}
+
+/** readpage; -EIO when it is this task itself that has the device's lock. */
+export function blkdev_readpage(mapping: address_space, p: page): i32 {
+  const bdev = bdev_inode.from_vfs_inode(mapping.host).bdev;
+  if (rwsem_is_mine(mapping.host.i_rwsem)) return -EIO;
+  inode_lock(bdev.bd_inode);
+  const first = create_page_buffers(p, bdev, block_size(bdev));
+  const err = isnull(first) ? -ENOMEM : block_read_range(p, first, 0, PAGE_SIZE);
+  inode_unlock(bdev.bd_inode);
+  return err;
 }
 
 /** The same for all of them. */

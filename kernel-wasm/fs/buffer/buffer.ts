@@ -1,7 +1,8 @@
 /**
  * Buffer heads (fs/buffer.c): the blocks of a page in a block device's cache. They hang in a ring on
  * page.private, the page carries PG_private and one reference more. Who reads or writes a device has its
- * inode's lock, which guards its pages' rings; BH_Lock is on a buffer while its block moves.
+ * inode's lock, which guards its pages' rings; a ring goes with the page's lock too, since a page that is
+ * mapped becomes dirty with that alone. BH_Lock is on a buffer while its block moves.
  */
 import {
   BH_Dirty,
@@ -30,6 +31,8 @@ import { INIT_LIST_HEAD } from "../../lib/list";
 import { clear_page_flag, page_flag, page_to_phys, set_page_flag } from "../../mm/page";
 import { get_page, put_page } from "../../mm/page_alloc";
 import { kmem_cache_alloc, kmem_cache_create, kmem_cache_free } from "../../mm/slub";
+import { page_mkclean } from "../../mm/i_mmap";
+import { page_mapcount } from "../../mm/rmap";
 import { mod_node_page_state } from "../../mm/vmstat";
 
 export function buffer_init(): void {
@@ -61,6 +64,8 @@ function alloc_buffer(p: page, bdev: block_device, offset: usize, size: usize): 
   bh.b_blocknr = ((p.index << PAGE_SHIFT) + offset) / size;
   set_buffer_flag(bh, BH_Mapped);
   if (page_flag(p, PG_uptodate)) set_buffer_flag(bh, BH_Uptodate);
+  // Written through a mapping while it had no buffers.
+  if (page_flag(p, PG_dirty)) set_buffer_flag(bh, BH_Dirty);
   return bh;
 }
 
@@ -202,9 +207,30 @@ export function block_write_end(p: page, from: usize, to: usize): void {
   mod_node_page_state(NR_FILE_DIRTY, 1);
 }
 
-/** Writes a page's dirty blocks to the device. */
-export function block_write_full_page(p: page): i32 {
-  const first = page_buffers(p);
+/** A page is written through a mapping: all its blocks are dirty. With the page's lock. */
+export function __set_page_dirty_buffers(p: page): i32 {
+  if (page_flag(p, PG_private)) {
+    const first = page_buffers(p);
+    let bh = first;
+    do {
+      set_buffer_flag(bh, BH_Dirty);
+      bh = bh.b_this_page;
+    } while (changetype<usize>(bh) != changetype<usize>(first));
+  }
+  if (page_flag(p, PG_dirty)) return 0;
+  set_page_flag(p, PG_dirty);
+  mod_node_page_state(NR_FILE_DIRTY, 1);
+  return 1;
+}
+
+/**
+ * Writes a page's dirty blocks to the device. With the page's lock: from then on the next write through a
+ * mapping is a fault again, which makes it dirty.
+ */
+export function block_write_full_page(p: page, bdev: block_device, size: usize): i32 {
+  const first = create_page_buffers(p, bdev, size);
+  if (isnull(first)) return -ENOMEM;
+  if (page_mapcount(p) > 0) page_mkclean(p);
   let bh = first;
   do {
     if (buffer_flag(bh, BH_Dirty)) {

@@ -26,6 +26,7 @@ import {
   proc_dir_entry,
   proc_ops,
   super_block,
+  vm_area_struct,
 } from "../../include/generated/structs";
 import { sym } from "../../include/generated/symbols";
 import { ERR_PTR } from "../../include/err";
@@ -259,6 +260,11 @@ export function proc_reg_llseek(filp: file, offset: i64, whence: i32): i64 {
   return call_indirect<i64>(text_index(ops.proc_lseek), filp, offset, whence);
 }
 
+export function proc_reg_mmap(filp: file, vma: vm_area_struct): i32 {
+  const ops = PDE(filp.f_inode).proc_ops;
+  return ops.proc_mmap == 0 ? -EIO : call_indirect<i32>(text_index(ops.proc_mmap), filp, vma);
+}
+
 export function proc_reg_get_extents(filp: file, pos: i64, len: u64, extents: usize, max_extents: i32): i64 {
   const ops = PDE(filp.f_inode).proc_ops;
   if (ops.proc_get_extents == 0) return 0;
@@ -294,6 +300,7 @@ function init_operations(): void {
   file.read = fnptr(proc_reg_read);
   file.write = fnptr(proc_reg_write);
   file.llseek = fnptr(proc_reg_llseek);
+  file.mmap = fnptr(proc_reg_mmap);
   file.get_extents = fnptr(proc_reg_get_extents);
   const single = sym.proc_single_ops;
   single.proc_open = fnptr(proc_single_open);

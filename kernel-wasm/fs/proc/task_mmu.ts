@@ -6,6 +6,7 @@ import {
   PAGE_SHIFT,
   PAGE_SIZE,
   VM_EXEC,
+  VM_MAYSHARE,
   VM_READ,
   VM_WRITE,
 } from "../../include/generated/constants";
@@ -17,7 +18,6 @@ import { __get_free_page, free_page } from "../../mm/page_alloc";
 import { d_path } from "../d_path";
 import { seq_printf, seq_putc, seq_puts } from "../seq_file";
 
-const VM_SHARED: u64 = 8;
 /** Where a line's name begins. */
 const NAME_COLUMN: u64 = 73;
 
@@ -34,7 +34,7 @@ function show_map_vma(m: seq_file, mm: mm_struct, vma: vm_area_struct, page: usi
   seq_putc(m, flags & VM_READ ? 0x72 : 0x2d);
   seq_putc(m, flags & VM_WRITE ? 0x77 : 0x2d);
   seq_putc(m, flags & VM_EXEC ? 0x78 : 0x2d);
-  seq_putc(m, flags & VM_SHARED ? 0x73 : 0x70);
+  seq_putc(m, flags & VM_MAYSHARE ? 0x73 : 0x70);
   const dev = isnull(filp) ? 0 : filp.f_inode.i_sb.s_dev;
   seq_printf(
     m, c` %08llx %02x:%02x %lu `, isnull(filp) ? 0 : vma.vm_pgoff << PAGE_SHIFT, dev >> MINORBITS,

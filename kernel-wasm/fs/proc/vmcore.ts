@@ -4,9 +4,11 @@
  *     [ELF header, program headers, to a page][all notes, to a page][each PT_LOAD's range, whole pages]
  *
  * Headers and notes are copied when this kernel boots: the notes of all CPUs become one PT_NOTE. The loads
- * are read from old memory where they lie; nothing is copied before somebody reads.
+ * are read from old memory where they lie; nothing is copied before somebody reads. mmap(2) maps the same
+ * memory, page by page.
  */
 import {
+  EAGAIN,
   EFAULT,
   EI_CLASS,
   EI_VERSION,
@@ -15,12 +17,27 @@ import {
   ELFMAG,
   EM_X86_64,
   ENOMEM,
+  EPERM,
   ET_CORE,
   EV_CURRENT,
   GFP_KERNEL,
+  PAGE_SHIFT,
   PAGE_SIZE,
   PT_LOAD,
   PT_NOTE,
+  VM_DONTDUMP,
+  VM_DONTEXPAND,
+  VM_EXEC,
+  VM_IO,
+  VM_MAYEXEC,
+  VM_MAYWRITE,
+  VM_MIXEDMAP,
+  VM_PFNMAP,
+  VM_WRITE,
+  _PAGE_ACCESSED,
+  _PAGE_NX,
+  _PAGE_PRESENT,
+  _PAGE_USER,
   __GFP_ZERO,
 } from "../../include/generated/constants";
 import {
@@ -30,10 +47,12 @@ import {
   file,
   hostfs_extent,
   proc_dir_entry,
+  vm_area_struct,
   vmcore,
 } from "../../include/generated/structs";
 import { sym } from "../../include/generated/symbols";
 import { copy_to_buf } from "../../arch/lib/usercopy";
+import { user_pte_alloc } from "../../arch/mm/pgtable";
 import { ELFCORE_ADDR_ERR, is_vmcore_usable, oldmem_check } from "../../kernel/crash_dump";
 import { pr_warn } from "../../kernel/printk/printk";
 import { INIT_LIST_HEAD, list_add_tail, list_del, list_empty } from "../../lib/list";
@@ -267,6 +286,38 @@ export function vmcore_get_extents(f: file, pos: i64, len: u64, extents: usize, 
   return count;
 }
 
+/** Page tables that lead to [paddr, paddr + len), whole pages; none of them is a page of this kernel's. */
+function remap_pfn_range(vma: vm_area_struct, addr: u64, paddr: u64, len: u64): i32 {
+  const pgd = changetype<usize>(vma.vm_mm.pgd);
+  for (let done: u64 = 0; done < len; done += PAGE_SIZE) {
+    const pte = user_pte_alloc(pgd, <usize>(addr + done));
+    if (!pte) return -ENOMEM;
+    store<u64>(pte, (paddr + done) | (_PAGE_PRESENT | _PAGE_USER | _PAGE_ACCESSED | _PAGE_NX));
+  }
+  return 0;
+}
+
+/** Headers and notes from their buffers, the loads from old memory, where they lie. */
+export function mmap_vmcore(f: file, vma: vm_area_struct): i32 {
+  const size = vma.vm_end - vma.vm_start;
+  const start = vma.vm_pgoff << PAGE_SHIFT;
+  const end = start + size;
+  if (vma.vm_pgoff >> (64 - PAGE_SHIFT) || end < start || end > sym.vmcore_size) return -EINVAL;
+  if (vma.vm_flags & (VM_WRITE | VM_EXEC)) return -EPERM;
+  vma.vm_flags &= ~<u64>(VM_MAYWRITE | VM_MAYEXEC);
+  vma.vm_flags |= VM_MIXEDMAP | VM_IO | VM_PFNMAP | VM_DONTEXPAND | VM_DONTDUMP;
+  vma.vm_ops = sym.vmcore_mmap_ops;
+  for (let done: u64 = 0; done < size; ) {
+    if (!vmcore_place(start + done)) return -EAGAIN;
+    const part = min<u64>(sym.vmcore_place_len, size - done);
+    const paddr = sym.vmcore_place_paddr;
+    if (oldmem_check(paddr, part) != 0) return -EAGAIN;
+    if (remap_pfn_range(vma, vma.vm_start + done, paddr, part)) return -EAGAIN;
+    done += part;
+  }
+  return 0;
+}
+
 /** fs_initcall of the capture kernel. */
 export function vmcore_init(): i32 {
   INIT_LIST_HEAD(sym.vmcore_list);
@@ -282,6 +333,7 @@ export function vmcore_init(): i32 {
   const ops = sym.vmcore_proc_ops;
   ops.proc_read = fnptr(read_vmcore);
   ops.proc_lseek = fnptr(default_llseek);
+  ops.proc_mmap = fnptr(mmap_vmcore);
   ops.proc_get_extents = fnptr(vmcore_get_extents);
   const entry = proc_create(c`vmcore`, 0o400, changetype<proc_dir_entry>(0), ops);
   if (!isnull(entry)) entry.size = sym.vmcore_size;

@@ -18,6 +18,7 @@ import {
   generic_file_write,
   truncate_inode_pages,
 } from "../../mm/filemap";
+import { __set_page_dirty_no_writeback, generic_file_mmap, simple_readpage } from "../../mm/filemap_fault";
 import { strlen } from "../../lib/string";
 import { kfree, kmalloc } from "../../mm/slub";
 import { d_make_root } from "../dcache";
@@ -47,6 +48,7 @@ export function ramfs_get_inode(sb: super_block, mode: u32, dev: u32): inode {
   } else if (S_ISREG(mode)) {
     node.i_op = sym.ramfs_file_inode_operations;
     node.i_fop = sym.ramfs_file_operations;
+    node.i_data.a_ops = sym.ram_aops;
   } else if (CONFIG_CRASH_DUMP || !S_ISLNK(mode)) {
     init_special_inode(node, mode, dev);
   } else {
@@ -99,8 +101,9 @@ export function ramfs_evict_inode(node: inode): void {
 export function simple_setattr(d: dentry, attr: iattr): i32 {
   if (attr.ia_valid & ATTR_SIZE) {
     const node = d.d_inode;
-    if (attr.ia_size < node.i_size) truncate_inode_pages(node.i_mapping, attr.ia_size);
+    const shorter = attr.ia_size < node.i_size;
     node.i_size = attr.ia_size;
+    if (shorter) truncate_inode_pages(node.i_mapping, attr.ia_size);
     inode_update_mtime(node);
   }
   return 0;
@@ -143,6 +146,11 @@ export function init_ramfs_fs(): void {
   file.llseek = fnptr(generic_file_llseek);
   file.read = fnptr(generic_file_read);
   file.write = fnptr(generic_file_write);
+  if (!CONFIG_CRASH_DUMP) {
+    file.mmap = fnptr(generic_file_mmap);
+    sym.ram_aops.readpage = fnptr(simple_readpage);
+    sym.ram_aops.set_page_dirty = fnptr(__set_page_dirty_no_writeback);
+  }
   file.fsync = fnptr(noop_fsync);
   file.get_extents = fnptr(generic_file_get_extents);
   register(sym.ramfs_fs_type, c`ramfs`);

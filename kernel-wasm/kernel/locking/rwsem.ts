@@ -58,6 +58,11 @@ export function down_write(sem: rw_semaphore): void {
   sem.owner.counter = <i64>this_cpu.current_task_va;
 }
 
+/** Whether the running task has it for writing: who would take it again waits for ever. */
+export function rwsem_is_mine(sem: rw_semaphore): bool {
+  return <u64>sem.owner.counter == this_cpu.current_task_va;
+}
+
 /** Takes the semaphore for writing if nobody has it. */
 export function down_write_trylock(sem: rw_semaphore): bool {
   if (!CONFIG_SMP) return true;
