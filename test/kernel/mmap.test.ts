@@ -254,6 +254,55 @@ describe.skipIf(!existsSync(built("vmlinuz")))("mmap", () => {
     });
   });
 
+  it("is the same in maps, smaps, statm and status", async () => {
+    await runInKernel(async (proc) => {
+      const fd = await makeFile(proc, "/file", new Uint8Array(5 * PAGE).fill(3));
+      const file = await proc.mmap(5 * PAGE, { prot: PROT_READ, flags: MAP_SHARED, fd });
+      await load(proc, file, 3 * PAGE);
+      const own = await proc.mmap(4 * PAGE, PRIVATE);
+      await put(proc, own, "mine");
+      const shared = await proc.mmap(2 * PAGE, { prot: RW, flags: MAP_SHARED | MAP_ANONYMOUS });
+      await put(proc, shared, "ours");
+      const check = async (who: Proc, users: number) => {
+        const rows = (await readText(who, "/proc/self/smaps")).split(/^(?=[0-9a-f]{8}-)/m);
+        const of = (at: number) => {
+          const lines =
+            rows
+              .find((row) => row.startsWith(hex(at)))
+              ?.split("\n")
+              .slice(1) ?? [];
+          return Object.fromEntries(
+            lines.map((it) => it.split(/: +/)).map(([k, v]) => [k, v?.replace(" kB", "")]),
+          );
+        };
+        expect(of(file)).toMatchObject({ Size: "20", Rss: "12", Pss: `${12 / users}`, Anonymous: "0" });
+        expect(of(file)).toMatchObject({ [users > 1 ? "Shared_Dirty" : "Private_Dirty"]: "12" });
+        expect(of(file).VmFlags).toBe("rd mr me ms ".replace("mr", "sh mr mw"));
+        expect(of(own)).toMatchObject({ Size: "16", Rss: "4", Anonymous: "4", Pss: `${4 / users}` });
+        expect(of(own).VmFlags).toBe("rd wr mr mw me ac ");
+        expect(of(shared)).toMatchObject({
+          Size: "8",
+          Rss: "4",
+          Anonymous: "0",
+          VmFlags: "rd wr sh mr mw me ms ",
+        });
+        const sum = (name: string) =>
+          rows.reduce(
+            (all, row) => all + Number(new RegExp(`^${name}: +(\\d+)`, "m").exec(row)?.[1] ?? 0),
+            0,
+          );
+        const now = await status(who);
+        const [size, rss, sharing] = (await readText(who, "/proc/self/statm")).split(" ").map(Number);
+        expect(sum("Rss") / 4).toBe(now.VmRSS);
+        expect(sum("Anonymous") / 4).toBe(now.RssAnon);
+        expect([rss, sharing]).toEqual([now.VmRSS, now.RssFile + now.RssShmem]);
+        expect(sum("Size") / 4).toBe(size);
+      };
+      await check(proc, 1);
+      expect(await inChild(proc, (child) => check(child, 2))).toBe(0);
+    });
+  });
+
   it("changes what may be done with memory, and with a part of it", async () => {
     await runInKernel(async (proc) => {
       const at = await proc.mmap(3 * PAGE, PRIVATE);

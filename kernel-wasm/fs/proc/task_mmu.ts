@@ -26,7 +26,8 @@ function area_name(mm: mm_struct, vma: vm_area_struct): usize {
   return vma.vm_start <= mm.start_stack && vma.vm_end >= mm.start_stack ? c`[stack]` : 0;
 }
 
-function show_map_vma(m: seq_file, mm: mm_struct, vma: vm_area_struct, page: usize): void {
+/** One line of maps. `page` is room for a name. With mmap_lock. */
+export function show_map_vma(m: seq_file, mm: mm_struct, vma: vm_area_struct, page: usize): void {
   const line = m.count;
   const flags = vma.vm_flags;
   const filp = vma.vm_file;

@@ -33,6 +33,7 @@ import { seq_printf, seq_putc, seq_puts, seq_write } from "../seq_file";
 import { proc_pid_stat, proc_pid_statm, proc_pid_status, task_call_sites } from "./array";
 import { get_proc_task } from "./base";
 import { proc_fd_init } from "./fd";
+import { proc_pid_smaps } from "./smaps";
 import { proc_pid_maps } from "./task_mmu";
 
 /** Room for a limit in digits. */
@@ -215,6 +216,7 @@ export function tgid_base_init(): void {
   add(c`stat`, text, fnptr(proc_pid_stat), 0);
   add(c`statm`, text, fnptr(proc_pid_statm), 0);
   add(c`maps`, text, fnptr(proc_pid_maps), 0);
+  add(c`smaps`, text, fnptr(proc_pid_smaps), 0);
   add(c`cwd`, S_IFLNK | 0o777, 0, fnptr(proc_cwd_link));
   add(c`root`, S_IFLNK | 0o777, 0, fnptr(proc_root_link));
   add(c`exe`, S_IFLNK | 0o777, 0, fnptr(proc_exe_link));
