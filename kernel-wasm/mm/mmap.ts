@@ -1,6 +1,7 @@
 /**
  * User address spaces (mm/mmap.c): mappings by address, and the heap. The pages behind them are memory.ts's,
- * mmap(2) is do_mmap.ts's. mmap_lock guards the mappings: whoever looks at those of another task takes it too.
+ * mmap(2) is do_mmap.ts's. mmap_lock guards the mappings: whoever looks at those of another task takes it
+ * too.
  */
 import {
   CONFIG_CRASH_DUMP,

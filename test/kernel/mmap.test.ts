@@ -2,6 +2,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import type { Machine } from "../../runtime/index.ts";
+import { syscall } from "../../runtime/machine/x86.ts";
 import {
   MAP_ANONYMOUS,
   MAP_FIXED,
@@ -22,6 +23,7 @@ import {
   type Proc,
   SIGSEGV,
 } from "../../runtime/user/proc.ts";
+import type { Process } from "../../runtime/user/process.ts";
 import { SystemMap } from "../../tools/boot/system-map.ts";
 import { CrashedKernel } from "../../tools/fuzz/check/kernel.ts";
 import { checkPages } from "../../tools/fuzz/check/pages.ts";
@@ -182,10 +184,6 @@ describe.skipIf(!existsSync(built("vmlinuz")))("mmap", () => {
       expect(await inChild(proc, (child) => load(child, at + 2 * PAGE, 1))).toBe(SIGBUS);
       expect(await inChild(proc, (child) => put(child, at + 3 * PAGE, "x"))).toBe(SIGBUS);
       expect(await load(proc, at + PAGE, 1)).toEqual(new Uint8Array([1]));
-      // A system call is told, not ended.
-      const pipe = await proc.pipe();
-      await proc.close(pipe[0]);
-      await proc.close(pipe[1]);
       const before = await status(proc);
       await proc.close(await proc.open("/file", O_WRONLY | O_TRUNC));
       const after = await status(proc);
@@ -213,7 +211,17 @@ describe.skipIf(!existsSync(built("vmlinuz")))("mmap", () => {
         await proc.fsync(fd);
       }
       await put(proc, at + 3 * PAGE, "lost");
-      // A read into the mapping of the same device.
+      // From the device to a mapping of it that nothing is in yet, and from such a one to the device.
+      const raw = proc as Process;
+      const other = await proc.mmap(4 * PAGE, { prot: RW, flags: MAP_SHARED, fd, offset: 8 * PAGE });
+      expect(await raw.syscall(syscall.pread64, fd, other + PAGE, 2 * PAGE, PAGE - 2, 0)).toBe(2 * PAGE);
+      expect(await text(proc, other + PAGE, 5)).toBe("again");
+      await proc.lseek(fd, 20 * PAGE, 0);
+      expect(await raw.syscall(syscall.write, fd, other + 3 * PAGE, PAGE)).toBe(PAGE);
+      // A page behind a file's end is an error of the call's; it ends nobody.
+      const file = await makeFile(proc, "/short", "short");
+      const short = await proc.mmap(2 * PAGE, { prot: PROT_READ, flags: MAP_SHARED, fd: file });
+      expect(await raw.syscall(syscall.write, fd, short + PAGE, 1)).toBe(-14);
       await proc.munmap(at, 4 * PAGE);
       await proc.fsync(fd);
       await drop();

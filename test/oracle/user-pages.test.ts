@@ -1,10 +1,11 @@
 /**
  * The programs' pages in a dump, by drgn: every entry of every task's page tables against the pages' counts.
  */
-import { afterAll, beforeAll, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type BootDump, bootDump } from "../support/boot.ts";
 import { describeStock } from "../support/stock.ts";
 import { drgn } from "./debuggers.ts";
+import { mappedDump } from "./mapped.ts";
 
 const SCRIPT = `
 MASK = 0x000ffffffffff000
@@ -32,7 +33,7 @@ for mm in mms.values():
         entries.setdefault(entry & MASK, []).append((page, bool(entry & 2), own))
         assert prog.read(at and (entry & MASK), 16, physical=True) == access_remote_vm(mm, at, 16)
     rss = mm.rss_stat.count
-    sums.append([anon, rss[1].counter.value_(), files, rss[0].counter.value_()])
+    sums.append([anon, rss[1].counter.value_(), files, rss[0].counter.value_() + rss[3].counter.value_()])
 pages = []
 for maps in entries.values():
     page, _, own = maps[0]
@@ -47,15 +48,24 @@ print(json.dumps([pages, sums, [stat[prog[n]].counter.value_() for n in names]])
 
 type Page = [entries: number, mapcount: number, refcount: number, writable: number, anonymous: boolean];
 
+const DUMPS: [string, () => BootDump | Promise<BootDump>][] = [
+  // Some of the workload's children are there at the crash, asleep.
+  ["the workload's", () => bootDump(["--memory", "32M", "--seed", "8", "--workload", "400"])],
+  ["mapped files", async () => (await mappedDump()).dump],
+];
+
 describeStock(["drgn"], "the pages of a crashed kernel's programs", () => {
+  describe.each(DUMPS)("%s", (_, make) => check(make));
+});
+
+function check(make: () => BootDump | Promise<BootDump>): void {
   let dump: BootDump;
   let pages: Page[];
   let sums: number[][];
   let mapped: number[];
 
-  beforeAll(() => {
-    // Some of the workload's children are there at the crash, asleep.
-    dump = bootDump(["--memory", "32M", "--seed", "8", "--workload", "400"]);
+  beforeAll(async () => {
+    dump = await make();
     [pages, sums, mapped] = drgn(dump, SCRIPT) as [Page[], number[][], number[]];
   }, 120_000);
   afterAll(() => dump?.remove());
@@ -79,4 +89,4 @@ describeStock(["drgn"], "the pages of a crashed kernel's programs", () => {
     const count = (anonymous: boolean): number => pages.filter((page) => page[4] === anonymous).length;
     expect(mapped).toEqual([count(true), count(false)]);
   });
-});
+}
