@@ -7,12 +7,15 @@ import {
   CRASH_CORE_NOTE_HEAD_BYTES,
   ENOMEM,
   GFP_KERNEL,
+  NT_PRPSINFO,
   NT_PRSTATUS,
+  PID_MAX_LIMIT,
+  TASK_COMM_LEN,
   VMCOREINFO_BYTES,
   VMCOREINFO_LINE_MAX,
   VMCOREINFO_NOTE_SIZE,
 } from "../include/generated/constants";
-import { elf_prstatus, elf64_note, pt_regs, task_struct } from "../include/generated/structs";
+import { elf_prpsinfo, elf_prstatus, elf64_note, pt_regs, task_struct } from "../include/generated/structs";
 import { per_cpu_base, percpu, sym } from "../include/generated/symbols";
 import { vmcoreinfo_layout } from "../include/generated/vmcoreinfo";
 import { strlen } from "../lib/string";
@@ -126,10 +129,28 @@ export function crash_notes_memory_init(): i32 {
   return 0;
 }
 
+/**
+ * What makes gdb see a CPU that idles: a thread is what NT_PRSTATUS calls pr_pid, unless that is 0; then it is
+ * the pid of the NT_PRPSINFO before it. All idle tasks have pid 0, so without this they would be one thread.
+ * drgn tells idle tasks by the 0 in NT_PRSTATUS, where no other number may stand. Returns the note's end.
+ */
+function append_idle_psinfo(buf: usize, cpu: u32, task: task_struct): usize {
+  const desc = append_elf_note_header(buf, c`CORE`, NT_PRPSINFO, elf_prpsinfo.SIZE);
+  const psinfo = changetype<elf_prpsinfo>(desc);
+  memory.fill(desc, 0, elf_prpsinfo.SIZE);
+  psinfo.pr_sname = 0x52; // R
+  psinfo.pr_flag = task.flags;
+  psinfo.pr_pid = PID_MAX_LIMIT + cpu;
+  memory.copy(psinfo.pr_fname, task.comm, TASK_COMM_LEN);
+  memory.copy(psinfo.pr_psargs, task.comm, TASK_COMM_LEN);
+  return desc + elf_prpsinfo.SIZE;
+}
+
 /** `regs` as the registers of `cpu`, with the task that runs there, into that CPU's note. */
 export function crash_save_cpu(regs: pt_regs, cpu: u32, task: task_struct): void {
   if (cpu >= sym.nr_cpu_ids) return;
-  const buf = percpu.addr_of_crash_note_buf(cpu);
+  let buf = percpu.addr_of_crash_note_buf(cpu);
+  if (task.pid == 0) buf = append_idle_psinfo(buf, cpu, task);
   const desc = append_elf_note_header(buf, c`CORE`, NT_PRSTATUS, elf_prstatus.SIZE);
   const prstatus = changetype<elf_prstatus>(desc);
   memory.fill(desc, 0, elf_prstatus.SIZE);
