@@ -78,7 +78,7 @@ export default abi({
       pid_t pr_pgrp;
       pid_t pr_sid;
       char pr_fname[16];
-      char pr_psargs[80];
+      char pr_psargs[ELF_PRARGSZ];
     };
   `,
   defines: {
@@ -100,5 +100,6 @@ export default abi({
     PF_R: 4,
     NT_PRSTATUS: 1,
     NT_PRPSINFO: 3,
+    ELF_PRARGSZ: 80,
   },
 });

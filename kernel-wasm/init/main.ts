@@ -15,6 +15,7 @@ import {
 } from "../include/generated/constants";
 import { sym } from "../include/generated/symbols";
 import { setup_arch } from "../arch/kernel/setup";
+import { idt_setup_apic_and_irq_gates, idt_setup_traps } from "../arch/kernel/idt";
 import { nmi_init } from "../arch/kernel/nmi";
 import { setup_per_cpu_areas } from "../arch/kernel/setup_percpu";
 import { random_init } from "../drivers/char/random";
@@ -69,6 +70,8 @@ function setup_command_line(): void {
 /** The capture kernel has no interrupts. */
 function interrupts_init(): void {
   if (CONFIG_CRASH_DUMP) return;
+  idt_setup_traps();
+  idt_setup_apic_and_irq_gates();
   nmi_init();
   init_timers();
   tick_setup_sched_timer();

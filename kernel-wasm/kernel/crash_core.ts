@@ -5,12 +5,12 @@
  */
 import {
   CRASH_CORE_NOTE_HEAD_BYTES,
+  ELF_PRARGSZ,
   ENOMEM,
   GFP_KERNEL,
   NT_PRPSINFO,
   NT_PRSTATUS,
   PID_MAX_LIMIT,
-  TASK_COMM_LEN,
   VMCOREINFO_BYTES,
   VMCOREINFO_LINE_MAX,
   VMCOREINFO_NOTE_SIZE,
@@ -18,13 +18,15 @@ import {
 import { elf_prpsinfo, elf_prstatus, elf64_note, pt_regs, task_struct } from "../include/generated/structs";
 import { per_cpu_base, percpu, sym } from "../include/generated/symbols";
 import { vmcoreinfo_layout } from "../include/generated/vmcoreinfo";
-import { strlen } from "../lib/string";
+import { strlen, strscpy } from "../lib/string";
 import { scnprintf } from "../lib/vsprintf";
 import { alloc_pages_exact, free_page, get_zeroed_page } from "../mm/page_alloc";
 import { pr_warn } from "./printk/printk";
 import { ktime_get_real_seconds } from "./time";
 
 const BUILD_ID_SIZE: usize = 20;
+/** elf_prpsinfo.pr_fname */
+const FNAME_BYTES: usize = 16;
 
 @inline
 function align4(n: usize): usize {
@@ -141,8 +143,9 @@ function append_idle_psinfo(buf: usize, cpu: u32, task: task_struct): usize {
   psinfo.pr_sname = 0x52; // R
   psinfo.pr_flag = task.flags;
   psinfo.pr_pid = PID_MAX_LIMIT + cpu;
-  memory.copy(psinfo.pr_fname, task.comm, TASK_COMM_LEN);
-  memory.copy(psinfo.pr_psargs, task.comm, TASK_COMM_LEN);
+  // As in /proc/kcore: gdb compares the name with that of the executable.
+  strscpy(psinfo.pr_fname, c`vmlinux`, FNAME_BYTES);
+  strscpy(psinfo.pr_psargs, sym.saved_command_line, ELF_PRARGSZ);
   return desc + elf_prpsinfo.SIZE;
 }
 
