@@ -43,6 +43,7 @@ import { complete, init_completion, wait_for_completion } from "../kernel/sched/
 import { timekeeping_init } from "../kernel/time";
 import { tick_setup_sched_timer } from "../kernel/time/tick-sched";
 import { init_timers } from "../kernel/time/timer";
+import { lockup_detector_init } from "../kernel/watchdog";
 import { workqueue_init, workqueue_init_early } from "../kernel/workqueue";
 import { memblock_alloc_or_panic } from "../mm/memblock";
 import { build_all_zonelists, mem_init } from "../mm/mm_init";
@@ -136,6 +137,7 @@ function kernel_init_freeable(): void {
     wait_for_completion(sym.kthreadd_done);
     sym.kernel_init_step = STEP_KTHREADD;
     workqueue_init();
+    if (!CONFIG_CRASH_DUMP) lockup_detector_init();
     if (CONFIG_SMP) {
       smp_init();
       sched_init_smp();
