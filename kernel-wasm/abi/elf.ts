@@ -65,6 +65,21 @@ export default abi({
       struct user_regs_struct pr_reg;   /* 112; the kernel's elf_gregset_t, an array of the same 27 words */
       int pr_fpvalid;
     };
+    struct elf_prpsinfo {
+      char pr_state;
+      char pr_sname;
+      char pr_zomb;
+      char pr_nice;
+      unsigned long pr_flag;
+      unsigned int pr_uid;
+      unsigned int pr_gid;
+      pid_t pr_pid;           /* 24 */
+      pid_t pr_ppid;
+      pid_t pr_pgrp;
+      pid_t pr_sid;
+      char pr_fname[16];
+      char pr_psargs[ELF_PRARGSZ];
+    };
   `,
   defines: {
     EI_CLASS: 4,
@@ -84,5 +99,7 @@ export default abi({
     PF_W: 2,
     PF_R: 4,
     NT_PRSTATUS: 1,
+    NT_PRPSINFO: 3,
+    ELF_PRARGSZ: 80,
   },
 });

@@ -26,12 +26,25 @@ export default abi({
       unsigned long flags;
       const char *name;
     };
+    struct irq_stack { char stack[IRQ_STACK_SIZE]; };
+    /* Sizes by name; each is a page of its own in the direct map. */
+    struct exception_stacks { char DF_stack[EXCEPTION_STKSZ]; char NMI_stack[EXCEPTION_STKSZ]; };
+    struct idt_bits { u16 ist : 3, zero : 5, type : 5, dpl : 2, p : 1; } __packed;
+    typedef struct gate_struct {
+      u16 offset_low;
+      u16 segment;
+      struct idt_bits bits;
+      u16 offset_middle;
+      u32 offset_high;
+      u32 reserved;
+    } __packed gate_desc;
     struct nmi_desc { raw_spinlock_t lock; struct list_head head; };
     enum nmi_types { NMI_LOCAL, NMI_UNKNOWN, NMI_SERR, NMI_IO_CHECK, NMI_MAX };
     enum { HI_SOFTIRQ, TIMER_SOFTIRQ, NET_TX_SOFTIRQ, NET_RX_SOFTIRQ, BLOCK_SOFTIRQ, IRQ_POLL_SOFTIRQ,
       TASKLET_SOFTIRQ, SCHED_SOFTIRQ, HRTIMER_SOFTIRQ, RCU_SOFTIRQ, NR_SOFTIRQS };
   `,
   bss: `
+    gate_desc idt_table[IDT_ENTRIES] __aligned(64);
     struct softirq_action softirq_vec[NR_SOFTIRQS];
     struct nmi_desc nmi_desc[NMI_MAX];
     struct nmiaction nmi_cpu_backtrace_action;
@@ -44,6 +57,9 @@ export default abi({
     irq_cpustat_t irq_stat __aligned(64);
     struct pt_regs *irq_regs;
     int nmi_state;
+    /* Its last word, which leads to the registers of what was interrupted. */
+    struct irq_stack *hardirq_stack_ptr;
+    bool hardirq_stack_inuse;
   `,
   defines: {
     PREEMPT_OFFSET: 1,
@@ -60,6 +76,13 @@ export default abi({
     NMI_DONE: 0,
     NMI_HANDLED: 1,
     X86_TRAP_NMI: 2,
+    IRQ_STACK_SIZE: 16384,
+    EXCEPTION_STKSZ: 4096,
+    /* In a TSS's ist; a gate's bits count from 1. */
+    IST_INDEX_DF: 0,
+    IST_INDEX_NMI: 1,
+    IDT_ENTRIES: 256,
+    GATE_INTERRUPT: 0xe,
     LOCAL_TIMER_VECTOR: 0xec,
     RESCHEDULE_VECTOR: 0xfd,
     MSR_IA32_TSC_DEADLINE: 0x6e0,

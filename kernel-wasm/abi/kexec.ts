@@ -152,8 +152,12 @@ export default abi({
     CRASH_CORE_NOTE_HEAD_BYTES: "sizeof(struct elf64_note)",
     CRASH_CORE_NOTE_NAME_BYTES: 8,
     CRASH_CORE_NOTE_DESC_BYTES: "sizeof(struct elf_prstatus)",
+    /* NT_PRPSINFO of an idle task, NT_PRSTATUS, the empty note. */
     CRASH_CORE_NOTE_BYTES:
-      "CRASH_CORE_NOTE_HEAD_BYTES * 2 + CRASH_CORE_NOTE_NAME_BYTES + CRASH_CORE_NOTE_DESC_BYTES",
+      "CRASH_CORE_NOTE_HEAD_BYTES * 3 + CRASH_CORE_NOTE_NAME_BYTES * 2 + " +
+      "sizeof(struct elf_prpsinfo) + CRASH_CORE_NOTE_DESC_BYTES",
+    /* No task has a pid as high (include/linux/threads.h). */
+    PID_MAX_LIMIT: 4194304,
     VMCOREINFO_BYTES: 4096,
     VMCOREINFO_NOTE_NAME_BYTES: 12,
     VMCOREINFO_NOTE_SIZE: "CRASH_CORE_NOTE_HEAD_BYTES * 2 + VMCOREINFO_NOTE_NAME_BYTES + VMCOREINFO_BYTES",

@@ -45,6 +45,7 @@ export default abi({
     "lkdtm_EXCEPTION",
     "lkdtm_LOOP",
     "lkdtm_SOFTLOCKUP",
+    "lkdtm_HARDLOCKUP",
     "lkdtm_HUNG_TASK",
     "lkdtm_EXHAUST_STACK",
     "recursive_loop",

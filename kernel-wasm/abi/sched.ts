@@ -15,8 +15,7 @@ export default abi({
     struct inactive_task_frame { unsigned long r15, r14, r13, r12, bx, bp, ret_addr; };
     /* On a new task's stack: ret_from_fork finds the task's function in bx, its argument in r12. */
     struct fork_frame { struct inactive_task_frame frame; struct pt_regs regs; };
-    /* The 64-bit TSS; not x86_hw_tss, with which crash wants all exception stacks. */
-    struct tss64 {
+    struct x86_hw_tss {
       u32 reserved1;
       u64 sp0, sp1, sp2;
       u64 reserved2;
@@ -24,6 +23,7 @@ export default abi({
       u32 reserved3, reserved4;
       u16 reserved5, io_bitmap_base;
     } __packed;
+    struct tss_struct { struct x86_hw_tss x86_tss; };
 
     struct thread_struct {
       unsigned long sp;
@@ -501,7 +501,7 @@ export default abi({
   percpu: `
     struct task_struct *current_task;
     struct rq runqueues;
-    struct tss64 cpu_tss64;
+    struct tss_struct cpu_tss_rw;
     /* What __switch_to hands to finish_task_switch in rax: the task that this CPU has left. */
     struct task_struct *switched_from;
     unsigned long process_counts;

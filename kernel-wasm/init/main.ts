@@ -15,6 +15,7 @@ import {
 } from "../include/generated/constants";
 import { sym } from "../include/generated/symbols";
 import { setup_arch } from "../arch/kernel/setup";
+import { idt_setup_apic_and_irq_gates, idt_setup_traps } from "../arch/kernel/idt";
 import { nmi_init } from "../arch/kernel/nmi";
 import { setup_per_cpu_areas } from "../arch/kernel/setup_percpu";
 import { random_init } from "../drivers/char/random";
@@ -42,6 +43,7 @@ import { complete, init_completion, wait_for_completion } from "../kernel/sched/
 import { timekeeping_init } from "../kernel/time";
 import { tick_setup_sched_timer } from "../kernel/time/tick-sched";
 import { init_timers } from "../kernel/time/timer";
+import { lockup_detector_init } from "../kernel/watchdog";
 import { workqueue_init, workqueue_init_early } from "../kernel/workqueue";
 import { memblock_alloc_or_panic } from "../mm/memblock";
 import { build_all_zonelists, mem_init } from "../mm/mm_init";
@@ -69,6 +71,8 @@ function setup_command_line(): void {
 /** The capture kernel has no interrupts. */
 function interrupts_init(): void {
   if (CONFIG_CRASH_DUMP) return;
+  idt_setup_traps();
+  idt_setup_apic_and_irq_gates();
   nmi_init();
   init_timers();
   tick_setup_sched_timer();
@@ -133,6 +137,7 @@ function kernel_init_freeable(): void {
     wait_for_completion(sym.kthreadd_done);
     sym.kernel_init_step = STEP_KTHREADD;
     workqueue_init();
+    if (!CONFIG_CRASH_DUMP) lockup_detector_init();
     if (CONFIG_SMP) {
       smp_init();
       sched_init_smp();

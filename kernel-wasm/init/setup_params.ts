@@ -25,6 +25,7 @@ import { hugepages_setup } from "../mm/hugetlb";
 import { setup_unknown_nmi_panic } from "../arch/kernel/nmi";
 import { setup_elfcorehdr } from "../kernel/crash_dump";
 import {
+  hardlockup_panic_setup,
   nosoftlockup_setup,
   nowatchdog_setup,
   softlockup_panic_setup,
@@ -64,6 +65,7 @@ export function setup_params_init(): void {
     add(c`ramdisk_size=`, fnptr(ramdisk_size), false);
     add(c`hugepages=`, fnptr(hugepages_setup), false);
     add(c`nowatchdog`, fnptr(nowatchdog_setup), false);
+    add(c`nmi_watchdog=`, fnptr(hardlockup_panic_setup), false);
     add(c`nosoftlockup`, fnptr(nosoftlockup_setup), false);
     add(c`watchdog_thresh=`, fnptr(watchdog_thresh_setup), false);
     add(c`softlockup_panic=`, fnptr(softlockup_panic_setup), false);

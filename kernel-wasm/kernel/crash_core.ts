@@ -5,23 +5,28 @@
  */
 import {
   CRASH_CORE_NOTE_HEAD_BYTES,
+  ELF_PRARGSZ,
   ENOMEM,
   GFP_KERNEL,
+  NT_PRPSINFO,
   NT_PRSTATUS,
+  PID_MAX_LIMIT,
   VMCOREINFO_BYTES,
   VMCOREINFO_LINE_MAX,
   VMCOREINFO_NOTE_SIZE,
 } from "../include/generated/constants";
-import { elf_prstatus, elf64_note, pt_regs, task_struct } from "../include/generated/structs";
+import { elf_prpsinfo, elf_prstatus, elf64_note, pt_regs, task_struct } from "../include/generated/structs";
 import { per_cpu_base, percpu, sym } from "../include/generated/symbols";
 import { vmcoreinfo_layout } from "../include/generated/vmcoreinfo";
-import { strlen } from "../lib/string";
+import { strlen, strscpy } from "../lib/string";
 import { scnprintf } from "../lib/vsprintf";
 import { alloc_pages_exact, free_page, get_zeroed_page } from "../mm/page_alloc";
 import { pr_warn } from "./printk/printk";
 import { ktime_get_real_seconds } from "./time";
 
 const BUILD_ID_SIZE: usize = 20;
+/** elf_prpsinfo.pr_fname */
+const FNAME_BYTES: usize = 16;
 
 @inline
 function align4(n: usize): usize {
@@ -126,10 +131,29 @@ export function crash_notes_memory_init(): i32 {
   return 0;
 }
 
+/**
+ * What makes gdb see a CPU that idles: a thread is what NT_PRSTATUS calls pr_pid, unless that is 0; then it is
+ * the pid of the NT_PRPSINFO before it. All idle tasks have pid 0, so without this they would be one thread.
+ * drgn tells idle tasks by the 0 in NT_PRSTATUS, where no other number may stand. Returns the note's end.
+ */
+function append_idle_psinfo(buf: usize, cpu: u32, task: task_struct): usize {
+  const desc = append_elf_note_header(buf, c`CORE`, NT_PRPSINFO, elf_prpsinfo.SIZE);
+  const psinfo = changetype<elf_prpsinfo>(desc);
+  memory.fill(desc, 0, elf_prpsinfo.SIZE);
+  psinfo.pr_sname = 0x52; // R
+  psinfo.pr_flag = task.flags;
+  psinfo.pr_pid = PID_MAX_LIMIT + cpu;
+  // As in /proc/kcore: gdb compares the name with that of the executable.
+  strscpy(psinfo.pr_fname, c`vmlinux`, FNAME_BYTES);
+  strscpy(psinfo.pr_psargs, sym.saved_command_line, ELF_PRARGSZ);
+  return desc + elf_prpsinfo.SIZE;
+}
+
 /** `regs` as the registers of `cpu`, with the task that runs there, into that CPU's note. */
 export function crash_save_cpu(regs: pt_regs, cpu: u32, task: task_struct): void {
   if (cpu >= sym.nr_cpu_ids) return;
-  const buf = percpu.addr_of_crash_note_buf(cpu);
+  let buf = percpu.addr_of_crash_note_buf(cpu);
+  if (task.pid == 0) buf = append_idle_psinfo(buf, cpu, task);
   const desc = append_elf_note_header(buf, c`CORE`, NT_PRSTATUS, elf_prstatus.SIZE);
   const prstatus = changetype<elf_prstatus>(desc);
   memory.fill(desc, 0, elf_prstatus.SIZE);

@@ -168,6 +168,6 @@ export function boot_cpu_init(): void {
 
 /** cpu_init(): the per-CPU areas stand. */
 export function cpu_init(): void {
-  for (let cpu: u32 = 0; cpu < <u32>sym.nr_cpu_ids; cpu++) setup_cpu_tss(cpu);
+  setup_cpu_tss();
   load_TR_desc();
 }

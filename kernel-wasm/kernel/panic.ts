@@ -81,6 +81,11 @@ function panic_try_start(): bool {
   return old == PANIC_CPU_INVALID || old == cpu;
 }
 
+/** In an NMI: this CPU may be panicking already, which goes on then. */
+export function nmi_panic(message: usize): void {
+  if (sym.panic_cpu.counter != (get_cpu() as i32)) panic(message);
+}
+
 /**
  * Halts the system, and starts the capture kernel when one is loaded. Never returns. The message takes up to
  * four arguments, see lib/vsprintf.

@@ -1,5 +1,6 @@
 /**
- * The soft lockup detector (kernel/watchdog.c): a CPU that has run kernel code for twice watchdog_thresh
+ * The lockup detectors (kernel/watchdog.c). A hard lockup, interrupts off for watchdog_thresh seconds, is found
+ * by an NMI of a counter (watchdog_perf.ts). A soft one is a CPU that has run kernel code for twice watchdog_thresh
  * seconds without a look at its other tasks. Linux has a timer for each CPU and a thread of highest priority
  * that the timer wakes; if the thread does not come to run, the CPU is stuck.
  *
@@ -12,18 +13,22 @@ import {
   NSEC_PER_SEC,
   TAINT_SOFTLOCKUP,
   TIF_NEED_RESCHED,
+  X86_EFLAGS_IF,
   _TIF_NEED_RESCHED,
 } from "../include/generated/constants";
-import { proc_dir_entry, task_struct } from "../include/generated/structs";
+import { proc_dir_entry, pt_regs, task_struct } from "../include/generated/structs";
 import { sym, this_cpu } from "../include/generated/symbols";
 import { show_regs } from "../arch/kernel/dumpstack";
+import { trigger_allbutcpu_cpu_backtrace } from "../arch/kernel/nmi";
 import { user_mode } from "../arch/kernel/process";
 import { register_sysctl_int } from "../fs/proc/proc_sysctl";
-import { simple_strtol } from "../lib/string";
+import { simple_strtol, strncmp } from "../lib/string";
 import { dump_stack } from "../lib/dump_stack";
-import { add_taint, panic } from "./panic";
-import { pr_emerg, printk } from "./printk/printk";
+import { print_modules } from "./module/main";
+import { add_taint, nmi_panic, panic } from "./panic";
+import { pr_emerg } from "./printk/printk";
 import { set_tsk_thread_flag } from "./sched/task";
+import { watchdog_hardlockup_probe, watchdog_hardlockup_tick } from "./watchdog_perf";
 
 /** Samples in the time after which a CPU counts as stuck. */
 const SAMPLES: u64 = 5;
@@ -46,6 +51,7 @@ function soft_watchdog_enabled(): bool {
 
 /** Each tick, in the interrupt. */
 export function watchdog_tick(): void {
+  watchdog_hardlockup_tick();
   const now = sym.last_jiffies_update;
   const period = (get_softlockup_thresh() * NSEC_PER_SEC) / SAMPLES;
   const gap = now - this_cpu.watchdog_sampled;
@@ -77,11 +83,49 @@ export function watchdog_timer_fn(now: u64, stood_still: bool): void {
   pr_emerg(
     c`watchdog: BUG: soft lockup - CPU#%d stuck for %us! [%s:%d]\n`, get_cpu(), duration, t.comm, t.pid,
   );
-  printk(c`Modules linked in:\n`);
+  print_modules();
   if (isnull(this_cpu.irq_regs)) dump_stack();
   else show_regs(this_cpu.irq_regs);
   add_taint(TAINT_SOFTLOCKUP);
   if (sym.softlockup_panic) panic(c`softlockup: hung tasks`);
+}
+
+/** Whether no timer interrupt came since the last NMI of the counter; with interrupts on, one is about to. */
+function is_hardlockup(regs: pt_regs): bool {
+  const ticks = this_cpu.irq_stat.apic_timer_irqs;
+  const same = this_cpu.hrtimer_interrupts_saved == ticks;
+  this_cpu.hrtimer_interrupts_saved = ticks;
+  return same && (regs.flags & X86_EFLAGS_IF) == 0;
+}
+
+/** In the NMI. */
+export function watchdog_hardlockup_check(regs: pt_regs): void {
+  if (!is_hardlockup(regs)) {
+    this_cpu.watchdog_hardlockup_warned = false;
+    return;
+  }
+  if (this_cpu.watchdog_hardlockup_warned) return;
+  const cpu = get_cpu();
+  pr_emerg(c`watchdog: CPU%u: Watchdog detected hard LOCKUP on cpu %u\n`, cpu, cpu);
+  print_modules();
+  show_regs(regs);
+  if (sym.sysctl_hardlockup_all_cpu_backtrace) trigger_allbutcpu_cpu_backtrace(cpu);
+  if (sym.hardlockup_panic) nmi_panic(c`Hard LOCKUP`);
+  this_cpu.watchdog_hardlockup_warned = true;
+}
+
+/** Before the initcalls, with the CPUs up. */
+export function lockup_detector_init(): void {
+  watchdog_hardlockup_probe();
+}
+
+/** nmi_watchdog= */
+export function hardlockup_panic_setup(value: usize): i32 {
+  if (!strncmp(value, c`panic`, 5)) sym.hardlockup_panic = 1;
+  else if (!strncmp(value, c`nopanic`, 7)) sym.hardlockup_panic = 0;
+  else if (load<u8>(value) == 0x30) sym.watchdog_hardlockup_user_enabled = 0;
+  else if (load<u8>(value) == 0x31) sym.watchdog_hardlockup_user_enabled = 1;
+  return 1;
 }
 
 /** nowatchdog */
@@ -112,6 +156,11 @@ export function softlockup_panic_setup(value: usize): i32 {
 export function watchdog_sysctl_init(dir: proc_dir_entry): void {
   register_sysctl_int(dir, c`watchdog`, sym.addr_of_watchdog_user_enabled(), 0o644, 0, 1);
   register_sysctl_int(dir, c`soft_watchdog`, sym.addr_of_soft_watchdog_user_enabled(), 0o644, 0, 1);
+  const nmi = sym.addr_of_watchdog_hardlockup_user_enabled();
+  register_sysctl_int(dir, c`nmi_watchdog`, nmi, 0o644, 0, 1);
+  register_sysctl_int(dir, c`hardlockup_panic`, sym.addr_of_hardlockup_panic(), 0o644, 0, 1);
+  const all = sym.addr_of_sysctl_hardlockup_all_cpu_backtrace();
+  register_sysctl_int(dir, c`hardlockup_all_cpu_backtrace`, all, 0o644, 0, 1);
   register_sysctl_int(dir, c`watchdog_thresh`, sym.addr_of_watchdog_thresh(), 0o644, 0, <i32>THRESH_MAX);
   register_sysctl_int(dir, c`softlockup_panic`, sym.addr_of_softlockup_panic(), 0o644, 0, 1);
 }

@@ -9,6 +9,9 @@
  *     real time  after FUEL_REAL polls the host's clock is looked at
  *
  * What waits while the kernel has interrupts off is asked for again every FUEL_MASKED polls.
+ *
+ * A performance counter counts the cycles, of a nanosecond each, in which the CPU does not wait: when it
+ * overflows there is an NMI. So a watchdog by it wakes no CPU that halts.
  */
 
 import type { Board, CpuCells } from "./board.ts";
@@ -20,6 +23,9 @@ import { LVT_MASKED, type Turns, timerArmed } from "./turns.ts";
 const MSR_TSC_DEADLINE = 0x6e0;
 const MSR_X2APIC_ICR = 0x830;
 const MSR_X2APIC_LVT_TIMER = 0x832;
+const MSR_IA32_PMC0 = 0xc1;
+/** The counter's bits. */
+const PMC_RANGE = 2 ** 48;
 const ICR_DELIVERY_MODE = 0x700;
 const ICR_FIXED = 0;
 const ICR_NMI = 0x400;
@@ -76,7 +82,14 @@ export class LocalApic {
     if (msr === MSR_TSC_DEADLINE) this.#cells.deadline_ns = (hi >>> 0) * 2 ** 32 + (lo >>> 0);
     else if (msr === MSR_X2APIC_LVT_TIMER) this.#cells.timer = lo >>> 0;
     else if (msr === MSR_X2APIC_ICR) this.#command(lo, hi);
+    else if (msr === MSR_IA32_PMC0) this.#count((hi & 0xffff) * 2 ** 32 + (lo >>> 0));
     this.#refuel();
+  }
+
+  /** rdpmc: the counter, which stands at 0 when it does not count, or has overflowed. */
+  readPmc(): number {
+    const { overflow_ns } = this.#cells;
+    return overflow_ns === 0 ? 0 : Math.min(PMC_RANGE - 1, PMC_RANGE - (overflow_ns - this.#clock.now_ns));
   }
 
   /** An interrupt by its vector; those below 32 are exceptions and ignored. */
@@ -125,19 +138,30 @@ export class LocalApic {
   /** hlt: time passes until an NMI, or something pending if interrupts are on. False: nothing ever will. */
   halt(enabled: boolean): boolean {
     if (enabled) this.#cells.masked = false;
+    return this.#wait(enabled);
+  }
+
+  /** tpause: time passes until the deadline, or an earlier interrupt if they are enabled. */
+  pause(until_ns: number, enabled: boolean): void {
+    this.#wait(enabled, until_ns);
+  }
+
+  /** The counter stands still meanwhile. */
+  #wait(enabled: boolean, until_ns?: number): boolean {
     this.#elapsed();
-    const woken = this.#turns.wait(this.id, enabled);
+    const cells = this.#cells;
+    const counting = cells.overflow_ns > 0;
+    if (counting) cells.overflow_ns -= this.#clock.now_ns;
+    const woken = this.#turns.wait(this.id, enabled, until_ns);
+    if (counting) cells.overflow_ns += this.#clock.now_ns;
     this.#elapsed();
     this.#refuel();
     return woken;
   }
 
-  /** tpause: time passes until the deadline, or an earlier interrupt if they are enabled. */
-  pause(until_ns: number, enabled: boolean): void {
-    this.#elapsed();
-    this.#turns.wait(this.id, enabled, until_ns);
-    this.#elapsed();
-    this.#refuel();
+  /** The counter goes on from `value`; from 0 it does not. */
+  #count(value: number): void {
+    this.#cells.overflow_ns = value === 0 ? 0 : this.#clock.now_ns + PMC_RANGE - value;
   }
 
   /** pause: what a loop does that waits for another CPU. Whether one has had its turn. */
@@ -179,6 +203,10 @@ export class LocalApic {
     const cells = this.#cells;
     const now = this.#clock.now_ns;
     if (now >= this.#turns.limit_ns) throw new Expired();
+    if (cells.overflow_ns > 0 && now >= cells.overflow_ns) {
+      cells.overflow_ns = 0;
+      cells.nmi = true;
+    }
     if (!timerArmed(cells) || now < cells.deadline_ns) return;
     cells.deadline_ns = 0;
     cells.raise(cells.timer & VECTOR_MASK);
@@ -194,7 +222,9 @@ export class LocalApic {
     else if (!clock.virtual) clock.refuel(FUEL_REAL);
     else {
       const horizon = this.#turns.horizon_ns(this.id);
-      const next = timerArmed(cells) ? Math.min(cells.deadline_ns, horizon) : horizon;
+      const overflow = cells.overflow_ns > 0 ? cells.overflow_ns : horizon;
+      const timer = timerArmed(cells) ? cells.deadline_ns : horizon;
+      const next = Math.min(timer, overflow, horizon);
       const polls = Math.ceil((next - clock.now_ns) / POLL_NS);
       clock.refuel(Math.max(1, Math.min(polls, FUEL_MAX)));
     }

@@ -25,16 +25,17 @@ const BOARD_SIZE = BOARD.streams + STREAMS.length * STREAM_WORDS * 4;
 const CPU = {
   deadline_ns: 0,
   until_ns: 8,
-  state: 16,
-  turn: 20,
-  nmi: 24,
-  masked: 28,
-  timer: 32,
-  interruptible: 36,
-  startup: 40,
-  mail: 44,
-  pending: 48,
-  mailbox: 48 + VECTOR_WORDS * 4,
+  overflow_ns: 16,
+  state: 24,
+  turn: 28,
+  nmi: 32,
+  masked: 36,
+  timer: 40,
+  interruptible: 44,
+  startup: 48,
+  mail: 52,
+  pending: 56,
+  mailbox: 56 + VECTOR_WORDS * 4,
 };
 const CPU_SIZE = Math.ceil((CPU.mailbox + MAILBOX_WORDS * 4) / 8) * 8;
 
@@ -109,7 +110,7 @@ export class CpuCells {
   readonly mailbox: Int32Array;
 
   constructor(buffer: SharedArrayBuffer, at: number) {
-    this.#doubles = new Float64Array(buffer, at, 2);
+    this.#doubles = new Float64Array(buffer, at, 3);
     this.#words = new Int32Array(buffer, at, CPU.pending / 4);
     this.#pending = new Int32Array(buffer, at + CPU.pending, VECTOR_WORDS);
     this.mailbox = new Int32Array(buffer, at + CPU.mailbox, MAILBOX_WORDS);
@@ -122,6 +123,18 @@ export class CpuCells {
 
   set deadline_ns(value: number) {
     this.#doubles[CPU.deadline_ns / 8] = value;
+  }
+
+  /**
+   * When the performance counter overflows if the CPU runs until then, in nanoseconds since power-on; 0: never.
+   * While it waits: what is left.
+   */
+  get overflow_ns(): number {
+    return this.#doubles[CPU.overflow_ns / 8] as number;
+  }
+
+  set overflow_ns(value: number) {
+    this.#doubles[CPU.overflow_ns / 8] = value;
   }
 
   /** While it waits: when it goes on in any case. */

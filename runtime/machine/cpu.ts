@@ -21,6 +21,7 @@ import type { PhysicalMemory } from "./memory.ts";
 import { classifyTrap } from "./trap.ts";
 import {
   DIRECT_MAP_HI,
+  EXCEPTION_STKSZ,
   IMAGE_MAP_HI,
   IMAGE_MAP_LO,
   pt_regs,
@@ -229,7 +230,7 @@ export class Cpu extends CpuRegisters {
       this.#lastTrap = guard ? "kernel stack overflow" : trap.name;
       const ist = this.stackAt(TSS_IST1);
       // No stack for the handler, or it was that stack that overflowed.
-      if (ist === undefined || (sp < ist && sp >= ist - THREAD_SIZE)) return this.#lastTrap;
+      if (ist === undefined || (sp < ist && sp >= ist - EXCEPTION_STKSZ)) return this.#lastTrap;
       this.#sp.value = ist | 0;
       // As the hardware pushes the old rsp on the new stack.
       return [X86_TRAP_DF, 0, sp | 0, 0];

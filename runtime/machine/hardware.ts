@@ -95,6 +95,9 @@ export function hardware(bus: Bus, apic: LocalApic, cpu: TableRegisters): WebAss
     wrmsr(msr: number, lo: number, hi: number): void {
       apic.wrmsr(msr >>> 0, lo, hi);
     },
+    rdpmc(pa: number): void {
+      memory.setU64(check(pa, 8, X86_PF_WRITE), apic.readPmc());
+    },
     /** What a poll asks when the fuel is used up. */
     iack(enabled: number): number {
       const vector = apic.acknowledge(enabled !== 0);

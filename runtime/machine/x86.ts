@@ -25,6 +25,8 @@ export const pt_regs = { SIZE: 168, bx: 40, ax: 80, ip: 128, cs: 136, flags: 144
  */
 export const THREAD_SIZE = 16384;
 export const STACK_GUARD = 256;
+/** Stacks of exceptions, aligned as those of the kernel. */
+export const EXCEPTION_STKSZ = 4096;
 
 /** High halves of virtual addresses: the direct map of all memory, and the kernel's image. */
 export const DIRECT_MAP_HI = 0xffff8880;

@@ -232,7 +232,7 @@ describe("kexec_file_load", () => {
       };
     });
     const note = piece.layout.symbols.get("crash_note_buf")?.offset ?? 0;
-    const notes = [0x2a0000 + note, 0x2b0000 + note].map((offset) => ({ offset, size: 368 }));
+    const notes = [0x2a0000 + note, 0x2b0000 + note].map((offset) => ({ offset, size: 524 }));
     notes.push({ offset: piece.exports.note?.() ?? 0, size: 4132 });
     const text = { start: IMAGE_START, end: BASE + piece.layout.dataEnd };
     expect(phdrs).toEqual([

@@ -20,8 +20,8 @@ const DIRECT = "/sys/kernel/debug/provoke-crash/DIRECT";
 const KERNEL = join(import.meta.dirname, "../../kernel-wasm");
 
 /**
- * What a type ends in: `panic` by itself, `oops` of the writer, `warning`, `lockup` of the CPU, `hang` of the
- * writer, or `nothing` that is noticed; and what the console says.
+ * What a type ends in: `panic` by itself, `oops` of the writer, `warning`, `lockup` and `hardlockup` of the CPU, `hang`
+ * of the writer, or `nothing` that is noticed; and what the console says.
  */
 const OUTCOMES: readonly (readonly [type: string, ends: Ends, RegExp])[] = [
   ["PANIC", "panic", /^Kernel panic - not syncing: dumptest$/m],
@@ -58,6 +58,7 @@ const OUTCOMES: readonly (readonly [type: string, ends: Ends, RegExp])[] = [
   ["OVERFLOW_UNSIGNED", "nothing", /Overflowing unsigned addition/],
   ["ARRAY_BOUNDS", "nothing", /FAIL: survived array bounds overflow!/],
   ["SOFTLOCKUP", "lockup", /^watchdog: BUG: soft lockup - CPU#0 stuck for \d+s! \[init:\d+\]$/m],
+  ["HARDLOCKUP", "hardlockup", /^watchdog: CPU0: Watchdog detected hard LOCKUP on cpu 0$/m],
   ["HUNG_TASK", "hang", /^INFO: task init:\d+ blocked for more than 120 seconds\.$/m],
   [
     "CORRUPT_LIST_ADD",
@@ -112,7 +113,12 @@ const OUTCOMES: readonly (readonly [type: string, ends: Ends, RegExp])[] = [
   ["REFCOUNT_INC_ZERO", "warning", /refcount_t: addition on 0; use-after-free\.$/m],
 ];
 
-const LOCKUPS: readonly Ends[] = ["lockup", "hang"];
+/** What the watchdogs find: the setting that makes it a panic, and that panic's words. */
+const LOCKUPS: Partial<Record<Ends, { told: string; reason: string }>> = {
+  lockup: { told: "watchdog_thresh=1 softlockup_panic=1", reason: "softlockup: hung tasks" },
+  hardlockup: { told: "watchdog_thresh=1 nmi_watchdog=panic", reason: "Hard LOCKUP" },
+  hang: { told: "hung_task_panic=1", reason: "hung_task: blocked tasks" },
+};
 const SETTINGS = { default: "", oops: "oops=panic", warn: "panic_on_warn=1" } as const;
 
 describe("crash types", () => {
@@ -151,7 +157,7 @@ describe("crash types", () => {
     expect(OUTCOMES.map(([type, ends]) => [type, ends])).toEqual(offered);
   });
 
-  it.each(OUTCOMES.filter(([, ends]) => !LOCKUPS.includes(ends)))("%s: %s", async (type, ends, said) => {
+  it.each(OUTCOMES.filter(([, ends]) => !(ends in LOCKUPS)))("%s: %s", async (type, ends, said) => {
     for (const [name, setting] of Object.entries(SETTINGS)) {
       const { outcome, text } = await crash(type, setting);
       const captured =
@@ -167,23 +173,35 @@ describe("crash types", () => {
     }
   });
 
-  it.each(OUTCOMES.filter(([, ends]) => LOCKUPS.includes(ends)))(
+  it.each(OUTCOMES.filter(([, ends]) => ends in LOCKUPS))(
     "%s: the watchdog finds the %s, and panics when it is told to",
     async (type, ends, said) => {
-      const lockup = ends === "lockup";
-      const told = lockup ? "watchdog_thresh=1 softlockup_panic=1" : "hung_task_panic=1";
+      const lockup = ends !== "hang";
+      const { told = "", reason } = LOCKUPS[ends] ?? {};
       const { outcome, text } = await crash(type, told);
       expect(outcome).toBe("captured");
       expect(text).toMatch(said);
-      const reason = lockup ? "softlockup: hung tasks" : "hung_task: blocked tasks";
       expect(text).toContain(`Kernel panic - not syncing: ${reason}\n`);
       // The lockup is told of with the registers and the way of what is stuck, the hang with the sleeper's.
       const report = text.slice(text.search(said), text.indexOf("Kernel panic"));
       if (lockup) expect(report).toMatch(new RegExp(`^RIP: 0010:lkdtm_${type}\\+0x`, "m"));
       expect(report).toMatch(new RegExp(`^ ${lockup ? "lkdtm_do_action" : `lkdtm_${type}`}\\+0x`, "m"));
-      if (lockup) expect(text).toMatch(/Comm: init Kdump: loaded Tainted: G {13}L /);
+      if (ends === "lockup") expect(text).toMatch(/Comm: init Kdump: loaded Tainted: G {13}L /);
     },
   );
+
+  it("a hard lockup is told of once, and not when nobody looks", async () => {
+    const said = /Watchdog detected hard LOCKUP/g;
+    const { outcome, text } = await crash("HARDLOCKUP", "watchdog_thresh=1", 5000);
+    expect(outcome).toBe("not-captured");
+    expect(text.match(said)).toHaveLength(1);
+    expect(text).toContain("NMI watchdog: Enabled. Permanently consumes one hw-PMU counter.\n");
+    for (const setting of ["watchdog_thresh=1 nmi_watchdog=0", "watchdog_thresh=1 nowatchdog"]) {
+      const off = await crash("HARDLOCKUP", setting, 3000);
+      expect(off.text, setting).not.toMatch(said);
+      expect(off.text, setting).not.toContain("NMI watchdog: Enabled");
+    }
+  });
 
   it("a lockup that nobody is told of goes on, and is reported again", async () => {
     const { outcome, reason, text } = await crash("SOFTLOCKUP", "watchdog_thresh=1", 8000);

@@ -9,6 +9,8 @@ import { SnapshotReader, snapshotChunks } from "../../runtime/machine/snapshot.t
 const DEADLINE = 0x6e0;
 const ICR = 0x830;
 const LVT_TIMER = 0x832;
+const PMC0 = 0xc1;
+const NMI = 2;
 const TIMER = 0xec;
 const MS = 1e6;
 
@@ -52,6 +54,29 @@ describe("the local APIC", () => {
       armed(machine, at);
       expect(pass(machine, fuel, poll + 100)).toEqual([[poll, TIMER]]);
     }
+  });
+
+  it("counts what the CPU runs, and gives an NMI at the overflow, whatever the interrupt flag", () => {
+    const machine = machineOf();
+    const fuel = { value: 0 };
+    machine.apic.attach(fuel);
+    machine.apic.wrmsr(PMC0, -MS | 0, 0xffff);
+    expect(machine.apic.readPmc()).toBe(2 ** 48 - MS);
+    const polls = MS / POLL_NS;
+    expect(pass(machine, fuel, polls / 2, false)).toEqual([]);
+    expect(machine.apic.readPmc()).toBe(2 ** 48 - MS / 2);
+    // A CPU that waits does not run.
+    machine.apic.pause(100 * MS, false);
+    expect(machine.apic.readPmc()).toBe(2 ** 48 - MS / 2);
+    expect(pass(machine, fuel, polls, false)).toEqual([[polls / 2, NMI]]);
+    expect(machine.apic.readPmc()).toBe(0);
+    expect(pass(machine, fuel, 3 * polls)).toEqual([]);
+  });
+
+  it("wakes no CPU for its counter", () => {
+    const machine = machineOf();
+    machine.apic.wrmsr(PMC0, -MS | 0, 0xffff);
+    expect(machine.apic.halt(true)).toBe(false);
   });
 
   it("fires earlier by the time that readings of the clock take", () => {

@@ -16,7 +16,7 @@ ${more}
 export function startup_64(params: usize): void {
   store<u32>(0x300000, 0);
   store<u64>(TSS + 4, 0xffff888000208000);
-  store<u64>(TSS + 36, 0xffff888000218000);
+  store<u64>(TSS + 36, 0xffff888000219000);
   ltr(TSS);
   sp = 0x207f00;
   ${body}
@@ -78,7 +78,7 @@ export const traps: [string, string, string][] = [
   [
     "the stack guard",
     `sp = ${GUARD_SP}; unreachable();`,
-    `00000008 00000000 00000000${GUARD_SP.toString(16).padStart(8, "0")} 00218000`,
+    `00000008 00000000 00000000${GUARD_SP.toString(16).padStart(8, "0")} 00219000`,
   ],
   [
     "unreachable with an empty stack",

@@ -12,7 +12,7 @@ describe("a trap in the kernel enters asm_exc with x86's vector", () => {
   it("endless recursion", async () => {
     const recursion = "function deep(a: i32): i32 { return a > 0 ? deep(a + 1) + deep(a + 2) : a; }";
     const { console } = await run(trapKernel("hex(deep(1 + zero(params)));", recursion));
-    expect(console).toBe("00000008 00000000 0000000000207f00 00218000\n");
+    expect(console).toBe("00000008 00000000 0000000000207f00 00219000\n");
   });
 });
 
@@ -24,7 +24,7 @@ describe("what no handler can take", () => {
   };
 
   it("an overflow of the double fault's own stack", async () => {
-    expect(await reason(trapKernel("sp = 0x214080; unreachable();"))).toMatch(
+    expect(await reason(trapKernel("sp = 0x218080; unreachable();"))).toMatch(
       /triple fault: kernel stack overflow/,
     );
   });

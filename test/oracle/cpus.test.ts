@@ -58,6 +58,13 @@ print(json.dumps([prog['crashing_cpu'].value_(), [state(cpu) for cpu in for_each
         expect(text).toContain(`CPU: ${cpu} `);
         expect(text).toContain(`COMMAND: "${states[cpu]?.curr}"`);
         expect(text).toContain(cpu === crashed ? "machine_kexec" : "crash_nmi_callback");
+        if (cpu !== crashed) {
+          expect(text).toMatch(
+            /crash_nmi_callback[\s\S]* asm_exc_nmi [\s\S]*\n--- <NMI exception stack> ---\n #5 /,
+          );
+        }
+        // What ran before on an idle task's stack does not show.
+        if (states[cpu]?.idle) expect(text.match(/ do_idle at /g)).toHaveLength(1);
       });
       expect(output.get("ps")?.match(/\[swapper\/\d\]/g)).toHaveLength(cpus);
     });

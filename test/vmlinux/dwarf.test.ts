@@ -73,7 +73,8 @@ describe("call frames", () => {
     ["entry_SYSCALL_64_after_hwframe", true, "outermost"],
     ["ret_from_fork", true, "outermost"],
     ["asm_exc_page_fault", true, "exception"],
-    ["asm_sysvec_apic_timer_interrupt", true, "exception"],
+    ["asm_exc_nmi", true, "exception"],
+    ["asm_sysvec_apic_timer_interrupt", true, "interrupt"],
     ["__switch_to_asm", true, "switched"],
   ])("%s, entry %s: %s", (name, isEntry, kind) => {
     expect(frameKind(name, isEntry)).toBe(kind);
@@ -84,6 +85,14 @@ describe("call frames", () => {
     const rules = [...all.slice(24 + 24)];
     // The CFA is behind the struct: ip at 128 of 168 bytes, sp at 152, bp at 32.
     expect(rules.slice(0, 4)).toEqual([0x0c, 7, 0xa8, 1]);
+    expect(rules).toEqual(expect.arrayContaining([0x80 | 16, 5, 0x80 | 7, 2, 0x80 | 6, 17]));
+  });
+
+  it("of an interrupt do so by the word at rsp", () => {
+    const all = encodeFrames([{ address: 0n, size: 6, kind: "interrupt", area: 0 }]);
+    const rules = [...all.slice(24 + 24)];
+    // DW_OP_breg7 0, DW_OP_deref, DW_OP_plus_uconst 168.
+    expect(rules.slice(0, 8)).toEqual([0x0f, 6, 0x77, 0, 0x06, 0x23, 0xa8, 1]);
     expect(rules).toEqual(expect.arrayContaining([0x80 | 16, 5, 0x80 | 7, 2, 0x80 | 6, 17]));
   });
 

@@ -73,8 +73,8 @@ loaded then; its parameters are given as --append crasher.delay_ms=500. All othe
 but the first two are Linux's own (drivers/misc/lkdtm), written to
 /sys/kernel/debug/provoke-crash/DIRECT. So that an oops is a crash, and not
 only the end of the process that wrote, oops=panic is on the command line then,
-panic_on_warn=1 for a warning, and for what the watchdogs find softlockup_panic=1
-and hung_task_panic=1; --append oops=kill and --append panic_on_warn=0 show what
+panic_on_warn=1 for a warning, and for what the watchdogs find softlockup_panic=1,
+nmi_watchdog=panic and hung_task_panic=1; --append oops=kill and --append panic_on_warn=0 show what
 comes without.
 
 Exit status:

@@ -269,6 +269,7 @@ function commandLine(
   if (ends === "oops") defaults.push("oops=panic");
   if (ends === "warning") defaults.push("panic_on_warn=1");
   if (ends === "lockup") defaults.push("softlockup_panic=1");
+  if (ends === "hardlockup") defaults.push("nmi_watchdog=panic");
   if (ends === "hang") defaults.push("hung_task_panic=1");
   return [...defaults.filter((word) => !named.has(word.split("=")[0])), ...given].join(" ");
 }

@@ -109,7 +109,7 @@ export function makePlan(seed: number, operations?: number, cpus: Cpus = 1): Pla
   const reservation = crashkernel(random, memory - (memory % MIB));
   const words = WORDS.filter(() => chance(random, 8));
   // A lockup takes the watchdogs' time to be found, in every run.
-  const slow = new Set(["lockup", "hang"]);
+  const slow = new Set(["lockup", "hardlockup", "hang"]);
   const types = CRASH_TYPES.filter(
     ({ name, ends, module }) => name !== "none" && module === undefined && !slow.has(ends),
   );

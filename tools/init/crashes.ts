@@ -23,10 +23,10 @@ export interface CrashType {
 /**
  * What comes of it: `panic` by itself; an `oops` of whoever asked for it, which is a panic when that is init
  * or with oops=panic; a `warning`, a panic with panic_on_warn=1 only; a `lockup` of the CPU, a panic with
- * softlockup_panic=1 only; a `hang` of the task, a panic with hung_task_panic=1 only; `nothing` that anybody
- * notices.
+ * softlockup_panic=1 only; a `hardlockup`, one with nmi_watchdog=panic only; a `hang` of the task, a panic
+ * with hung_task_panic=1 only; `nothing` that anybody notices.
  */
-export type Ends = "panic" | "oops" | "warning" | "lockup" | "hang" | "nothing";
+export type Ends = "panic" | "oops" | "warning" | "lockup" | "hardlockup" | "hang" | "nothing";
 
 const CRASHER_FILE = "/proc/crasher";
 /** Longer than the module's timer takes by default. */
@@ -49,6 +49,11 @@ const LKDTM: readonly (readonly [type: string, ends: Ends, summary: string])[] =
   ["OVERFLOW_UNSIGNED", "nothing", "an addition that overflows: no crash"],
   ["ARRAY_BOUNDS", "nothing", "a store behind an array's end, which nobody notices"],
   ["SOFTLOCKUP", "lockup", "the same with preemption off"],
+  [
+    "HARDLOCKUP",
+    "hardlockup",
+    "the same with interrupts off: a crash, after 20 s, with nmi_watchdog=panic only",
+  ],
   ["HUNG_TASK", "hang", "a sleep without end: a crash, after 240 s, with hung_task_panic=1 only"],
   ["CORRUPT_LIST_ADD", "oops", "list_add() to a damaged list"],
   ["CORRUPT_LIST_DEL", "oops", "list_del() from a damaged list"],

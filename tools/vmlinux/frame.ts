@@ -1,7 +1,7 @@
 /**
  * Call frame information (.debug_frame): how a debugger gets from a frame to its caller's. Framed functions
  * keep Linux's frame-pointer records, {saved rbp, return address}. Entry code has no record: behind it lies
- * the struct pt_regs of whatever was interrupted, or nothing at all.
+ * the struct pt_regs of whatever was interrupted, or its address, or nothing at all.
  */
 import { ByteWriter } from "../../runtime/link/bytes.ts";
 
@@ -9,9 +9,10 @@ import { ByteWriter } from "../../runtime/link/bytes.ts";
  * framed     push %rbp; mov %rsp,%rbp; ...; pop %rbp; ret
  * outermost  the stack ends here
  * exception  rsp is at a struct pt_regs with the registers of what was interrupted
+ * interrupt  rsp is at the address of such a struct, which lies on another stack
  * switched   rsp is at a struct inactive_task_frame
  */
-export type FrameKind = "framed" | "outermost" | "exception" | "switched";
+export type FrameKind = "framed" | "outermost" | "exception" | "interrupt" | "switched";
 
 /**
  * The kind of a function by its name. Linux's entry code for exceptions and interrupts is called asm_*, and
@@ -19,6 +20,7 @@ export type FrameKind = "framed" | "outermost" | "exception" | "switched";
  */
 export function frameKind(name: string, isEntry: boolean): FrameKind {
   if (!isEntry) return "framed";
+  if (name.startsWith("asm_sysvec_")) return "interrupt";
   if (name.startsWith("asm_")) return "exception";
   return name === "__switch_to_asm" ? "switched" : "outermost";
 }
@@ -43,15 +45,35 @@ const DW_CFA_undefined = 0x07;
 const DW_CFA_def_cfa = 0x0c;
 const DW_CFA_def_cfa_register = 0x0d;
 const DW_CFA_def_cfa_offset = 0x0e;
+const DW_CFA_def_cfa_expression = 0x0f;
+const DW_OP_deref = 0x06;
+const DW_OP_plus_uconst = 0x23;
+const DW_OP_breg0 = 0x70;
 
-/** `saved`: where registers lie in a struct of `size` bytes at rsp. */
-function atStackPointer(size: number, saved: Partial<Record<Register, number>>): number[] {
-  const rules = Object.entries(saved).flatMap(([name, offset]) => [
+interface SavedRegisters {
+  size: number;
+  at: Partial<Record<Register, number>>;
+}
+
+/** Rules for registers in a struct, when the canonical frame address is its end. */
+function saved({ size, at }: SavedRegisters): number[] {
+  return Object.entries(at).flatMap(([name, offset]) => [
     DW_CFA_offset | REGISTER[name as Register],
     (offset - size) / DATA_ALIGNMENT,
   ]);
-  const cfa = new ByteWriter().u8(DW_CFA_def_cfa, REGISTER.sp).uleb(size).finish();
-  return [...cfa, ...rules];
+}
+
+/** The struct is at rsp. */
+function atStackPointer(struct: SavedRegisters): number[] {
+  const cfa = new ByteWriter().u8(DW_CFA_def_cfa, REGISTER.sp).uleb(struct.size).finish();
+  return [...cfa, ...saved(struct)];
+}
+
+/** Its address is at rsp. */
+function fromStackPointer(struct: SavedRegisters): number[] {
+  const end = new ByteWriter().u8(DW_OP_breg0 + REGISTER.sp, 0, DW_OP_deref, DW_OP_plus_uconst);
+  const expression = end.uleb(struct.size).finish();
+  return [DW_CFA_def_cfa_expression, expression.length, ...expression, ...saved(struct)];
 }
 
 const PT_REGS = { size: 168, at: { bp: 32, bx: 40, r12: 24, r13: 16, r14: 8, r15: 0, ip: 128, sp: 152 } };
@@ -86,9 +108,11 @@ function instructions({ kind, size, area }: FrameInfo): number[] {
       // Without a frame pointer to go by, no debugger guesses on.
       return [DW_CFA_undefined, REGISTER.ip, DW_CFA_undefined, REGISTER.bp];
     case "exception":
-      return atStackPointer(PT_REGS.size, PT_REGS.at);
+      return atStackPointer(PT_REGS);
+    case "interrupt":
+      return fromStackPointer(PT_REGS);
     case "switched":
-      return atStackPointer(INACTIVE_TASK_FRAME.size, INACTIVE_TASK_FRAME.at);
+      return atStackPointer(INACTIVE_TASK_FRAME);
   }
 }
 

@@ -4,6 +4,7 @@ import {
   APIC_LVT_MASKED,
   APIC_LVT_TIMER_TSCDEADLINE,
   LOCAL_TIMER_VECTOR,
+  MSR_IA32_PMC0,
   MSR_IA32_TSC_DEADLINE,
   MSR_X2APIC_ICR,
   MSR_X2APIC_LVT_TIMER,
@@ -11,7 +12,11 @@ import {
 import { percpu } from "../../include/generated/symbols";
 import { pr_info } from "../../kernel/printk/printk";
 
-@external("hw", "wrmsr") declare function hw_wrmsr(msr: u32, lo: u32, hi: u32): void;
+@external("hw", "wrmsr") declare function wrmsr(msr: u32, lo: u32, hi: u32): void;
+
+export function hw_wrmsr(msr: u32, lo: u32, hi: u32): void {
+  wrmsr(msr, lo, hi);
+}
 
 /** This CPU's timer gives interrupts from here on, when it is armed. */
 export function setup_APIC_timer(): void {
@@ -27,9 +32,10 @@ export function lapic_next_deadline(tsc: u64): void {
   hw_wrmsr(MSR_IA32_TSC_DEADLINE, <u32>tsc, <u32>(tsc >> 32));
 }
 
-/** The timer must not reach the next kernel. */
+/** Timer and counter must not reach the next kernel. */
 export function disable_local_APIC(): void {
   lapic_next_deadline(0);
+  hw_wrmsr(MSR_IA32_PMC0, 0, 0);
   hw_wrmsr(MSR_X2APIC_LVT_TIMER, APIC_LVT_MASKED, 0);
 }
 

@@ -1,7 +1,8 @@
 /**
  * Call traces and the death of the kernel (arch/x86/kernel/dumpstack.c). A stack holds {saved rbp, return
- * address} records; an exception's pt_regs follow directly on the record whose return address is in
- * asm_exc_*, a user task's pt_regs are at the stack's top.
+ * address} records. That of an exception's handler, whose return address is in asm_exc_*, has the pt_regs for
+ * the record above it; that of an interrupt's, in asm_sysvec_*, the address of the pt_regs. A user task's
+ * pt_regs are at the stack's top.
  */
 import {
   CONFIG_KEXEC_CORE,
@@ -11,8 +12,8 @@ import {
   PF_KTHREAD,
   PT_REGS_SIZE,
   SIGSEGV,
+  STACK_TYPE_TASK,
   TAINT_DIE,
-  THREAD_SIZE,
 } from "../../include/generated/constants";
 import { pt_regs, task_struct } from "../../include/generated/structs";
 import { sym, this_cpu } from "../../include/generated/symbols";
@@ -28,14 +29,11 @@ import { bust_spinlocks } from "../../kernel/printk/console";
 import { pr_emerg, printk, printk_level, printk_reset_recursion } from "../../kernel/printk/printk";
 import { dump_stack_print_info } from "../../lib/dump_stack";
 import { task_pt_regs } from "./current";
+import { stack_end, stack_type, stack_type_name } from "./dumpstack_64";
+import { is_interrupt_entry } from "./irq";
 import { user_mode } from "./process";
 import { __show_regs, is_kernel_text, stack_address } from "./process_regs";
 import { is_exception_entry } from "./traps";
-
-/** The end of the stack that an address lies in. Above a task's records are its user registers, then this. */
-@inline function stack_top(at: usize): usize {
-  return (at & ~(THREAD_SIZE - 1)) + THREAD_SIZE;
-}
 
 /**
  * Where the newest record of a task is that does not run: in its inactive_task_frame, {bp, ret_addr} last.
@@ -53,34 +51,50 @@ export function show_trace_log_lvl(task: task_struct, stack: usize, level: i32):
   const current = this_cpu.current_task;
   if (!stack) stack = isnull(task) || task == current ? get_sp() : inactive_record(task);
   if (isnull(task)) task = current;
-  const base = isnull(task) ? stack & ~(THREAD_SIZE - 1) : task.stack;
   printk_level(level, c`Call Trace:\n`);
-  let on_task = (stack & ~(THREAD_SIZE - 1)) == base;
-  printk_level(level, on_task ? c` <TASK>\n` : c` <#DF>\n`);
+  let type = stack_type(stack);
+  printk_level(level, c` <%s>\n`, stack_type_name(type));
   let at = stack;
-  while (at && at + 16 <= stack_top(at)) {
+  while (at && at + 16 <= stack_end(at)) {
     const address = load<u64>(at + 8);
     if (!is_kernel_text(address)) break;
-    printk_level(level, c` %pB\n`, address);
+    const end = stack_end(at);
     let next = stack_address(load<u64>(at));
-    if (is_exception_entry(kallsyms_symbol_start(address))) {
-      const regs = changetype<pt_regs>(at + 16);
+    const entry = kallsyms_symbol_start(address);
+    if (is_exception_entry(entry)) {
+      // Behind the record are the registers, or the word that leads to them on the stack before this one.
+      if (is_interrupt_entry(entry)) {
+        next = stack_address(load<u64>(next));
+        type = change_stack(type, next, level);
+      }
+      printk_level(level, c` %pB\n`, address);
+      if (!next) break;
+      const regs = changetype<pt_regs>(next);
       if (user_mode(regs)) break;
       __show_regs(regs, false, level);
       next = stack_address(regs.sp);
-      if (next && !on_task && (next & ~(THREAD_SIZE - 1)) == base) {
-        printk_level(level, c` </#DF>\n <TASK>\n`);
-        on_task = true;
-      }
-    } else if (next <= at || next + 16 > stack_top(at)) break;
+      type = change_stack(type, next, level);
+    } else {
+      printk_level(level, c` %pB\n`, address);
+      if (next <= at || next + 16 > end) break;
+    }
     at = next;
   }
   // What a system call came with; an interrupted kernel thread has none.
-  if (on_task && !isnull(task) && !(task.flags & PF_KTHREAD)) {
+  if (type == STACK_TYPE_TASK && !isnull(task) && !(task.flags & PF_KTHREAD)) {
     const regs = task_pt_regs(task);
     if (user_mode(regs)) __show_regs(regs, false, level);
   }
-  printk_level(level, on_task ? c` </TASK>\n` : c` </#DF>\n`);
+  printk_level(level, c` </%s>\n`, stack_type_name(type));
+}
+
+/** The type of the stack that `at` is on, said when it is another than before. */
+function change_stack(before: i32, at: usize, level: i32): i32 {
+  const type = at ? stack_type(at) : before;
+  if (type == before) return type;
+  printk_level(level, c` </%s>\n`, stack_type_name(before));
+  printk_level(level, c` <%s>\n`, stack_type_name(type));
+  return type;
 }
 
 export function show_stack(task: task_struct, stack: usize, level: i32): void {
@@ -108,8 +122,7 @@ export function oops_begin(): void {
 /** In an interrupt, or on a stack of the CPU's own, and not the task's: a double fault's. */
 function in_interrupt(): bool {
   if (in_irq()) return true;
-  const current = this_cpu.current_task;
-  return !isnull(current) && (get_sp() & ~(THREAD_SIZE - 1)) != current.stack;
+  return stack_type(get_sp()) != STACK_TYPE_TASK;
 }
 
 /** Ends an oops: into the capture kernel, into panic, or with the task killed by `signr`. */

@@ -6,12 +6,14 @@ import { seq_printf } from "../../fs/seq_file";
 const NMI: i32 = 0;
 const LOC: i32 = 1;
 const SPU: i32 = 2;
-const RES: i32 = 3;
+const PMI: i32 = 3;
+const RES: i32 = 4;
 
 function count(which: i32, cpu: u32): u32 {
   const stat = percpu.irq_stat(cpu);
   if (which == NMI) return stat.__nmi_count;
   if (which == LOC) return stat.apic_timer_irqs;
+  if (which == PMI) return stat.apic_perf_irqs;
   return which == SPU ? stat.irq_spurious_count : stat.irq_resched_count;
 }
 
@@ -25,5 +27,6 @@ export function arch_show_interrupts(m: seq_file): void {
   show_line(m, c`NMI`, NMI, c`Non-maskable interrupts`);
   show_line(m, c`LOC`, LOC, c`Local timer interrupts`);
   show_line(m, c`SPU`, SPU, c`Spurious interrupts`);
+  show_line(m, c`PMI`, PMI, c`Performance monitoring interrupts`);
   show_line(m, c`RES`, RES, c`Rescheduling interrupts`);
 }

@@ -106,9 +106,17 @@ export function nmi_cpu_backtrace(regs: usize): bool {
 
 /** All online CPUs show their stacks: this one here, the others by NMI (sysrq l). */
 export function trigger_all_cpu_backtrace(): void {
+  nmi_trigger_cpumask_backtrace(sym.__cpu_online_mask.bits[0]);
+}
+
+export function trigger_allbutcpu_cpu_backtrace(cpu: u32): void {
+  nmi_trigger_cpumask_backtrace(sym.__cpu_online_mask.bits[0] & ~(<u64>1 << cpu));
+}
+
+function nmi_trigger_cpumask_backtrace(mask: u64): void {
   if (sym.backtrace_mask) return;
   const self = get_cpu();
-  sym.backtrace_mask = sym.__cpu_online_mask.bits[0];
+  sym.backtrace_mask = mask;
   nmi_cpu_backtrace(0);
   if (sym.backtrace_mask) pr_warn(c`Sending NMI from CPU %d to CPUs:\n`, self);
   for (let cpu: u32 = 0; cpu < sym.nr_cpu_ids; cpu++) {

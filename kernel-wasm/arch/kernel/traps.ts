@@ -1,7 +1,7 @@
 /**
  * Exceptions in kernel mode (arch/x86/kernel/traps.c, mm/fault.c, entry/entry_64.S). The runtime, as hardware
  * would, enters asm_exc with the vector when wasm code traps; the trapped code never goes on. The registers
- * are built on the stack below the trapped function's record:
+ * are built on the stack below the trapped function's record, those of a double fault at the end of its own:
  *
  *     sp at the trap    {saved rbp, return address}      record of the function that trapped
  *     sp - 8            return address of its last call
@@ -11,6 +11,7 @@
 import {
   CONFIG_CRASH_DUMP,
   CONFIG_LKDTM,
+  PAGE_OFFSET,
   PAGE_SIZE,
   PT_REGS_SIZE,
   PTE_PFN_MASK,
@@ -28,6 +29,7 @@ import {
   X86_PF_RSVD,
   X86_PF_USER,
   X86_PF_WRITE,
+  X86_TRAP_AC,
   X86_TRAP_DE,
   X86_TRAP_DF,
   X86_TRAP_PF,
@@ -44,16 +46,18 @@ import { lookup_address, mmu_access } from "../mm/access";
 import { do_user_addr_fault } from "../mm/fault";
 import { die, oops_begin, oops_end, __die } from "./dumpstack";
 import { is_interrupt_entry } from "./irq";
+import { asm_exc_nmi } from "./nmi";
 import { syscall_exit_to_user_mode, user_mode } from "./process";
 import { fill_kernel_regs } from "./process_regs";
+import { stack_end, stack_type, stack_type_name } from "./dumpstack_64";
 
-const X86_TRAP_AC: i32 = 17;
 /** Entry bits of a page table. */
 const PRESENT: u64 = 1;
 const LARGE: u64 = 0x80;
 
 /** Frameless entries: their records are followed by pt_regs. */
 export function is_exception_entry(fn: u64): bool {
+  if (!CONFIG_CRASH_DUMP && fn == fnptr(asm_exc_nmi)) return true;
   return is_interrupt_entry(fn) || fn == fnptr(asm_exc_page_fault) || fn == fnptr(asm_exc_invalid_op) ||
     fn == fnptr(asm_exc_divide_error) ||
     fn == fnptr(asm_exc_general_protection) || fn == fnptr(asm_exc_double_fault) ||
@@ -83,7 +87,8 @@ function pop_frame(regs: pt_regs): void {
  */
 export function asm_exc(vector: i32, error_code: i32, cr2_lo: u32, cr2_hi: u32): void {
   const sp = get_sp();
-  const regs = changetype<pt_regs>(sp - PT_REGS_SIZE - 8);
+  // A double fault's are at the end of its stack.
+  const regs = changetype<pt_regs>(sp - PT_REGS_SIZE - (vector == X86_TRAP_DF ? 0 : 8));
   // Before the first call: its record would lie in the registers, and its return address over the trapped
   // function's.
   set_sp(changetype<usize>(regs));
@@ -194,10 +199,10 @@ export function exc_double_fault(regs: pt_regs, error_code: u64): void {
 }
 
 export function handle_stack_overflow(regs: pt_regs, error_code: u64): void {
-  const stack = regs.sp & ~((THREAD_SIZE as u64) - 1);
+  const sp = <usize>regs.sp;
   pr_emerg(
-    c`BUG: %s stack guard page was hit at %px (stack is %px..%px)\n`, c`TASK`, regs.sp - 16, stack,
-    stack + THREAD_SIZE - 1,
+    c`BUG: %s stack guard page was hit at %px (stack is %px..%px)\n`, stack_type_name(stack_type(sp)),
+    regs.sp - 16, regs.sp & ~((THREAD_SIZE as u64) - 1), PAGE_OFFSET + <u64>stack_end(sp) - 1,
   );
   die(c`stack guard page`, regs, error_code);
 }

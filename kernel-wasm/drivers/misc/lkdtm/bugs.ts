@@ -6,6 +6,7 @@ import { list_head } from "../../../include/generated/structs";
 import { sym } from "../../../include/generated/symbols";
 import { get_current } from "../../../arch/kernel/current";
 import { mmu_access } from "../../../arch/mm/access";
+import { local_irq_disable } from "../../../kernel/irqflags";
 import { preempt_disable } from "../../../kernel/locking/preempt";
 import { cpu_relax } from "../../../kernel/locking/spinlock";
 import { __stack_chk_fail, panic } from "../../../kernel/panic";
@@ -160,6 +161,12 @@ export function lkdtm_SOFTLOCKUP(): void {
   for (;;) cpu_relax();
 }
 
+/** And where no interrupt comes. */
+export function lkdtm_HARDLOCKUP(): void {
+  local_irq_disable();
+  for (;;) cpu_relax();
+}
+
 /** Waits for what does not come. */
 export function lkdtm_HUNG_TASK(): void {
   get_current().__state = TASK_UNINTERRUPTIBLE;
@@ -181,6 +188,7 @@ export function lkdtm_bugs_types(): void {
   CRASHTYPE(c`OVERFLOW_UNSIGNED`, fnptr(lkdtm_OVERFLOW_UNSIGNED));
   CRASHTYPE(c`ARRAY_BOUNDS`, fnptr(lkdtm_ARRAY_BOUNDS));
   CRASHTYPE(c`SOFTLOCKUP`, fnptr(lkdtm_SOFTLOCKUP));
+  CRASHTYPE(c`HARDLOCKUP`, fnptr(lkdtm_HARDLOCKUP));
   CRASHTYPE(c`HUNG_TASK`, fnptr(lkdtm_HUNG_TASK));
   CRASHTYPE(c`CORRUPT_LIST_ADD`, fnptr(lkdtm_CORRUPT_LIST_ADD));
   CRASHTYPE(c`CORRUPT_LIST_DEL`, fnptr(lkdtm_CORRUPT_LIST_DEL));
