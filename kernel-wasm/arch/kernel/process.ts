@@ -95,14 +95,18 @@ function __switch_to(prev: task_struct, next: task_struct): void {
   hw_switch_to();
 }
 
-/** Where the machine enters after a switch: sp is at the top of the new task's stack. */
+/**
+ * Where the machine enters after a switch: sp is at the top of the new task's stack. The idle task has no
+ * registers of a user there.
+ */
 export function cpu_resume(): void {
-  set_sp(get_sp() - PT_REGS_SIZE);
   const t = get_current();
   if (t.flags & PF_IDLE) {
     finish_task_switch(this_cpu.switched_from);
     cpu_startup_entry();
-  } else if (t.flags & PF_KTHREAD) {
+  }
+  set_sp(get_sp() - PT_REGS_SIZE);
+  if (t.flags & PF_KTHREAD) {
     ret_from_fork();
   } else {
     finish_task_switch(this_cpu.switched_from);
