@@ -26,10 +26,12 @@ export function gdb(dump: BootDump, commands: readonly string[]): string[] {
 
 const ROOT = join(import.meta.dirname, "../..");
 
+export const DRGN_IMPORTS = "import json\nfrom drgn import *\nfrom drgn.helpers.linux import *\n";
+
 /** What a Python script prints, as JSON, with `prog` the opened dump. Throws with drgn's words otherwise. */
 export function drgn(dump: BootDump, script: string): unknown {
   const file = join(dump.directory, "script.py");
-  writeFileSync(file, `import json\nfrom drgn import *\nfrom drgn.helpers.linux import *\n${script}\n`);
+  writeFileSync(file, `${DRGN_IMPORTS}${script}\n`);
   const { status, stdout, stderr } = stock("drgn", ["-q", "-c", dump.vmcore, "-s", dump.json.vmlinux, file]);
   if (status !== 0 || stderr !== "") throw new Error(`drgn ended with ${status}: ${stderr}`);
   return JSON.parse(stdout);

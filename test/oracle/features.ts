@@ -1,19 +1,23 @@
 /**
- * What each stock tool can do with each kind of dump, as tests: a feature is tried on the ELF dump and on
- * what makedumpfile makes of it, and held against the truth about the machine. The last test of a tool
- * leaves the results in build/oracle, and compares them with the table in the README, which
+ * What each stock tool can do with each kind of dump of each machine, as tests: a feature is tried on the ELF
+ * dump and on what makedumpfile makes of it, and held against the truth about the machine. A machine's tests
+ * leave their results in build/oracle, and compare them with the tables in the README, which
  * `npm run oracle:table` makes from them.
  */
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import type { Truth, VmcoreOptions } from "../../tools/fixtures/types.ts";
+import { afterAll, beforeAll, expect, it } from "vitest";
+import type { Truth } from "../../tools/fixtures/types.ts";
 import { built } from "../support/boot.ts";
 import { describeStock, run, type StockTool, stock } from "../support/stock.ts";
-import { DUMPS, type DumpKind, rowsOf, type ToolResults, versionIn } from "./table.ts";
+import type { Shape } from "./shapes.ts";
+import { DUMPS, type DumpKind, fileOf, type Results, rowsOf, type ToolResults, versionIn } from "./table.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
+const SEEDS_MAX = 40;
+/** The first question to a tool on a machine of 1G takes a while. */
+const TIMEOUT_MS = 240_000;
 
 /** A dump of one kind, with what goes with it. */
 export interface OracleDump {
@@ -22,21 +26,32 @@ export interface OracleDump {
   vmcore: string;
   vmlinux: string;
   directory: string;
+  /** The truth as JSON. */
+  json: string;
   /** The text of vmcore-dmesg.txt. */
   dmesg: string;
   truth: Truth;
+  /** The ELF dump that this one was made of; itself. */
+  whole: OracleDump;
 }
 
-/** A machine in which there is something to see: tasks of many states, open files, pages of all classes. */
-const SHAPE: VmcoreOptions = {
-  memory: "64M",
-  seed: 4,
-  workload: 150,
-  hugepages: 1,
-  hwpoison: 5,
-  offline: 7,
-  append: "loglevel=8",
-};
+/** What a feature's test returns is a remark for the table: what could not be done. */
+type Remark = string | undefined;
+
+export interface Feature {
+  name: string;
+  /** The ELF dump alone, or dumps of all kinds. */
+  kinds: readonly DumpKind[];
+  body: (dump: OracleDump) => Remark | Promise<Remark> | void | Promise<void>;
+}
+
+export interface Tool {
+  name: string;
+  needs: readonly StockTool[];
+  features: readonly Feature[];
+  /** Milliseconds from its start to its prompt, where the README tells. */
+  start?: (dump: OracleDump) => number;
+}
 
 /** How a tool says which version it is. */
 const VERSIONS: Record<string, readonly [command: string, ...args: string[]]> = {
@@ -58,91 +73,80 @@ export function versionOf(tool: string): string {
   return versionIn(run(command, args).output);
 }
 
-/**
- * A feature's test on one kind of dump. What it returns is a remark for the table: what it could not do.
- */
-type Body = ((dump: OracleDump) => void) | ((dump: OracleDump) => string | undefined);
-
 /** Makes an ELF dump of a shape with the built library, in a directory of its own. */
-export function makeDump(shape: VmcoreOptions): OracleDump {
+export function makeDump({ options, wanted }: Pick<Shape, "options" | "wanted">): OracleDump {
   const directory = mkdtempSync(join(tmpdir(), "wkdump-"));
-  const script = `import { writeVmcore } from ${JSON.stringify(built("fixtures.js"))};
-console.log(JSON.stringify(await writeVmcore(${JSON.stringify(directory)}, ${JSON.stringify(shape)})));`;
-  writeFileSync(join(directory, "make.mjs"), script);
-  const made = run(process.execPath, [join(directory, "make.mjs")]);
-  expect([made.status, made.stderr]).toEqual([0, ""]);
-  const { vmcore, vmlinux, dmesg, truth } = JSON.parse(made.stdout);
-  return { kind: "ELF", vmcore, vmlinux, directory, dmesg: readFileSync(dmesg, "latin1"), truth };
+  for (let seed = options.seed; seed < options.seed + SEEDS_MAX; seed++) {
+    const script = `import { writeVmcore } from ${JSON.stringify(built("fixtures.js"))};
+console.log(JSON.stringify(await writeVmcore(${JSON.stringify(join(directory, `${seed}`))},
+  ${JSON.stringify({ ...options, seed })})));`;
+    writeFileSync(join(directory, "make.mjs"), script);
+    const made = run(process.execPath, [join(directory, "make.mjs")]);
+    expect([made.status, made.stderr]).toEqual([0, ""]);
+    const { vmcore, vmlinux, dmesg, json, truth } = JSON.parse(made.stdout);
+    if (!wanted(truth)) {
+      rmSync(join(directory, `${seed}`), { recursive: true });
+      continue;
+    }
+    const dump = { vmcore, vmlinux, directory, json, dmesg: readFileSync(dmesg, "latin1"), truth };
+    const whole = { kind: "ELF", ...dump } as OracleDump;
+    whole.whole = whole;
+    return whole;
+  }
+  rmSync(directory, { recursive: true });
+  throw new Error(`no seed from ${options.seed} to ${options.seed + SEEDS_MAX - 1} makes such a machine`);
 }
 
-export class Features {
-  readonly #tool: string;
-  readonly #results: ToolResults;
-  readonly #dumps = new Map<DumpKind, OracleDump>();
+/** What makedumpfile makes of a dump. */
+function compressed(whole: OracleDump, kind: DumpKind): OracleDump {
+  const vmcore = join(whole.directory, `dump${kind.replace(/\W/g, "")}`);
+  const { status, output } = stock("makedumpfile", ["-l", "-d", kind.slice(3), whole.vmcore, vmcore]);
+  expect(status, output).toBe(0);
+  return { ...whole, kind, vmcore };
+}
 
-  constructor(tool: string) {
-    this.#tool = tool;
-    this.#results = { tool, version: "", rows: [] };
-  }
-
-  /** Makes the dumps: the ELF one by the library, the others by the stock makedumpfile. */
-  #make(): void {
-    const whole = makeDump(SHAPE);
-    for (const kind of DUMPS) {
-      let { vmcore } = whole;
-      if (kind !== "ELF") {
-        vmcore = join(whole.directory, `dump${kind.replace(/\W/g, "")}`);
-        const { status, output } = stock("makedumpfile", ["-l", "-d", kind.slice(3), whole.vmcore, vmcore]);
-        expect(status, output).toBe(0);
-      }
-      this.#dumps.set(kind, { ...whole, kind, vmcore });
-    }
-  }
-
-  /** The dump of a kind, for what compares two. */
-  dump(kind: DumpKind): OracleDump {
-    return this.#dumps.get(kind)!;
-  }
-
-  /** A feature, on the ELF dump alone or on dumps of all kinds. */
-  feature(name: string, kinds: readonly DumpKind[], body: Body): void {
-    const cells: Partial<Record<DumpKind, string>> = {};
-    this.#results.rows.push({ feature: name, cells });
-    it.each(kinds)(`${name}: %s`, (kind) => {
-      cells[kind] = "no";
-      cells[kind] = body(this.#dumps.get(kind)!) ?? "yes";
+/** The tests of all tools on the dumps of one machine, and of what the README says of it. */
+export function oracle(shape: Shape, tools: readonly Tool[]): void {
+  describeStock(["makedumpfile"], `the dump of ${shape.name}`, () => {
+    const dumps = new Map<DumpKind, OracleDump>();
+    const results: Results = { machine: shape.name, about: shape.about, start_ms: {}, tools: [] };
+    beforeAll(() => {
+      const whole = makeDump(shape);
+      for (const kind of DUMPS) dumps.set(kind, kind === "ELF" ? whole : compressed(whole, kind));
+    }, TIMEOUT_MS);
+    afterAll(() => {
+      const directory = dumps.get("ELF")?.directory;
+      if (directory !== undefined) rmSync(directory, { recursive: true, force: true });
     });
-  }
 
-  /** Declares the tests of `define`, and those that all tools have. */
-  tests(tools: readonly StockTool[], define: () => void): void {
-    describe(`${this.#tool} by feature`, () => {
-      describeStock([...tools, "makedumpfile"], this.#tool, () => {
+    for (const { name, needs, features, start } of tools) {
+      const result: ToolResults = { tool: name, version: "", rows: [] };
+      results.tools.push(result);
+      describeStock(needs, name, () => {
         beforeAll(() => {
-          this.#make();
-          this.#results.version = versionOf(this.#tool);
+          result.version = versionOf(name);
+          if (start === undefined) return;
+          for (const [kind, dump] of dumps) results.start_ms[kind] = Math.round(start(dump));
         });
-        afterAll(() => {
-          const directory = this.#dumps.get("ELF")?.directory;
-          if (directory !== undefined) rmSync(directory, { recursive: true, force: true });
+        for (const feature of features) {
+          const cells: Partial<Record<DumpKind, string>> = {};
+          result.rows.push({ feature: feature.name, cells });
+          const test = async (kind: DumpKind): Promise<void> => {
+            cells[kind] = "no";
+            cells[kind] = (await feature.body(dumps.get(kind)!)) ?? "yes";
+          };
+          it.each(feature.kinds)(`${feature.name}: %s`, test, TIMEOUT_MS);
+        }
+        it("is what the README's table says (npm run oracle:table makes it)", () => {
+          mkdirSync(built("oracle"), { recursive: true });
+          writeFileSync(fileOf(shape.name), `${JSON.stringify(results, null, 2)}\n`);
+          const told = rowsOf(readFileSync(join(ROOT, "README.md"), "utf8"), name);
+          expect(told.rows).toEqual(result.rows);
+          if (told.version !== result.version) {
+            console.warn(`${name} is ${result.version} here, the README's table is of ${told.version}`);
+          }
         });
-        define();
-        this.#readme();
       });
-    });
-  }
-
-  #readme(): void {
-    it("is what the README's table says (npm run oracle:table makes it)", () => {
-      mkdirSync(built("oracle"), { recursive: true });
-      writeFileSync(built(`oracle/${this.#tool}.json`), `${JSON.stringify(this.#results, null, 2)}\n`);
-      const told = rowsOf(readFileSync(join(ROOT, "README.md"), "utf8"), this.#tool);
-      expect(told.rows).toEqual(this.#results.rows);
-      if (told.version !== this.#results.version) {
-        console.warn(
-          `${this.#tool} is ${this.#results.version} here, the README's table is of ${told.version}`,
-        );
-      }
-    });
-  }
+    }
+  });
 }

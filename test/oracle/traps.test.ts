@@ -4,19 +4,20 @@ import { type BootDump, bootDump } from "../support/boot.ts";
 import { describeStock } from "../support/stock.ts";
 import { crash, drgn, gdb, gdbFrames, loggedFrames } from "./debuggers.ts";
 
-/** Types of crash, and what function the trap is in. */
+/** Types of crash, what function the trap is in, and how many CPUs there are. */
 const TRAPS = [
-  ["exception", "lkdtm_EXCEPTION"],
-  ["bug", "lkdtm_BUG"],
-  ["exec-null", "execute_location"],
-  ["write-ro", "write_u64"],
+  ["exception", "lkdtm_EXCEPTION", 1],
+  ["bug", "lkdtm_BUG", 4],
+  ["exec-null", "execute_location", 1],
+  ["write-ro", "write_u64", 2],
 ] as const;
 
-describe.each(TRAPS)("the dump of a crash by %s", (type, trapped) => {
+describe.each(TRAPS)("the dump of a crash by %s", (type, trapped, cpus) => {
   let dump: BootDump;
   let chain: string[];
   beforeAll(() => {
-    dump = bootDump(["--memory", "16M", "--seed", "1", "--crash", type, "--append", "oops=panic"]);
+    const flags = ["--memory", "16M", "--seed", "1", "--cpus", `${cpus}`];
+    dump = bootDump([...flags, "--crash", type, "--append", "oops=panic"]);
     chain = [trapped, ...loggedFrames(dump.dmesg)];
   });
   afterAll(() => dump?.remove());
@@ -28,7 +29,9 @@ describe.each(TRAPS)("the dump of a crash by %s", (type, trapped) => {
 
   describeStock(["gdb"], "gdb", () => {
     it("unwinds from the trap", () => {
-      expect(gdbFrames(gdb(dump, ["bt"])[0] ?? "").map((it) => it.name)).toEqual(chain);
+      const [all = ""] = gdb(dump, ["thread apply all bt"]);
+      const chains = all.split(/^Thread /m).map((trace) => gdbFrames(trace).map((it) => it.name));
+      expect(chains).toContainEqual(chain);
     });
   });
 

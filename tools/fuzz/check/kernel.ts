@@ -11,6 +11,8 @@ export class Inconsistency extends Error {}
 const DIRECT_HI = 0xffff8880;
 const IMAGE_HI = 0xffffffff;
 const IMAGE_LO = 0x80000000;
+/** Modules' space, up to the end of addresses. */
+const MODULES_LO = 0xa0000000;
 const VMEMMAP_HI = 0xffffea00;
 const VMALLOC_HI = 0xffffc900;
 const VMALLOC_HI_END = 0xffffe900;
@@ -103,13 +105,14 @@ export class CrashedKernel {
 
   #physical(hi: number, lo: number): number | undefined {
     if (hi === DIRECT_HI) return lo;
+    if (hi === IMAGE_HI && lo >= MODULES_LO) return this.#mapped(hi, lo);
     if (hi === IMAGE_HI && lo >= IMAGE_LO) return lo - IMAGE_LO;
     if (hi === VMEMMAP_HI) return this.#vmemmap + lo;
     if (hi >= VMALLOC_HI && hi < VMALLOC_HI_END) return this.#mapped(hi, lo);
     return hi === 0 && lo === 0 ? 0 : undefined;
   }
 
-  /** Behind an address of vmalloc(), by the kernel's page tables. */
+  /** Behind an address of vmalloc() or a module's, by the kernel's page tables. */
   #mapped(hi: number, lo: number): number | undefined {
     const address = (BigInt(hi) << 32n) | BigInt(lo);
     let table = this.symbol("swapper_pg_dir");
