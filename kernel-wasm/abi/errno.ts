@@ -58,6 +58,9 @@ export default abi({
     ...errno,
     /* Never seen by a program: the call starts over. */
     ERESTARTSYS: 512,
+    ERESTARTNOINTR: 513,
+    ERESTARTNOHAND: 514,
+    ERESTART_RESTARTBLOCK: 516,
     MAX_ERRNO: 4095,
   },
 });

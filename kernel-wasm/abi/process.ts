@@ -10,6 +10,7 @@ export default abi({
     struct restart_block {
       unsigned long arch_data;
       long (*fn)(struct restart_block *);
+      u64 rmtp;             /* nanosleep: where the user wants what is left, or 0 */
       u64 expires;          /* nanosleep: the end of the sleep */
       u64 done;             /* what the call has finished: bytes of a write, the child of a vfork */
       struct file *filp;    /* fdget()'s reference: kept while the call sleeps */

@@ -52,8 +52,6 @@ export default abi({
 
     typedef struct { unsigned long sig[1]; } sigset_t;
     struct sigpending { struct list_head list; sigset_t signal; };
-    struct kernel_siginfo { int si_signo, si_errno, si_code; };
-    struct sigqueue { struct list_head list; int flags; struct kernel_siginfo info; };
     struct sigaction { void *sa_handler; unsigned long sa_flags; void *sa_restorer; sigset_t sa_mask; };
     struct k_sigaction { struct sigaction sa; };
     struct wait_queue_head { spinlock_t lock; struct list_head head; };
@@ -84,6 +82,8 @@ export default abi({
       struct sigpending shared_pending;
       int group_exit_code;
       unsigned int flags;
+      struct timer_list real_timer;    /* Linux: an hrtimer */
+      u64 it_real_expires, it_real_incr;   /* jiffies; the timer fires on the way as well */
       struct pid *pids[PIDTYPE_MAX];
       struct rlimit rlim[16];
     };
@@ -230,6 +230,7 @@ export default abi({
       unsigned long jobctl;
       unsigned int personality;
       unsigned in_execve : 1;
+      unsigned restore_sigmask : 1;
       unsigned long atomic_flags;
       struct restart_block restart_block;
       pid_t pid;
@@ -270,9 +271,13 @@ export default abi({
       sigset_t real_blocked;
       sigset_t saved_sigmask;
       struct sigpending pending;
+      unsigned long sas_ss_sp;
+      size_t sas_ss_size;
+      unsigned int sas_ss_flags;
       spinlock_t alloc_lock;
       raw_spinlock_t pi_lock;
       void *journal_info;
+      struct ksignal ksig;            /* on its way to its handler; Linux has it on the stack */
       refcount_t stack_refcount;
       struct thread_struct thread;
     } __aligned(64);

@@ -39,7 +39,8 @@ import { start_thread } from "../arch/kernel/process";
 import { copy_to_user } from "../arch/lib/usercopy";
 import { is_global_init, mm_release } from "../kernel/exit";
 import { mm_alloc, mmput, unshare_sighand } from "../kernel/fork";
-import { flush_signal_handlers, force_sig } from "../kernel/signal";
+import { flush_signal_handlers, force_sigsegv } from "../kernel/signal";
+import { sas_ss_reset } from "../kernel/signal_calls";
 import { memcmp, strlen, strrchr, strscpy } from "../lib/string";
 import { mm_populate } from "../mm/memory";
 import { insert_vma } from "../mm/mmap";
@@ -166,6 +167,7 @@ export function begin_new_exec(bprm: linux_binprm): i32 {
   t.signal.flags &= ~SIGNAL_UNKILLABLE;
   if (is_global_init(t)) t.signal.flags |= SIGNAL_UNKILLABLE;
   flush_signal_handlers(t);
+  if (!CONFIG_CRASH_DUMP) sas_ss_reset(t);
   t.exit_signal = SIGCHLD;
   if (!CONFIG_CRASH_DUMP) do_close_on_exec();
   set_comm(t, bprm.filename);
@@ -244,6 +246,6 @@ export function sys_execve(user_name: u64, user_argv: u64, user_envp: u64): i64 
   const err = kernel_execve(name, block, block + ((count_strings(block) + 1) << 3));
   kfree(block);
   putname(name);
-  if (err && t.mm != old) force_sig(SIGSEGV);
+  if (err && t.mm != old) force_sigsegv(SIGSEGV);
   return err;
 }

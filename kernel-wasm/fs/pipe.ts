@@ -23,7 +23,7 @@ import {
   PIPEFS_MAGIC,
   PIPE_DEF_BUFFERS,
   SIGPIPE,
-  SI_KERNEL,
+  SI_USER,
   S_IFIFO,
   TASK_INTERRUPTIBLE,
 } from "../include/generated/constants";
@@ -44,7 +44,7 @@ import { copy_from_buf, copy_to_buf, copy_to_user } from "../arch/lib/usercopy";
 import { mutex_init, mutex_lock, mutex_unlock } from "../kernel/locking/mutex";
 import { schedule } from "../kernel/sched/core";
 import { finish_wait, init_waitqueue_head, prepare_to_wait, wake_up_all } from "../kernel/sched/wait";
-import { send_signal, signal_pending } from "../kernel/signal";
+import { send_sig, signal_pending } from "../kernel/signal";
 import { page_to_phys } from "../mm/page";
 import { alloc_page, put_page } from "../mm/page_alloc";
 import { kfree, kzalloc } from "../mm/slub";
@@ -194,7 +194,7 @@ export function pipe_write(filp: file, buf: u64, count: usize, pos: i64): i64 {
     mutex_unlock(pipe.mutex);
     if (!wait || signal_pending(t)) {
       finish_wait(t);
-      if (n == -EPIPE) send_signal(SIGPIPE, SI_KERNEL, t);
+      if (n == -EPIPE) send_sig(SIGPIPE, SI_USER, t);
       if (n > 0) return n;
       if (before) return before;
       return n < 0 ? n : wait ? -ERESTARTSYS : -EAGAIN;

@@ -49,6 +49,7 @@ import { schedule } from "./sched/core";
 import { task_lock, task_unlock } from "./sched/task";
 import { complete } from "./sched/wait";
 import { do_notify_parent, flush_signals } from "./signal";
+import { exit_itimers } from "./time/itimer";
 
 @inline
 export function is_global_init(t: task_struct): bool {
@@ -153,6 +154,7 @@ export function do_exit(code: i32): void {
   }
   t.flags |= PF_EXITING;
   t.exit_code = code;
+  if (!CONFIG_CRASH_DUMP) exit_itimers(t);
   exit_mm(t);
   exit_files(t);
   exit_fs(t);
@@ -164,7 +166,7 @@ export function do_exit(code: i32): void {
   exit_notify(t);
   t.__state = TASK_DEAD;
   schedule();
-  BUG(c`kernel/exit.ts`, 167);
+  BUG(c`kernel/exit.ts`, 169);
 }
 
 export function do_group_exit(code: i32): void {

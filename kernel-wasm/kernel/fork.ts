@@ -19,6 +19,7 @@ import {
   EINTR,
   EINVAL,
   ENOMEM,
+  ERESTARTNOINTR,
   GFP_KERNEL,
   PF_FORKNOEXEC,
   PF_IDLE,
@@ -28,6 +29,7 @@ import {
   PIDTYPE_PID,
   PIDTYPE_SID,
   PIDTYPE_TGID,
+  RLIMIT_SIGPENDING,
   SIGCHLD,
   SLAB_HWCACHE_ALIGN,
   SLAB_PANIC,
@@ -80,8 +82,10 @@ import { init_idle, sched_fork, schedule, wake_up_new_task } from "./sched/core"
 import { cpu_startup_entry } from "./sched/idle";
 import { find_get_task_by_vpid, task_lock, task_unlock } from "./sched/task";
 import { finish_wait, init_completion, try_wait_for_completion } from "./sched/wait";
-import { fatal_signal_pending, init_sigpending, signals_init } from "./signal";
+import { fatal_signal_pending, init_sigpending, signal_pending, signals_init } from "./signal";
+import { sas_ss_reset } from "./signal_calls";
 import { ktime_get } from "./time";
+import { init_real_timer } from "./time/itimer";
 
 /** Sizes how many tasks the machine may hold: their stacks take an eighth of memory at most. */
 export function fork_init(): void {
@@ -92,6 +96,8 @@ export function fork_init(): void {
   sym.max_threads = <i32>max_threads;
   sym.init_signals.rlim[6].rlim_cur = max_threads / 2;
   sym.init_signals.rlim[6].rlim_max = max_threads / 2;
+  sym.init_signals.rlim[RLIMIT_SIGPENDING].rlim_cur = max_threads / 2;
+  sym.init_signals.rlim[RLIMIT_SIGPENDING].rlim_max = max_threads / 2;
   if (!CONFIG_CRASH_DUMP) signals_init();
 }
 
@@ -201,6 +207,7 @@ function copy_signal(p: task_struct, orig: task_struct): i32 {
   const sig = changetype<signal_struct>(kzalloc(signal_struct.SIZE, GFP_KERNEL));
   if (isnull(sig)) return -ENOMEM;
   init_signal_struct(sig);
+  if (!CONFIG_CRASH_DUMP) init_real_timer(sig);
   if (CONFIG_SMP) task_lock(orig.group_leader);
   memory.copy(changetype<usize>(sig.rlim), changetype<usize>(orig.signal.rlim), 256);
   if (CONFIG_SMP) task_unlock(orig.group_leader);
@@ -323,6 +330,11 @@ export function copy_process(flags: u32, fn: u64, arg: u64, parent: task_struct)
   p.set_child_tid_va = 0;
   p.clear_child_tid_va = 0;
   p.restart_block.fn = 0;
+  if (!CONFIG_CRASH_DUMP) {
+    p.restore_sigmask = 0;
+    // The child of a vfork has a stack of its own.
+    if ((flags & (CLONE_VM | CLONE_VFORK)) == CLONE_VM) sas_ss_reset(p);
+  }
   sched_fork(p);
   const err = copy_resources(flags, p, parent);
   if (err) {
@@ -413,6 +425,7 @@ export function wait_for_vfork_done(pid: i32): i32 {
     }
     schedule();
   }
+  t.restart_block.fn = 0;
   return pid;
 }
 
@@ -421,6 +434,8 @@ export function kernel_clone(flags: u32, stack: u64): i32 {
   const t = get_current();
   // A vfork that slept starts over: its child exists.
   if (t.restart_block.fn != 0) return wait_for_vfork_done(<i32>t.restart_block.done);
+  // What was sent before the fork is delivered before it, and to the parent alone.
+  if (signal_pending(t)) return -ERESTARTNOINTR;
   if (flags & ~CLONE_ALLOWED || (flags & CLONE_SIGHAND && !(flags & CLONE_VM))) return -EINVAL;
   const p = copy_process(flags, 0, stack, t);
   if (IS_ERR(p)) return PTR_ERR(p);

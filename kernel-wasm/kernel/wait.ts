@@ -13,8 +13,10 @@ import {
   EXIT_ZOMBIE,
   PIDTYPE_PGID,
   SIGNAL_GROUP_EXIT,
+  SIGNAL_STOP_CONTINUED,
   SIGNAL_STOP_STOPPED,
   TASK_INTERRUPTIBLE,
+  WCONTINUED,
   WNOHANG,
   WUNTRACED,
   __TASK_STOPPED,
@@ -55,6 +57,15 @@ function wait_task_stopped(t: task_struct): i32 {
   return code;
 }
 
+/** Also reported once: the flag goes with the report. */
+function wait_task_continued(t: task_struct): bool {
+  const irq = spin_lock_irqsave(t.sighand.siglock);
+  const continued = (t.signal.flags & SIGNAL_STOP_CONTINUED) != 0;
+  if (continued) t.signal.flags &= ~SIGNAL_STOP_CONTINUED;
+  spin_unlock_irqrestore(t.sighand.siglock, irq);
+  return continued;
+}
+
 /** Only one of those who see a zombie reaps it. */
 @inline
 function claim_zombie(t: task_struct): bool {
@@ -63,6 +74,7 @@ function claim_zombie(t: task_struct): bool {
 
 /** do_wait's result when no child is ready. */
 const NONE_READY: i32 = 0;
+const STATUS_CONTINUED: u64 = 0xffff;
 
 /**
  * Looks once. The child's number, its status at t.restart_block.done of the caller; NONE_READY; -ECHILD. A
@@ -86,9 +98,9 @@ function do_wait_once(upid: i32, options: i32): i32 {
       return pid;
     }
     const stop = options & WUNTRACED ? wait_task_stopped(t) : 0;
-    if (stop) {
+    if (stop || (options & WCONTINUED && wait_task_continued(t))) {
       read_unlock(sym.tasklist_lock);
-      self.restart_block.done = <u64>((stop << 8) | 0x7f);
+      self.restart_block.done = stop ? <u64>((stop << 8) | 0x7f) : STATUS_CONTINUED;
       return pid;
     }
   }
@@ -115,7 +127,7 @@ export function do_wait(upid: i32, options: i32): i32 {
 
 /** wait4(2); resource usage is not kept. */
 export function kernel_wait4(upid: i32, stat_addr: u64, options: i32): i64 {
-  if (options & ~(WNOHANG | WUNTRACED | __WALL)) return -EINVAL;
+  if (options & ~(WNOHANG | WUNTRACED | WCONTINUED | __WALL)) return -EINVAL;
   if (upid == i32.MIN_VALUE) return -ESRCH;
   const pid = do_wait(upid, options);
   if (pid <= 0 || !stat_addr) return pid;

@@ -30,6 +30,7 @@ import {
   TSS_IST1,
   TSS_SP0,
   X86_TRAP_DF,
+  X86_TRAP_GP,
   X86_TRAP_PF,
   X86_TRAP_UD,
 } from "./x86.ts";
@@ -58,9 +59,12 @@ export interface Placement {
   stack: number;
 }
 
-/** Words of a page fault in user mode, and of a system call. */
+/** Words of an exception in user mode, and of a system call. */
 const FAULT_WORDS = 3;
 const SYSCALL_WORDS = 6;
+
+/** Exceptions that programs have. */
+const USER_TRAPS: readonly number[] = [X86_TRAP_UD, X86_TRAP_GP, X86_TRAP_PF];
 
 type Entry = (...args: number[]) => void;
 
@@ -157,11 +161,12 @@ export class Cpu extends CpuRegisters {
   }
 
   /**
-   * The `syscall` instruction of the task in user mode, with what the program has in rbx. A number of
-   * -X86_TRAP_PF is a page fault instead: its error code and the two halves of its address are `args`.
+   * The `syscall` instruction of the task in user mode, with what the program has in rbx. A number that is
+   * the negative of an exception's vector is that exception instead: its error code and, of a page fault, the
+   * two halves of the address are `args`.
    */
   syscall(nr: number, args: readonly number[], rbx = 0): Exit {
-    const fault = nr === -X86_TRAP_PF;
+    const fault = USER_TRAPS.includes(-nr);
     const name = fault ? "asm_exc_user" : "entry_SYSCALL_64";
     const entry = this.#entry(name);
     if (entry === undefined) return { kind: "dead", reason: `the kernel has no ${name}` };
@@ -169,7 +174,7 @@ export class Cpu extends CpuRegisters {
     if (regs === undefined) return { kind: "dead", reason: "triple fault: no kernel stack in the TSS" };
     this.#sp.value = (regs + pt_regs.SIZE) | 0;
     const words = (count: number): number[] => Array.from({ length: count }, (_, i) => (args[i] ?? 0) | 0);
-    return this.#run(entry, fault ? [...words(FAULT_WORDS), rbx] : [nr, ...words(SYSCALL_WORDS), rbx]);
+    return this.#run(entry, fault ? [-nr, ...words(FAULT_WORDS), rbx] : [nr, ...words(SYSCALL_WORDS), rbx]);
   }
 
   /** `returned` says what it means that the entry returns; without it, the current task goes to user mode. */

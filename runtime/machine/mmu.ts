@@ -5,7 +5,7 @@
  *     47      39 38      30 29      21 20      12 11          0
  *     [  PML4  ] [  PDPT  ] [   PD   ] [   PT   ] [  offset   ]
  *
- * Bits of an entry: 0 present, 1 write, 2 user, 7 large page.
+ * Bits of an entry: 0 present, 1 write, 2 user, 7 large page, 63 no execution.
  */
 
 import { PAGE_SIZE, type PhysicalMemory } from "./memory.ts";
@@ -14,11 +14,15 @@ const PRESENT = 1;
 const WRITE = 2;
 const USER = 4;
 const LARGE = 0x80;
+/** In the upper half. */
+const NX = 0x80000000;
 /** First address that user mode cannot have. */
 const USER_END = 2 ** 47;
 
 export interface Access {
   write: boolean;
+  /** An instruction is fetched. */
+  execute?: boolean;
 }
 
 /**
@@ -29,7 +33,7 @@ export function walkUser(
   memory: PhysicalMemory,
   cr3: number,
   va: number,
-  { write }: Access,
+  { write, execute = false }: Access,
 ): number | undefined {
   if (va < 0 || va >= USER_END) return undefined;
   const wanted = PRESENT | USER | (write ? WRITE : 0);
@@ -40,7 +44,9 @@ export function walkUser(
     if (!memory.has(at, 8)) return undefined;
     const lo = memory.u32(at);
     if ((lo & wanted) !== wanted) return undefined;
-    const frame = (memory.u32(at + 4) & 0xfffff) * 2 ** 32 + ((lo & ~0xfff) >>> 0);
+    const hi = memory.u32(at + 4);
+    if (execute && (hi & NX) !== 0) return undefined;
+    const frame = (hi & 0xfffff) * 2 ** 32 + ((lo & ~0xfff) >>> 0);
     const leaf = level === 0 || (level < 3 && (lo & LARGE) !== 0);
     if (!leaf) {
       table = frame;

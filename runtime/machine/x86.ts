@@ -18,7 +18,22 @@ export const TSS_SP0 = 4;
 export const TSS_IST1 = 36;
 
 /** struct pt_regs, at the top of a task's kernel stack while it is in user mode or in a system call. */
-export const pt_regs = { SIZE: 168, bx: 40, ax: 80, ip: 128, cs: 136, flags: 144, sp: 152, ss: 160 } as const;
+export const pt_regs = {
+  SIZE: 168,
+  bx: 40,
+  r10: 56,
+  r9: 64,
+  r8: 72,
+  ax: 80,
+  dx: 96,
+  si: 104,
+  di: 112,
+  ip: 128,
+  cs: 136,
+  flags: 144,
+  sp: 152,
+  ss: 160,
+} as const;
 
 /**
  * Kernel stacks are this large and aligned to it; below STACK_GUARD bytes of one the stack has overflowed.
@@ -38,8 +53,13 @@ export const LOAD_ADDRESS = 0x100000;
 /** Images are loaded at multiples of this. */
 export const IMAGE_ALIGN = 0x10000;
 
-/** User mode starts a program here. */
+/** User mode starts a program here, with all registers zero. The syscall instruction lies here as well. */
 export const USER_ENTRY = 0x400000;
+/** Behind that instruction: where a system call comes back to. */
+export const USER_SYSCALL_RETURN = USER_ENTRY + 2;
+/** Segments of user mode; others cannot be returned to. */
+export const USER_CS = 0x33;
+export const USER_DS = 0x2b;
 
 /** System call numbers (arch/x86/entry/syscalls/syscall_64.tbl). */
 export const syscall = {
@@ -56,12 +76,17 @@ export const syscall = {
   brk: 12,
   rt_sigaction: 13,
   rt_sigprocmask: 14,
+  rt_sigreturn: 15,
   pread64: 17,
   pipe: 22,
   sched_yield: 24,
   dup: 32,
   dup2: 33,
+  pause: 34,
   nanosleep: 35,
+  getitimer: 36,
+  alarm: 37,
+  setitimer: 38,
   getpid: 39,
   clone: 56,
   execve: 59,
@@ -78,11 +103,17 @@ export const syscall = {
   setsid: 112,
   getpgid: 121,
   rt_sigpending: 127,
+  rt_sigsuspend: 130,
+  sigaltstack: 131,
   setrlimit: 160,
   reboot: 169,
+  gettid: 186,
+  tkill: 200,
   time: 201,
+  restart_syscall: 219,
   clock_gettime: 228,
   exit_group: 231,
+  tgkill: 234,
   pipe2: 293,
   renameat2: 316,
   init_module: 175,

@@ -8,6 +8,7 @@ import { walkUser } from "../machine/mmu.ts";
 const PF_PROT = 1;
 const PF_WRITE = 2;
 const PF_USER = 4;
+const PF_INSTR = 16;
 
 /** An access that the page tables do not allow. `errorCode` is what the hardware says of it. */
 export class SegmentationFault extends Error {
@@ -38,6 +39,18 @@ export class UserMemory {
     this.#pages(address, bytes.length, true, (pa, at, length) => {
       memory.write(pa, bytes.subarray(at, at + length));
     });
+  }
+
+  /**
+   * The error code of the page fault that fetching an instruction at `address` raises; undefined when it may
+   * be fetched.
+   */
+  fetchFault(address: number): number | undefined {
+    const { memory, cpu } = this.#machine;
+    if (cpu === undefined) return PF_USER | PF_INSTR;
+    if (walkUser(memory, cpu.cr3, address, { write: false, execute: true }) !== undefined) return undefined;
+    const present = walkUser(memory, cpu.cr3, address, { write: false }) !== undefined;
+    return PF_USER | PF_INSTR | (present ? PF_PROT : 0);
   }
 
   /** Exact up to 2^53. */

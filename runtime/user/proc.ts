@@ -38,15 +38,68 @@ export interface Stat {
 /** wait4(2) options. */
 export const WNOHANG = 1;
 export const WUNTRACED = 2;
+export const WCONTINUED = 8;
 
 export const SIGHUP = 1;
+export const SIGINT = 2;
+export const SIGILL = 4;
 export const SIGKILL = 9;
+export const SIGUSR1 = 10;
 export const SIGSEGV = 11;
+export const SIGUSR2 = 12;
 export const SIGPIPE = 13;
+export const SIGALRM = 14;
 export const SIGTERM = 15;
 export const SIGCHLD = 17;
 export const SIGCONT = 18;
 export const SIGSTOP = 19;
+
+/** sigaction(2) flags, x86_64 values (include/uapi/asm-generic/signal-defs.h). */
+export const SA_NOCLDSTOP = 1;
+export const SA_NOCLDWAIT = 2;
+export const SA_SIGINFO = 4;
+export const SA_ONSTACK = 0x08000000;
+export const SA_RESTART = 0x10000000;
+export const SA_NODEFER = 0x40000000;
+export const SA_RESETHAND = 0x80000000;
+
+/** What sigprocmask(2) does with its signals. */
+export const SIG_BLOCK = 0;
+export const SIG_UNBLOCK = 1;
+export const SIG_SETMASK = 2;
+
+/** siginfo_t. Which members mean something, `code` and the signal tell: sigaction(2). */
+export interface SignalInfo {
+  signo: number;
+  /** SI_USER 0, SI_TKILL -6, SI_KERNEL 128, CLD_* of SIGCHLD, SEGV_* of SIGSEGV. */
+  code: number;
+  pid: number;
+  uid: number;
+  /** Of SIGCHLD: exit code, or signal. */
+  status: number;
+  /** Of SIGSEGV and SIGILL. */
+  address: number;
+}
+
+/**
+ * A signal handler. `proc` is the process's, for as long as the handler runs: calls of the interrupted
+ * program are under way. `info` comes with SA_SIGINFO alone; `ucontext` is where what was interrupted is kept
+ * in the user's memory (struct ucontext), and taken from when the handler returns.
+ */
+export type Handler = (
+  proc: Proc,
+  signal: number,
+  info: SignalInfo | undefined,
+  ucontext: number,
+) => void | Promise<void>;
+
+export interface SigAction {
+  handler: Handler | "SIG_DFL" | "SIG_IGN";
+  /** SA_*. */
+  flags?: number;
+  /** Blocked while the handler runs, and the signal itself without SA_NODEFER. */
+  mask?: readonly number[];
+}
 
 export interface SpawnOptions {
   /** dup2(from, to) for each pair, in the child before the program starts. */
@@ -86,13 +139,31 @@ export interface Tasks {
   setsid(): Promise<number>;
   pipe(): Promise<[readEnd: number, writeEnd: number]>;
   dup2(from: number, to: number): Promise<number>;
-  /** nanosleep(2). */
+  /** Replaces this program by the one in the file `path` (execve(2)). Returns when it fails. */
+  exec(path: string, argv: readonly string[], env?: readonly string[]): Promise<never>;
+  /** nanosleep(2). Fails with EINTR when a handler has cut it short. */
   sleep(milliseconds: number): Promise<void>;
+  /** The same; what is left of the sleep in milliseconds: more than 0 when a handler has cut it short. */
+  nanosleep(milliseconds: number): Promise<number>;
   schedYield(): Promise<void>;
   /** Whether the process ignores a signal, or takes the default action. */
   ignore(signal: number, ignored: boolean): Promise<void>;
   /** Blocks these signals and no others; the former set. */
   block(signals: readonly number[]): Promise<number[]>;
+  /** rt_sigaction(2). */
+  sigaction(signal: number, action: SigAction): Promise<void>;
+  /** rt_sigprocmask(2); `how` is SIG_BLOCK, SIG_UNBLOCK or SIG_SETMASK. The former set. */
+  sigprocmask(how: number, signals: readonly number[]): Promise<number[]>;
+  /** rt_sigpending(2): what waits and is blocked. */
+  sigpending(): Promise<number[]>;
+  /** pause(2): sleeps until a handler has run. */
+  pause(): Promise<void>;
+  /** rt_sigsuspend(2): the same, with these signals blocked and no others meanwhile. */
+  sigsuspend(signals: readonly number[]): Promise<void>;
+  /** alarm(2): SIGALRM in so many seconds, none for 0; the seconds that were left of the former alarm. */
+  alarm(seconds: number): Promise<number>;
+  /** setitimer(2) of ITIMER_REAL: SIGALRM in so many milliseconds, then each `interval`; 0: no more. */
+  setitimer(milliseconds: number, interval?: number): Promise<void>;
   /** finit_module(2). */
   finitModule(fd: number, parameters: string, flags: number): Promise<void>;
   /** delete_module(2). */
@@ -150,10 +221,19 @@ export abstract class WithoutTasks implements Tasks, Memory {
   setsid = (): Promise<number> => noCall("setsid");
   pipe = (): Promise<[number, number]> => noCall("pipe2");
   dup2 = (): Promise<number> => noCall("dup2");
+  exec = (): Promise<never> => noCall("execve");
   sleep = (): Promise<void> => noCall("nanosleep");
+  nanosleep = (): Promise<number> => noCall("nanosleep");
   schedYield = (): Promise<void> => noCall("sched_yield");
   ignore = (): Promise<void> => noCall("rt_sigaction");
   block = (): Promise<number[]> => noCall("rt_sigprocmask");
+  sigaction = (): Promise<void> => noCall("rt_sigaction");
+  sigprocmask = (): Promise<number[]> => noCall("rt_sigprocmask");
+  sigpending = (): Promise<number[]> => noCall("rt_sigpending");
+  pause = (): Promise<void> => noCall("pause");
+  sigsuspend = (): Promise<void> => noCall("rt_sigsuspend");
+  alarm = (): Promise<number> => noCall("alarm");
+  setitimer = (): Promise<void> => noCall("setitimer");
   finitModule = (): Promise<void> => noCall("finit_module");
   deleteModule = (): Promise<void> => noCall("delete_module");
 }

@@ -9,16 +9,19 @@ import { beforeAll, describe, expect, it } from "vitest";
 import {
   O_WRONLY,
   type Proc,
+  SA_RESTART,
   SIGCHLD,
   SIGCONT,
   SIGKILL,
   SIGSTOP,
   SIGTERM,
+  SIGUSR2,
   WNOHANG,
 } from "../../runtime/user/proc.ts";
 import { ROOT } from "../../tools/build/specs.ts";
-import { readText, runInKernel } from "../support/kernel-program.ts";
+import { runInKernel } from "../support/kernel-program.ts";
 import { sysrqKernel } from "../support/sysrq-kernel.ts";
+import { asleep, expectAsleep, SLEEPERS, stack, state } from "./sleepers.ts";
 
 /** What puts a task to sleep, or leads there. */
 const SLEEPS =
@@ -41,7 +44,8 @@ const SLEEP_POINTS: Record<string, readonly string[]> = {
   "kernel/sched/sleep.ts schedule_timeout": ["nanosleep"],
   "kernel/sched/wait.ts wait_event_sleep": ["wait4", "an empty pipe", "a full pipe", "vfork"],
   "kernel/sched/wait.ts wait_for_completion": ["boot"],
-  "kernel/signal.ts do_signal_stop": ["a stopped task"],
+  "kernel/signal_calls.ts wait_for_signal": ["pause", "sigsuspend"],
+  "kernel/signal_deliver.ts do_signal_stop": ["a stopped task"],
   "kernel/wait.ts do_wait": ["wait4"],
   "kernel/workqueue.ts worker_thread": ["kernel threads"],
 };
@@ -108,135 +112,11 @@ async function wakeAll(proc: Proc): Promise<void> {
   await proc.close(fd);
 }
 
-/** The functions that a task is in, the innermost first. */
-async function stack(proc: Proc, pid: number): Promise<string[]> {
-  const text = await readText(proc, `/proc/${pid}/stack`);
-  return [...text.matchAll(/^\[<0>\] (\w+)\+/gm)].map(([, name]) => name as string);
-}
-
-async function state(proc: Proc, pid: number): Promise<string | undefined> {
-  return /^State:\s+(\w)/m.exec(await readText(proc, `/proc/${pid}/status`))?.[1];
-}
-
-/** Milliseconds since power-on, to 10 of them. */
-async function uptime(proc: Proc): Promise<number> {
-  return Number((await readText(proc, "/proc/uptime")).split(" ")[0]) * 1000;
-}
-
-interface Sleeper {
-  /** A function on its stack, and its state. */
-  where: string;
-  state: "S" | "D";
-  /** In the task: goes to sleep; its exit status when it has woken up as it must. */
-  sleep(child: Proc): Promise<number>;
-  /** Lets the sleep end. */
-  end(proc: Proc, pid: number): Promise<void>;
-  /** How long the task may take to get there, milliseconds. */
-  ready?: number;
-}
-
-/** The same sleep can be slept several times. */
-type MakeSleeper = (proc: Proc) => Promise<Sleeper>;
-
-const PIPE_BYTES = 100_000;
-const NAP_MS = 400;
-/** So many calls keep a vfork's child from its execve for a while. */
-const DUPS = 100_000;
-
-const SLEEPERS: Record<string, MakeSleeper> = {
-  nanosleep: async () => ({
-    where: "do_nanosleep",
-    state: "S",
-    async sleep(child) {
-      const start = await uptime(child);
-      await child.sleep(NAP_MS);
-      const slept = (await uptime(child)) - start;
-      return slept >= NAP_MS - 10 && slept <= NAP_MS + 30 ? 7 : 1;
-    },
-    end: (proc) => proc.sleep(NAP_MS),
-  }),
-
-  "an empty pipe": async (proc) => {
-    const [read, write] = await proc.pipe();
-    return {
-      where: "pipe_read",
-      state: "S",
-      async sleep(child) {
-        const bytes = new Uint8Array(10);
-        const got = await child.read(read, bytes);
-        return got === 3 && new TextDecoder().decode(bytes.subarray(0, 3)) === "abc" ? 7 : 1;
-      },
-      end: (own) => own.write(write, "abc"),
-    };
-  },
-
-  "a full pipe": async (proc) => {
-    const [read, write] = await proc.pipe();
-    const data = Uint8Array.from({ length: PIPE_BYTES }, (_, i) => (i * 7 + (i >> 8)) & 0xff);
-    return {
-      where: "pipe_write",
-      state: "S",
-      async sleep(child) {
-        await child.write(write, data);
-        return 7;
-      },
-      async end(own) {
-        const got = new Uint8Array(PIPE_BYTES);
-        for (let at = 0; at < got.length; ) at += await own.read(read, got.subarray(at));
-        // No byte twice, and none left out.
-        expect(Buffer.compare(got, data)).toBe(0);
-      },
-    };
-  },
-
-  wait4: async (proc) => {
-    const [read, write] = await proc.pipe();
-    return {
-      where: "do_wait",
-      state: "S",
-      async sleep(child) {
-        const pid = await child.fork(async (grandchild) => {
-          await grandchild.read(read, new Uint8Array(1));
-          return 42;
-        });
-        const found = await child.wait();
-        return found.pid === pid && found.status === 42 << 8 ? 7 : 1;
-      },
-      end: (own) => own.write(write, "x"),
-    };
-  },
-
-  vfork: async () => ({
-    where: "wait_for_vfork_done",
-    state: "D",
-    async sleep(child) {
-      const dup = Array.from({ length: DUPS }, () => [0, 2] as const);
-      const pid = await child.spawn("/init", ["init", "child"], { dup });
-      const found = await child.wait(pid);
-      return found.status === 3 << 8 ? 7 : 1;
-    },
-    end: (proc) => proc.sleep(1),
-    ready: 10,
-  }),
-};
-
-async function expectAsleep(proc: Proc, pid: number, { where, state: letter }: Sleeper): Promise<void> {
-  expect(await stack(proc, pid)).toContain(where);
-  expect(await state(proc, pid)).toBe(letter);
-}
-
-/** Forks the sleeper and waits until it sleeps where it must. */
-async function asleep(proc: Proc, sleeper: Sleeper): Promise<number> {
-  const pid = await proc.fork(sleeper.sleep);
-  await proc.sleep(sleeper.ready ?? 20);
-  await expectAsleep(proc, pid, sleeper);
-  return pid;
-}
-
 describe("the table of sleep points", () => {
   it("has every place in the sources that sleeps, and tests for each", () => {
     expect(sleepPoints()).toEqual(Object.keys(SLEEP_POINTS).sort());
-    const tests = readFileSync(new URL(import.meta.url), "utf8");
+    const files = [import.meta.url, new URL("sleepers.ts", import.meta.url)];
+    const tests = files.map((file) => readFileSync(new URL(file), "utf8")).join();
     for (const names of Object.values(SLEEP_POINTS)) {
       for (const name of names) expect(tests).toMatch(new RegExp(`(it\\("|^  "?)${name}"?[,:]`, "m"));
     }
@@ -251,7 +131,7 @@ const both =
     await test(proc);
   };
 
-describe.each(Object.entries(SLEEPERS))("a task in %s", (_name, make) => {
+describe.each(Object.entries(SLEEPERS))("a task in %s", (name, make) => {
   it("that is woken for nothing, twice, sleeps on, and wakes up as if it had not been", async () => {
     let pid = 0;
     const { console } = await inKernel(
@@ -311,6 +191,44 @@ describe.each(Object.entries(SLEEPERS))("a task in %s", (_name, make) => {
       }),
     );
   });
+
+  it.each([0, SA_RESTART])(
+    "is interrupted by a handler, or not, as signal(7) says: flags %d",
+    async (flags) => {
+      await inKernel(
+        both(async (proc) => {
+          const sleeper = await make(proc);
+          const EINTR_STATUS = 4;
+          let turns = 0;
+          const pid = await asleep(proc, {
+            ...sleeper,
+            async sleep(child) {
+              await child.sigaction(SIGUSR2, { handler: () => void turns++, flags });
+              return sleeper.sleep(child).catch((error) => (error.code === "EINTR" ? EINTR_STATUS : 1));
+            },
+          });
+          // What a write has put in already it says at the first signal; the second finds it with nothing
+          // done.
+          for (let time = 1; time <= 2 && (await state(proc, pid)) === sleeper.state; time++) {
+            await proc.kill(pid, SIGUSR2);
+            await proc.sleep(2);
+            expect(turns).toBe(sleeper.handler === "late" ? 0 : time);
+          }
+          const restarts =
+            sleeper.handler === "late" || (sleeper.handler === "restarts" && flags === SA_RESTART);
+          if (restarts) {
+            await expectAsleep(proc, pid, sleeper);
+            await sleeper.end(proc, pid);
+          }
+          // Those calls that wait for a handler end well by one.
+          const well = restarts || /^(pause|sigsuspend)$/.test(name);
+          const { status } = await proc.wait(pid);
+          expect(status).toBe(name === "nanosleep" ? EINTR_STATUS << 8 : (well ? 7 : EINTR_STATUS) << 8);
+          expect(turns).toBeGreaterThan(0);
+        }),
+      );
+    },
+  );
 
   it("ends with a signal that kills, after spurious wakeups too", async () => {
     await inKernel(

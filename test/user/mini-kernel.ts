@@ -47,7 +47,10 @@ function exec(): void {
   store<u64>(STACK + 0xf18, 0);
   ${bytes("STACK + 0xf80", `/bin/${name}\0`)}
   ${bytes("STACK + 0xf90", "--flag\0")}
+  store<u64>(REGS + 40, 0);
   store<u64>(REGS + 128, 0x400000);
+  store<u64>(REGS + 136, 0x33);
+  store<u64>(REGS + 160, 0x2b);
   store<u64>(REGS + 152, 0xbfffef00);
 }
 

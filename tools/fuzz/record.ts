@@ -5,12 +5,21 @@
  */
 import type { SystemCall, Tracer, UserMemory } from "../../runtime/index.ts";
 import { syscall } from "../../runtime/machine/x86.ts";
-import { O_APPEND, O_CREAT, O_EXCL, O_TRUNC, SIGCHLD } from "../../runtime/user/proc.ts";
+import {
+  O_APPEND,
+  O_CREAT,
+  O_EXCL,
+  O_TRUNC,
+  SA_NOCLDWAIT,
+  SA_RESETHAND,
+  SIGCHLD,
+} from "../../runtime/user/proc.ts";
 
 const O_CLOEXEC = 0o2000000;
 const PATH_MAX = 4096;
 const COMM_MAX = 15;
 const STATUS_STOPPED = 0x7f;
+const SIG_DFL = 0;
 const SIG_IGN = 1;
 const SIGNAL_MAX = 64;
 const EXIT = 60;
@@ -43,6 +52,13 @@ interface Descriptor {
   closeOnExec: boolean;
 }
 
+export interface SignalAction {
+  /** SIG_IGN, or where its handler lies. */
+  handler: number;
+  /** SA_*. */
+  flags: number;
+}
+
 export interface TaskRecord {
   /** undefined: its parent has not been told yet. */
   pid: number | undefined;
@@ -61,6 +77,10 @@ export interface TaskRecord {
   ignoresChildren: boolean;
   /** The call that it has not come back from. */
   call: SystemCall | undefined;
+  /** Those that handlers have interrupted, the innermost last. */
+  interrupted: (SystemCall | undefined)[];
+  /** What it does about signals, as far as that is not the default. */
+  actions: Map<number, SignalAction>;
 }
 
 /** The text at a user address; undefined when there is none. */
@@ -96,7 +116,11 @@ export class MachineRecord implements Tracer {
   readonly #children = new Map<SystemCall, TaskRecord>();
   readonly #texts = new Map<SystemCall, readonly (string | undefined)[]>();
 
-  onStart(continuation: number, origin: { former: number } | { placed: number }): void {
+  onStart(continuation: number, origin: Parameters<Tracer["onStart"]>[1]): void {
+    if ("interrupted" in origin) {
+      this.#handler(continuation, origin.interrupted, origin.signal);
+      return;
+    }
     if ("placed" in origin) {
       const child = this.#unborn.get(origin.placed);
       if (child === undefined) return;
@@ -121,7 +145,23 @@ export class MachineRecord implements Tracer {
     if (path !== undefined) task.comm = (path.split("/").at(-1) as string).slice(0, COMM_MAX);
     task.brk = undefined;
     task.call = undefined;
+    task.interrupted = [];
+    for (const [signal, { handler }] of task.actions) {
+      if (handler === SIG_IGN) task.actions.set(signal, { handler, flags: 0 });
+      else task.actions.delete(signal);
+    }
     for (const [fd, { closeOnExec }] of task.files) if (closeOnExec) task.files.delete(fd);
+  }
+
+  /** A handler goes on top of a continuation; until it returns, its calls are the task's. */
+  #handler(continuation: number, interrupted: number, signal: number): void {
+    const task = this.#byContinuation.get(interrupted);
+    // A child that has not begun: nothing is known of it yet, nor of what its handler does.
+    if (task === undefined) return;
+    this.#byContinuation.set(continuation, task);
+    task.interrupted.push(task.call);
+    task.call = undefined;
+    if (((task.actions.get(signal)?.flags ?? 0) & SA_RESETHAND) !== 0) task.actions.delete(signal);
   }
 
   onCall(call: SystemCall, memory: UserMemory): void {
@@ -137,6 +177,7 @@ export class MachineRecord implements Tracer {
         child.filesUnknown = task.filesUnknown;
         child.brk = task.brk;
         child.ignoresChildren = task.ignoresChildren;
+        child.actions = new Map(task.actions);
         this.#children.set(call, child);
         this.tasks.add(child);
         const placed = b === 0 ? undefined : word(memory, b);
@@ -164,6 +205,17 @@ export class MachineRecord implements Tracer {
       case syscall.copy_file_range:
         // How much of it the kernel has done is not known until it says so.
         this.#touch(task.files.get(call.nr === syscall.write ? a : c)?.file);
+        return;
+      case syscall.rt_sigreturn:
+        task.call = task.interrupted.pop();
+        return;
+      case syscall.rt_sigaction:
+        this.#actions.set(call, b === 0 ? undefined : signalAction(memory, b));
+        return;
+      case syscall.alarm:
+      case syscall.setitimer:
+        // SIGALRM may end it.
+        task.signalled = true;
         return;
       case syscall.exit_group:
       case EXIT:
@@ -195,6 +247,9 @@ export class MachineRecord implements Tracer {
     if (result > 0) child.pid = result;
     else this.tasks.delete(child);
   }
+
+  /** What rt_sigaction is given. */
+  readonly #actions = new Map<SystemCall, SignalAction | undefined>();
 
   /** A signal under way may end its target before the sender is back. */
   #signal(pid: number, signal: number): void {
@@ -234,11 +289,12 @@ export class MachineRecord implements Tracer {
 
   #done(
     task: TaskRecord,
-    { nr, args }: SystemCall,
+    call: SystemCall,
     result: number,
     texts: readonly (string | undefined)[],
     memory: UserMemory | undefined,
   ): void {
+    const { nr, args } = call;
     const [a = 0, b = 0, c = 0] = args;
     const [path, other] = texts;
     const file = task.files.get(a)?.file;
@@ -300,8 +356,14 @@ export class MachineRecord implements Tracer {
         this.#renamed(path, other);
         return;
       case syscall.rt_sigaction: {
-        const handler = memory === undefined || b === 0 ? undefined : word(memory, b);
-        if (a === SIGCHLD && b !== 0) task.ignoresChildren = handler === SIG_IGN;
+        const action = this.#actions.get(call);
+        this.#actions.delete(call);
+        if (action === undefined) return;
+        if (a === SIGCHLD) {
+          task.ignoresChildren = action.handler === SIG_IGN || (action.flags & SA_NOCLDWAIT) !== 0;
+        }
+        if (action.handler === SIG_DFL) task.actions.delete(a);
+        else task.actions.set(a, action);
         return;
       }
     }
@@ -368,6 +430,13 @@ export class MachineRecord implements Tracer {
   }
 }
 
+/** The struct sigaction at a user address; undefined when there is none. */
+function signalAction(memory: UserMemory, address: number): SignalAction | undefined {
+  const handler = word(memory, address);
+  const flags = word(memory, address + 8);
+  return handler === undefined || flags === undefined ? undefined : { handler, flags: flags >>> 0 };
+}
+
 function newTask(comm: string, parent: TaskRecord | undefined): TaskRecord {
   return {
     pid: undefined,
@@ -380,5 +449,7 @@ function newTask(comm: string, parent: TaskRecord | undefined): TaskRecord {
     signalled: false,
     ignoresChildren: false,
     call: undefined,
+    interrupted: [],
+    actions: new Map(),
   };
 }

@@ -5,9 +5,16 @@ import {
   O_RDONLY,
   O_RDWR,
   type Proc,
+  SA_RESTART,
+  SA_SIGINFO,
+  SIG_BLOCK,
+  SIGHUP,
   SIGKILL,
   SIGTERM,
+  SIGUSR1,
+  SIGUSR2,
   SyscallError,
+  type Waited,
 } from "../../runtime/user/proc.ts";
 import { Random } from "../init/fill.ts";
 
@@ -53,6 +60,7 @@ export class Worker {
       () => this.#pipe(),
       () => this.#child(),
       () => this.#victim(),
+      () => this.#signals(),
       () => this.#program(),
       () => this.#look(),
       () => this.#proc.schedYield(),
@@ -67,7 +75,7 @@ export class Worker {
 
   /** What is left of the worker when its work is done: nothing, or a daemon that sleeps or runs. */
   async stay(): Promise<void> {
-    const kind = this.#random.below(6);
+    const kind = this.#random.below(7);
     if (kind === 0) return;
     try {
       await this.#proc.setsid();
@@ -75,6 +83,7 @@ export class Worker {
       else if (kind === 2) await this.#waitForEver();
       else if (kind === 3) for (;;) await this.#proc.schedYield();
       else if (kind === 4) for (;;) await this.#proc.getppid();
+      else if (kind === 5) await this.#pauseForEver();
       for (;;) await this.#proc.sleep(LONG_MS);
     } catch (error) {
       if (!(error instanceof SyscallError) || !FULL.includes(error.code)) throw error;
@@ -85,6 +94,14 @@ export class Worker {
   async #readForEver(): Promise<void> {
     const [read] = await this.#proc.pipe();
     await this.#proc.read(read, new Uint8Array(1));
+  }
+
+  /** A daemon that has handlers, and waits for nothing else. */
+  async #pauseForEver(): Promise<void> {
+    await this.#proc.sigaction(SIGHUP, { handler: () => undefined, flags: SA_RESTART });
+    await this.#proc.sigaction(SIGUSR2, { handler: () => undefined, flags: SA_SIGINFO, mask: [SIGHUP] });
+    await this.#proc.sigprocmask(SIG_BLOCK, [SIGUSR2]);
+    for (;;) await this.#proc.pause();
   }
 
   async #waitForEver(): Promise<void> {
@@ -178,6 +195,47 @@ export class Worker {
     // Status 1 << 8: it found no memory for its sleep.
     if (status !== signal && status !== 1 << 8)
       await this.#fail(`a child killed by ${signal} had status ${status}`);
+  }
+
+  /** A child that signals its parent so often: while the parent waits for it, or writes to it. */
+  async #signals(): Promise<void> {
+    const restart = this.#random.below(2) === 0;
+    const times = 1 + this.#random.below(3);
+    const self = await this.#proc.getpid();
+    let turns = 0;
+    const handler = async (own: Proc): Promise<void> => {
+      turns++;
+      await own.getpid();
+    };
+    await this.#proc.sigaction(SIGUSR1, { handler, flags: restart ? SA_RESTART : 0 });
+    try {
+      const pid = await this.#proc.fork(async (child) => {
+        for (let i = 0; i < times; i++) {
+          await child.kill(self, SIGUSR1);
+          await child.sleep(1);
+        }
+        return times;
+      });
+      const { status } = await this.#waitThrough(pid, restart);
+      // Several that wait together are one. Status 1 << 8: it found no memory.
+      if (status !== times << 8 && status !== 1 << 8) await this.#fail(`a child had status ${status}`);
+      if (turns > times || (turns === 0 && status !== 1 << 8)) {
+        await this.#fail(`${turns} of ${times} signals arrived`);
+      }
+    } finally {
+      await this.#proc.ignore(SIGUSR1, false);
+    }
+  }
+
+  /** A wait that a handler has interrupted is made again; with SA_RESTART the kernel does that. */
+  async #waitThrough(pid: number, restart: boolean): Promise<Waited> {
+    for (;;) {
+      try {
+        return await this.#proc.wait(pid);
+      } catch (error) {
+        if (restart || !(error instanceof SyscallError) || error.code !== "EINTR") throw error;
+      }
+    }
   }
 
   /** A program that is there, with an argument that it refuses: short, and through all of execve. */

@@ -6,7 +6,6 @@
 import {
   CONFIG_CRASH_DUMP,
   ENOSYS,
-  ERESTARTSYS,
   NR_syscalls,
   PT_REGS_SIZE,
   USER_CS,
@@ -14,10 +13,10 @@ import {
   USER_SYSCALL_RETURN,
   X86_EFLAGS_FIXED,
   X86_EFLAGS_IF,
+  __NR_restart_syscall,
 } from "../../include/generated/constants";
 import { pt_regs } from "../../include/generated/structs";
 import { tick_do_update_jiffies64 } from "../../kernel/time";
-import { get_signal, signal_pending } from "../../kernel/signal";
 import { get_current } from "../kernel/current";
 import { syscall_exit_to_user_mode } from "../kernel/process";
 import { x64_sys_call } from "./syscall_64";
@@ -61,7 +60,7 @@ export function entry_SYSCALL_64(
   regs.ss = USER_DS;
   if (!CONFIG_CRASH_DUMP) {
     const block = get_current().restart_block;
-    block.fn = 0;
+    if (nr != __NR_restart_syscall) block.fn = 0;
     block.done = 0;
   }
   entry_SYSCALL_64_after_hwframe(regs);
@@ -71,14 +70,9 @@ export function entry_SYSCALL_64_after_hwframe(regs: pt_regs): void {
   do_syscall_64(regs, <u32>regs.orig_ax);
 }
 
-/** Again after a signal that only interrupted it (ERESTARTSYS): there are no handlers to run in between. */
 export function do_syscall_64(regs: pt_regs, nr: u32): void {
   // Without a tick, each entry brings the time up to date.
   if (CONFIG_CRASH_DUMP) tick_do_update_jiffies64();
-  for (;;) {
-    regs.ax = nr < NR_syscalls ? x64_sys_call(regs, nr) : -ENOSYS;
-    if (CONFIG_CRASH_DUMP || <i64>regs.ax != -ERESTARTSYS || !signal_pending(get_current())) break;
-    get_signal();
-  }
+  regs.ax = nr < NR_syscalls ? x64_sys_call(regs, nr) : -ENOSYS;
   syscall_exit_to_user_mode(regs);
 }

@@ -15,6 +15,7 @@ import {
   PF_IDLE,
   PF_KTHREAD,
   PT_REGS_SIZE,
+  SIGNAL_CLD_MASK,
   USER_CS,
   USER_DS,
   X86_EFLAGS_FIXED,
@@ -24,11 +25,12 @@ import {
 import { fork_frame, inactive_task_frame, pt_regs, task_struct } from "../../include/generated/structs";
 import { this_cpu } from "../../include/generated/symbols";
 import { finish_task_switch, schedule, schedule_tail } from "../../kernel/sched/core";
-import { get_signal, signal_pending } from "../../kernel/signal";
+import { signal_pending } from "../../kernel/signal";
 import { cpu_startup_entry } from "../../kernel/sched/idle";
 import { finish_sleep } from "../../kernel/sched/sleep";
 import { entry_SYSCALL_64_after_hwframe } from "../entry/syscall";
 import { get_current, task_pt_regs, task_top_of_stack } from "./current";
+import { arch_do_signal_or_restart, interrupted_syscall } from "./signal";
 import { load_sp0 } from "./tss";
 
 @external("hw", "switch_to") declare function hw_switch_to(): void;
@@ -112,7 +114,8 @@ export function cpu_resume(): void {
     finish_task_switch(this_cpu.switched_from);
     if (!CONFIG_CRASH_DUMP) finish_sleep(t);
     const regs = task_pt_regs(t);
-    if (<i64>regs.orig_ax >= 0) entry_SYSCALL_64_after_hwframe(regs);
+    const inside = <i64>regs.orig_ax >= 0 && (CONFIG_CRASH_DUMP || !interrupted_syscall(regs));
+    if (inside) entry_SYSCALL_64_after_hwframe(regs);
     else syscall_exit_to_user_mode(regs);
   }
 }
@@ -126,17 +129,28 @@ export function ret_from_fork(): void {
 }
 
 /**
- * The way back to the user. A task that must yield, stop or die here has finished its system call: it is not
- * dispatched again.
+ * A signal waits or has interrupted the call; or the parent is to hear that the task, once stopped, goes on.
+ */
+@inline
+function signal_work(t: task_struct, regs: pt_regs): bool {
+  if (CONFIG_CRASH_DUMP) return false;
+  return signal_pending(t) || interrupted_syscall(regs) || (t.signal.flags & SIGNAL_CLD_MASK) != 0;
+}
+
+/**
+ * The way back to the user. A task that yields, stops or dies here has finished its system call: it is not
+ * dispatched again, but comes back to here. orig_ax is -1 then; in a call that a signal has interrupted ax
+ * says so (interrupted_syscall).
  */
 export function syscall_exit_to_user_mode(regs: pt_regs): void {
-  if (!CONFIG_CRASH_DUMP && signal_pending(get_current())) {
-    regs.orig_ax = -1;
-    get_signal();
-  }
-  if (get_current().thread_info.flags & _TIF_NEED_RESCHED) {
-    regs.orig_ax = -1;
-    schedule();
+  const t = get_current();
+  while (true) {
+    if (signal_work(t, regs)) {
+      if (!CONFIG_CRASH_DUMP) arch_do_signal_or_restart(regs);
+    } else if (t.thread_info.flags & _TIF_NEED_RESCHED) {
+      regs.orig_ax = -1;
+      schedule();
+    } else return;
   }
 }
 

@@ -16,7 +16,10 @@ import {
   PT_REGS_SIZE,
   PTE_PFN_MASK,
   STACK_GUARD_SIZE,
+  ILL_ILLOPN,
+  SIGILL,
   SIGSEGV,
+  SI_KERNEL,
   THREAD_SIZE,
   USER_CS,
   USER_DS,
@@ -43,7 +46,7 @@ import { irqs_disabled, local_irq_disable } from "../../kernel/irqflags";
 import { kallsyms_symbol_start } from "../../kernel/kallsyms";
 import { pr_alert, pr_crit, pr_emerg, pr_cont, printk } from "../../kernel/printk/printk";
 import { lookup_address, mmu_access } from "../mm/access";
-import { do_user_addr_fault } from "../mm/fault";
+import { do_user_addr_fault, do_user_trap } from "../mm/fault";
 import { die, oops_begin, oops_end, __die } from "./dumpstack";
 import { is_interrupt_entry } from "./irq";
 import { asm_exc_nmi } from "./nmi";
@@ -119,24 +122,31 @@ export function asm_exc(vector: i32, error_code: i32, cr2_lo: u32, cr2_hi: u32):
 }
 
 /**
- * The processor's way into an exception of a program, of which there is one: a page fault. Frameless; sp is
- * at the top of the task's kernel stack, as for a system call, and what the task goes on with lies in the
- * registers there.
+ * The processor's way into an exception of a program: a store that the page tables do not allow, or a jump to
+ * where no instruction is. Frameless; sp is at the top of the task's kernel stack, as for a system call, and
+ * what the task goes on with lies in the registers there.
  */
-export function asm_exc_user(error_code: u32, cr2_lo: u32, cr2_hi: u32, bx: u32): void {
+export function asm_exc_user(vector: i32, error_code: u32, cr2_lo: u32, cr2_hi: u32, bx: u32): void {
   const at = get_sp() - PT_REGS_SIZE;
   set_sp(at);
   const regs = changetype<pt_regs>(at);
-  regs.bx = bx;
-  regs.ax = 0;
   regs.orig_ax = -1;
-  regs.ip = USER_SYSCALL_RETURN;
-  regs.cs = USER_CS;
-  regs.flags = X86_EFLAGS_IF | X86_EFLAGS_FIXED;
-  regs.ss = USER_DS;
+  // An instruction that could not be fetched or made: the registers stay as they were.
+  if (vector == X86_TRAP_PF && error_code & X86_PF_INSTR) regs.ip = ((cr2_hi as u64) << 32) | (cr2_lo as u64);
+  else if (vector == X86_TRAP_PF) {
+    regs.bx = bx;
+    regs.ax = 0;
+    regs.ip = USER_SYSCALL_RETURN;
+    regs.cs = USER_CS;
+    regs.flags = X86_EFLAGS_IF | X86_EFLAGS_FIXED;
+    regs.ss = USER_DS;
+  }
   // Nothing is shared in the capture kernel: there it is an error.
   if (CONFIG_CRASH_DUMP) do_exit(SIGSEGV);
-  else asm_exc_page_fault(regs, error_code, ((cr2_hi as u64) << 32) | (cr2_lo as u64));
+  else if (vector == X86_TRAP_PF) {
+    asm_exc_page_fault(regs, error_code, ((cr2_hi as u64) << 32) | (cr2_lo as u64));
+  } else if (vector == X86_TRAP_UD) do_user_trap(regs, vector, 0, c`invalid opcode`, SIGILL, ILL_ILLOPN);
+  else do_user_trap(regs, vector, error_code, c`general protection fault`, SIGSEGV, SI_KERNEL);
   syscall_exit_to_user_mode(regs);
 }
 

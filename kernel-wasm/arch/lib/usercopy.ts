@@ -43,6 +43,24 @@ function piece(addr: u64, n: usize): usize {
   return left < n ? left : n;
 }
 
+/** Whether n bytes may be read, which are made on the way (fault_in_readable). */
+export function fault_in_readable(from: u64, n: usize): bool {
+  while (n > 0) {
+    if (!user_byte(from, false)) return false;
+    const len = piece(from, n);
+    from += len;
+    n -= len;
+  }
+  return true;
+}
+
+/** A word at an address that is a multiple of 8. False when it cannot be written. */
+export function put_user64(to: u64, value: u64): bool {
+  const at = user_byte(to, true);
+  if (at) store<u64>(at, value);
+  return at != 0;
+}
+
 export function copy_to_user(to: u64, from: usize, n: usize): usize {
   while (n > 0) {
     const len = piece(to, n);

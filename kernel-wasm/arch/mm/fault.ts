@@ -4,18 +4,29 @@
  * traps.ts's: its accesses to user memory go through arch/lib/usercopy.ts, which does not fault.
  */
 import {
-  EFAULT,
+  BUS_ADRERR,
   EIO,
   LOGLEVEL_EMERG,
   LOGLEVEL_INFO,
+  SEGV_ACCERR,
+  SEGV_MAPERR,
   SIGBUS,
   SIGSEGV,
+  SIG_DFL,
+  SIG_IGN,
+  SI_KERNEL,
+  VM_ACCESS_FLAGS,
+  VM_EXEC,
+  VM_WRITE,
+  X86_PF_INSTR,
   X86_PF_WRITE,
   X86_TRAP_PF,
 } from "../../include/generated/constants";
-import { pt_regs, task_struct } from "../../include/generated/structs";
+import { mm_struct, pt_regs, task_struct, vm_area_struct } from "../../include/generated/structs";
+import { is_global_init } from "../../kernel/exit";
+import { down_read, up_read } from "../../kernel/locking/rwsem";
 import { pr_cont, printk_level } from "../../kernel/printk/printk";
-import { force_sig } from "../../kernel/signal";
+import { force_sig, force_sig_fault, sig_handler } from "../../kernel/signal";
 import { fault_in_user } from "../../mm/memory";
 import { vma_lookup } from "../../mm/mmap";
 import { get_current } from "../kernel/current";
@@ -40,20 +51,67 @@ function show_signal_msg(regs: pt_regs, error_code: u64, address: u64, t: task_s
   show_opcodes(regs, level);
 }
 
-function bad_area(regs: pt_regs, error_code: u64, address: u64): void {
+/** What a program's signal is about: SEGV_ACCERR when something is mapped there, else SEGV_MAPERR. */
+function bad_area(regs: pt_regs, error_code: u64, address: u64, code: i32): void {
   const t = get_current();
   t.thread.cr2 = address;
   t.thread.error_code = error_code;
   t.thread.trap_nr = X86_TRAP_PF;
-  show_signal_msg(regs, error_code, address, t);
-  force_sig(SIGSEGV);
+  // As Linux: nothing is said of a program that has a handler for it.
+  if (unhandled_signal(t, SIGSEGV)) show_signal_msg(regs, error_code, address, t);
+  force_sig_fault(SIGSEGV, code, address);
+}
+
+function unhandled_signal(t: task_struct, sig: i32): bool {
+  const handler = sig_handler(t, sig);
+  return is_global_init(t) || handler == SIG_IGN || handler == SIG_DFL;
+}
+
+/** An exception of a program that is no page fault (do_trap of arch/x86/kernel/traps.c). */
+export function do_user_trap(
+  regs: pt_regs, vector: i32, error_code: u64, what: usize, sig: i32, code: i32,
+): void {
+  const t = get_current();
+  t.thread.error_code = error_code;
+  t.thread.trap_nr = vector;
+  if (unhandled_signal(t, sig)) {
+    printk_level(
+      LOGLEVEL_INFO, c`traps: %s[%d] trap %s ip:%llx sp:%llx error:%llx`, t.comm, t.pid, what, regs.ip,
+      regs.sp, error_code,
+    );
+    print_vma_addr(t, regs.ip);
+    pr_cont(c`\n`);
+  }
+  if (code == SI_KERNEL) force_sig(sig);
+  else force_sig_fault(sig, code, regs.ip);
+}
+
+/** No page of the kernel's may be made or shared for this access (access_error). */
+function access_error(vma: vm_area_struct, error_code: u64): bool {
+  if (error_code & X86_PF_WRITE) return !(vma.vm_flags & VM_WRITE);
+  // As on x86, what can be written or run can be read.
+  return !(vma.vm_flags & (error_code & X86_PF_INSTR ? VM_EXEC : VM_ACCESS_FLAGS));
+}
+
+/** 0, or how an access of a program's is wrong: SEGV_*. */
+function bad_access(mm: mm_struct, error_code: u64, address: u64): i32 {
+  if (address >> 32) return SEGV_MAPERR;
+  down_read(mm.mmap_lock);
+  const vma = vma_lookup(mm, address);
+  const code = isnull(vma) ? SEGV_MAPERR : access_error(vma, error_code) ? SEGV_ACCERR : 0;
+  up_read(mm.mmap_lock);
+  return code;
 }
 
 /** When memory is short, the access is made again: the OOM killer has killed somebody, or this task. */
 export function do_user_addr_fault(regs: pt_regs, error_code: u64, address: u64): void {
   const t = get_current();
-  const err = address >> 32 ? -EFAULT : fault_in_user(t.mm, <usize>address, (error_code & X86_PF_WRITE) != 0);
-  if (err == -EFAULT) bad_area(regs, error_code, address);
-  else if (err == -EIO) force_sig(SIGBUS);
+  const bad = bad_access(t.mm, error_code, address);
+  if (bad) {
+    bad_area(regs, error_code, address, bad);
+    return;
+  }
+  const err = fault_in_user(t.mm, <usize>address, (error_code & X86_PF_WRITE) != 0);
+  if (err == -EIO) force_sig_fault(SIGBUS, BUS_ADRERR, address);
   else t.min_flt += 1;
 }

@@ -9,10 +9,11 @@ import {
   PAGE_SIZE,
   PIDTYPE_PGID,
   PIDTYPE_SID,
-  RLIMIT_NPROC,
+  RLIMIT_SIGPENDING,
   TASK_IDLE,
   TASK_REPORT_IDLE,
   THREAD_SIZE,
+  UCOUNT_RLIMIT_SIGPENDING,
 } from "../../include/generated/constants";
 import { mm_struct, seq_file, sighand_struct, task_struct } from "../../include/generated/structs";
 import { sym, this_cpu } from "../../include/generated/symbols";
@@ -23,6 +24,7 @@ import { read_lock, read_unlock } from "../../kernel/locking/qrwlock";
 import { pid_nr } from "../../kernel/pid";
 import { __schedule, schedule, schedule_idle } from "../../kernel/sched/core";
 import { get_task_mm, task_lock, task_unlock } from "../../kernel/sched/task";
+import { atomic64_read } from "../../lib/atomic";
 import { seq_printf, seq_puts } from "../seq_file";
 
 const TASK_REPORT: u32 = 0x7f;
@@ -140,7 +142,10 @@ function task_mem(m: seq_file, mm: mm_struct): void {
 function task_sig(m: seq_file, task: task_struct): void {
   const sig = task.signal;
   if (isnull(sig) || task.sighand_va == 0) return;
-  seq_printf(m, c`Threads:\t%d\nSigQ:\t0/%lu\n`, sig.nr_threads, sig.rlim[RLIMIT_NPROC].rlim_cur);
+  const queued = atomic64_read(sym.init_ucounts.ucount[UCOUNT_RLIMIT_SIGPENDING]);
+  seq_printf(
+    m, c`Threads:\t%d\nSigQ:\t%lu/%lu\n`, sig.nr_threads, queued, sig.rlim[RLIMIT_SIGPENDING].rlim_cur,
+  );
   seq_printf(
     m, c`SigPnd:\t%016lx\nShdPnd:\t%016lx\nSigBlk:\t%016lx\nSigIgn:\t%016lx\nSigCgt:\t%016lx\n`,
     task.pending.signal.sig[0], sig.shared_pending.signal.sig[0], task.blocked.sig[0],

@@ -1,11 +1,12 @@
 /**
  * Sleeping for a time: schedule_timeout() of kernel/time/timer.c and nanosleep(2), which is as exact as the
- * tick here. A task that is woken starts over; restart_block.expires says when its sleep ends.
+ * tick here. A task that is woken starts over; restart_block.expires says when its sleep ends, to
+ * restart_syscall(2) too, which goes on with it when a stop has interrupted it.
  */
 import {
   EFAULT,
   EINVAL,
-  ERESTARTSYS,
+  ERESTART_RESTARTBLOCK,
   NSEC_PER_SEC,
   STACK_TIMER_OFFSET,
   TASK_INTERRUPTIBLE,
@@ -21,7 +22,7 @@ import {
 } from "../../include/generated/structs";
 import { sym } from "../../include/generated/symbols";
 import { get_current } from "../../arch/kernel/current";
-import { copy_from_user } from "../../arch/lib/usercopy";
+import { copy_from_user, copy_to_user } from "../../arch/lib/usercopy";
 import { signal_pending } from "../signal";
 import { ktime_get } from "../time";
 import { del_timer_sync, mod_timer, timer_setup } from "../time/timer";
@@ -67,27 +68,40 @@ export function schedule_timeout(jiffies: u64): void {
   del_timer_sync(timer.timer);
 }
 
-/** Sleeps until `expires`. 0 when that time has come. */
-export function do_nanosleep(expires: i64): i64 {
+/** What is left of a sleep that a signal cuts short is told to the user who has asked for it. */
+function nanosleep_copyout(block: restart_block, left: i64): i64 {
+  if (!block.rmtp) return -ERESTART_RESTARTBLOCK;
+  const rmt = changetype<__kernel_timespec>(get_current().stack + STACK_TIMER_OFFSET);
+  rmt.tv_sec = left / <i64>NSEC_PER_SEC;
+  rmt.tv_nsec = left % <i64>NSEC_PER_SEC;
+  const failed = copy_to_user(block.rmtp, changetype<usize>(rmt), __kernel_timespec.SIZE);
+  memory.fill(changetype<usize>(rmt), 0, __kernel_timespec.SIZE);
+  return failed ? -EFAULT : -ERESTART_RESTARTBLOCK;
+}
+
+/** Sleeps until block.expires. 0 when that time has come. */
+export function do_nanosleep(block: restart_block): i64 {
   const t = get_current();
+  const expires = <i64>block.expires;
   for (let left = expires - <i64>ktime_get(); left > 0; left = expires - <i64>ktime_get()) {
     t.__state = TASK_INTERRUPTIBLE;
     if (signal_pending(t)) {
       t.__state = TASK_RUNNING;
-      return -ERESTARTSYS;
+      return nanosleep_copyout(block, left);
     }
     const ticks = (left - 1) / TICK_NSEC + 1;
     schedule_timeout(<u64>min<i64>(ticks, TIMEOUT_MAX));
   }
+  block.fn = 0;
   return 0;
 }
 
 export function nanosleep_restart(block: restart_block): i64 {
-  return do_nanosleep(<i64>block.expires);
+  return do_nanosleep(block);
 }
 
-/** nanosleep(2). What is left is never written: only a signal that ends the task cuts a sleep short. */
-export function sys_nanosleep(rqtp: u64): i64 {
+/** nanosleep(2). */
+export function sys_nanosleep(rqtp: u64, rmtp: u64): i64 {
   const t = get_current();
   const block = t.restart_block;
   if (block.fn != 0) return nanosleep_restart(block);
@@ -102,6 +116,7 @@ export function sys_nanosleep(rqtp: u64): i64 {
   const now = <i64>ktime_get();
   const longest = (KTIME_MAX - now) / <i64>NSEC_PER_SEC - 1;
   block.expires = sec > longest ? KTIME_MAX : now + sec * <i64>NSEC_PER_SEC + nsec;
+  block.rmtp = rmtp;
   block.fn = fnptr(nanosleep_restart);
-  return do_nanosleep(<i64>block.expires);
+  return do_nanosleep(block);
 }

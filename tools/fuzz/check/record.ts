@@ -15,6 +15,8 @@ import {
   path as pathLayout,
   pt_regs,
   qstr,
+  sigaction,
+  sighand_struct,
   task_struct,
 } from "../../../build/generated/offsets.ts";
 import { type MachineRecord, type OpenFile, OWN_DIRECTORIES, type TaskRecord } from "../record.ts";
@@ -124,6 +126,8 @@ function settle(kernel: CrashedKernel, record: MachineRecord, task: TaskRecord, 
   if (task.call === undefined || stack === 0) return;
   const regs = stack + constants.THREAD_SIZE - pt_regs.SIZE;
   if (kernel.s64(regs + pt_regs.orig_ax) !== -1) return;
+  // A signal has come in between: the call is made again, or its result lies on the user's stack.
+  if (kernel.u64(regs + pt_regs.ip) !== constants.USER_SYSCALL_RETURN) return;
   record.onResult(task.call, kernel.s64(regs + pt_regs.ax), undefined);
 }
 
@@ -140,7 +144,12 @@ function mayBeGone(
   const at = tasks.get(parent.pid as number);
   // With its parent dead it is init's to wait for, who may be about to say so.
   const reaper = at === undefined || isDead(kernel, at) ? initOf(parent) : parent;
-  return parent.ignoresChildren || reaper.ignoresChildren || reaper.call?.nr === WAIT4;
+  return parent.ignoresChildren || reaper.ignoresChildren || under(reaper, [WAIT4]);
+}
+
+/** Whether it is in one of these calls: its last, or one that a handler has interrupted. */
+function under({ call, interrupted }: TaskRecord, numbers: readonly number[]): boolean {
+  return [call, ...interrupted].some((made) => made !== undefined && numbers.includes(made.nr));
 }
 
 const WAIT4 = 61;
@@ -152,9 +161,9 @@ function initOf(task: TaskRecord): TaskRecord {
   return at;
 }
 
-function mayBeDead({ exiting, signalled, pid, call }: TaskRecord, killed: (pid: number) => boolean): boolean {
+function mayBeDead(task: TaskRecord, killed: (pid: number) => boolean): boolean {
   // A write may end in SIGPIPE, or in an oops.
-  return exiting || signalled || call?.nr === WRITE || killed(pid as number);
+  return task.exiting || task.signalled || under(task, [WRITE]) || killed(task.pid as number);
 }
 
 function checkTask(
@@ -177,12 +186,25 @@ function checkTask(
   const mm = kernel.pointer(at + task_struct.mm);
   if (mm === 0) throw new Inconsistency(`${what} has no address space`);
   const brk = kernel.u64(mm + mm_struct.brk);
-  const { call } = task;
-  const unsettled = call !== undefined && CALLS_ON_HEAPS.includes(call.nr);
+  const unsettled = under(task, CALLS_ON_HEAPS);
   if (!unsettled && task.brk !== undefined && brk !== task.brk) {
     throw new Inconsistency(`${what}: its heap ends at ${hex(brk)}, it was told ${hex(task.brk)}`);
   }
   if (!task.filesUnknown) checkFiles(kernel, task, at, what, moving);
+  if (!under(task, CALLS_ON_ACTIONS)) checkActions(kernel, task, at, what);
+}
+
+/** What the kernel would do about each signal: the default, nothing, or a handler. */
+function checkActions(kernel: CrashedKernel, task: TaskRecord, at: number, what: string): void {
+  const sighand = kernel.pointer(at + task_struct.sighand);
+  for (let signal = 1; signal <= constants._NSIG; signal++) {
+    const action = sighand + sighand_struct.action + (signal - 1) * sigaction.SIZE;
+    const found = kernel.u64(action + sigaction.sa_handler);
+    const { handler = 0, flags = 0 } = task.actions.get(signal) ?? {};
+    // Its handler may be about to run for the only time.
+    if (found === handler || (found === 0 && (flags & constants.SA_RESETHAND) !== 0)) continue;
+    throw new Inconsistency(`${what}: signal ${signal} has the action ${hex(found)}, it was ${hex(handler)}`);
+  }
 }
 
 /** Its maker while that lives, and then init. */
@@ -203,6 +225,8 @@ function checkParent(kernel: CrashedKernel, record: MachineRecord, tasks: Tasks,
 
 /** brk and execve. */
 const CALLS_ON_HEAPS: readonly number[] = [12, 59];
+/** rt_sigaction, and execve. */
+const CALLS_ON_ACTIONS: readonly number[] = [13, 59];
 /** Calls that make or close descriptors: one under way may have done so. */
 const CALLS_ON_FILES: readonly number[] = [2, 3, 22, 32, 33, 257, 293];
 /** Calls that move positions. */
@@ -211,11 +235,13 @@ const CALLS_THAT_MOVE: readonly number[] = [0, 1, 8, 326];
 /** Files whose positions calls under way may have moved. */
 function movingFiles(record: MachineRecord): Set<OpenFile> {
   const moving = new Set<OpenFile>();
-  for (const { call, files } of record.tasks) {
-    if (call === undefined || !CALLS_THAT_MOVE.includes(call.nr)) continue;
-    for (const fd of call.args.slice(0, 3)) {
-      const known = files.get(fd);
-      if (known !== undefined) moving.add(known.file);
+  for (const { call, interrupted, files } of record.tasks) {
+    for (const made of [call, ...interrupted]) {
+      if (made === undefined || !CALLS_THAT_MOVE.includes(made.nr)) continue;
+      for (const fd of made.args.slice(0, 3)) {
+        const known = files.get(fd);
+        if (known !== undefined) moving.add(known.file);
+      }
     }
   }
   return moving;
@@ -228,7 +254,7 @@ function checkFiles(
   what: string,
   moving: ReadonlySet<OpenFile>,
 ): void {
-  if (task.call !== undefined && CALLS_ON_FILES.includes(task.call.nr)) return;
+  if (under(task, CALLS_ON_FILES)) return;
   const files = kernel.pointer(at + task_struct.files);
   const table = kernel.pointer(files + files_struct.fdt);
   const fds = kernel.pointer(table + fdtable.fd);
