@@ -53,11 +53,15 @@ export class NodeHost implements Host {
     return hasher.digest();
   }
 
-  startThread(program: URL, data: unknown, { onMessage, onError }: ThreadListener): HostThread {
-    const worker = new Worker(program, { workerData: data });
+  startThread(program: URL, { onMessage, onError }: ThreadListener): HostThread {
+    const worker = new Worker(program);
     worker.on("message", onMessage);
     worker.on("error", onError);
-    return { ended: new Promise((resolve) => worker.once("exit", () => resolve())) };
+    return {
+      post: (message) => worker.postMessage(message),
+      hold: (on) => void (on ? worker.ref() : worker.unref()),
+      terminate: () => void worker.terminate(),
+    };
   }
 }
 

@@ -16,6 +16,7 @@ import type { SystemMap } from "../boot/system-map.ts";
 import { CRASH_TYPES } from "../init/crashes.ts";
 import { runner } from "../init/exec.ts";
 import { machinePrograms } from "../init/programs.ts";
+import { firstDifference } from "./check/bytes.ts";
 import { checkDump } from "./check/dump.ts";
 import { CrashedKernel } from "./check/kernel.ts";
 import { checkPages } from "./check/pages.ts";
@@ -299,12 +300,7 @@ async function checkCapture(run: Run, symbols: SystemMap): Promise<string | unde
 }
 
 function same(a: Uint8Array | undefined, b: Uint8Array | undefined): boolean {
-  if (a === undefined || b === undefined) return a === b;
-  if (a.length !== b.length) return false;
-  const words = (x: Uint8Array) => new Int32Array(x.buffer, x.byteOffset, x.length >> 2);
-  const [left, right] = [words(a), words(b)];
-  for (let i = 0; i < left.length; i++) if (left[i] !== right[i]) return false;
-  return true;
+  return a === undefined || b === undefined ? a === b : firstDifference(a, b) < 0;
 }
 
 /** Runs a seed twice: the first run is held against the record, the second against the first. */

@@ -24,6 +24,7 @@ import { CRASH_TYPES } from "../init/crashes.ts";
 import { echo, exists, type Run, readText, words } from "../init/exec.ts";
 import { prepareMemory } from "../init/memory.ts";
 import { REBOOT_CMD_POWER_OFF } from "../init/reboot.ts";
+import { firstDifference } from "./check/bytes.ts";
 import { HARDSHIPS } from "./hardship.ts";
 import type { Plan } from "./plan.ts";
 import { Disagreement, type Story } from "./story.ts";
@@ -58,6 +59,16 @@ interface Contents {
   bytes: Uint8Array;
   /** A write that came to its end for want of memory has left nobody knows what. */
   unknown: boolean;
+}
+
+/** Bytes that only this salt gives; they come again after PERIOD. */
+function pattern(length: number, salt: number): Uint8Array {
+  const PERIOD = 256;
+  const bytes = new Uint8Array(length);
+  const head = Math.min(length, PERIOD);
+  for (let i = 0; i < head; i++) bytes[i] = (salt >>> (i & 15)) ^ i;
+  for (let done = head; done < length; done *= 2) bytes.copyWithin(done, 0, Math.min(done, length - done));
+  return bytes;
 }
 
 class Workload {
@@ -154,9 +165,7 @@ class Workload {
     if (open === undefined) return;
     const old = open.contents.bytes;
     const offset = this.#below(Math.min(old.length + 100, OFFSET_MAX));
-    const data = new Uint8Array(1 + this.#below(SIZE_MAX));
-    const salt = this.#random.u32();
-    for (let i = 0; i < data.length; i++) data[i] = (salt >>> (i & 15)) ^ i;
+    const data = pattern(1 + this.#below(SIZE_MAX), this.#random.u32());
     const before = open.contents.unknown;
     open.contents.unknown = true;
     await this.#expect("write", undefined, async () => {
@@ -183,7 +192,7 @@ class Workload {
       if (got > wanted.length || (got === 0 && wanted.length > 0)) {
         throw new Disagreement(`read: ${got} bytes of ${wanted.length}`);
       }
-      const wrong = wanted.subarray(0, got).findIndex((byte, i) => byte !== buffer[i]);
+      const wrong = firstDifference(wanted.subarray(0, got), buffer.subarray(0, got));
       if (wrong >= 0) throw new Disagreement(`read: byte ${offset + wrong} is another`);
     });
   }
@@ -275,9 +284,7 @@ class Workload {
 
   /** More bytes than a pipe holds, from a child, which sleeps until they are read. */
   async #pipe(): Promise<void> {
-    const data = new Uint8Array(1 + this.#below(PIPE_MAX));
-    const salt = this.#random.u32();
-    for (let i = 0; i < data.length; i++) data[i] = (salt >>> (i & 15)) ^ i;
+    const data = pattern(1 + this.#below(PIPE_MAX), this.#random.u32());
     await this.#expect("pipe", undefined, async () => {
       const [read, write] = await this.#proc.pipe();
       let pid = 0;
@@ -297,7 +304,7 @@ class Workload {
       const { status } = await this.#proc.wait(pid);
       // Killed for want of memory, or without the memory for its call: its bytes may be missing.
       if (status === SIGKILL || status === 1 << 8) return;
-      const wrong = at !== got.length || got.some((byte, i) => byte !== data[i]);
+      const wrong = at !== got.length || firstDifference(got, data) >= 0;
       if (status !== 0 || wrong)
         throw new Disagreement(`pipe: ${at} of ${got.length} bytes, status ${status}`);
     });
