@@ -179,6 +179,7 @@ export class LocalApic {
     const cells = this.#cells;
     const now = this.#clock.now_ns;
     if (now >= this.#turns.limit_ns) throw new Expired();
+    this.#turns.button();
     if (!timerArmed(cells) || now < cells.deadline_ns) return;
     cells.deadline_ns = 0;
     cells.raise(cells.timer & VECTOR_MASK);

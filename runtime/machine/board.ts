@@ -20,7 +20,17 @@ const VECTORS = 256;
 const VECTOR_WORDS = VECTORS / 32;
 
 /** Offsets in bytes. Doubles first: they are aligned so. */
-const BOARD = { now_ns: 0, turnEnd_ns: 8, origin_ms: 16, quit: 24, asker: 28, streams: 32 };
+const BOARD = {
+  now_ns: 0,
+  turnEnd_ns: 8,
+  origin_ms: 16,
+  nmi_ns: 24,
+  nmiCpu: 32,
+  spins: 40,
+  quit: 48,
+  asker: 52,
+  streams: 56,
+};
 /** Among the board's own words. */
 const QUIT = 0;
 const ASKER = 1;
@@ -50,7 +60,7 @@ export class Board {
   /** A new board for `cpus` CPUs, or another thread's. */
   constructor(cpus: number, buffer = new SharedArrayBuffer(BOARD_SIZE + CPUS_MAX * CPU_SIZE)) {
     this.buffer = buffer;
-    this.#doubles = new Float64Array(buffer, 0, 3);
+    this.#doubles = new Float64Array(buffer, 0, 6);
     this.#words = new Int32Array(buffer, BOARD.quit, 2);
     this.cpus = Array.from({ length: cpus }, (_, i) => new CpuCells(buffer, BOARD_SIZE + i * CPU_SIZE));
   }
@@ -80,6 +90,33 @@ export class Board {
 
   set origin_ms(value: number) {
     this.#doubles[BOARD.origin_ms / 8] = value;
+  }
+
+  /** How many turns in a row have gone by in which a CPU did nothing but wait for another one. */
+  get spins(): number {
+    return this.#doubles[BOARD.spins / 8] as number;
+  }
+
+  set spins(value: number) {
+    this.#doubles[BOARD.spins / 8] = value;
+  }
+
+  /** When the NMI comes that somebody outside has asked for, and to which CPU; 0: none. */
+  get nmi(): { at_ns: number; cpu: number } {
+    return {
+      at_ns: this.#doubles[BOARD.nmi_ns / 8] as number,
+      cpu: this.#doubles[BOARD.nmiCpu / 8] as number,
+    };
+  }
+
+  set nmi({ at_ns, cpu }) {
+    this.#doubles[BOARD.nmi_ns / 8] = at_ns;
+    this.#doubles[BOARD.nmiCpu / 8] = cpu;
+  }
+
+  /** When that is; Infinity: never. */
+  get nmiDue_ns(): number {
+    return (this.#doubles[BOARD.nmi_ns / 8] as number) || Number.POSITIVE_INFINITY;
   }
 
   /** The CPUs are switched off: who waits for its turn, or for an answer, gives up. */

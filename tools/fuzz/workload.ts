@@ -15,6 +15,7 @@ import {
   type Program,
   SIGCONT,
   SIGKILL,
+  SIGSEGV,
   SIGSTOP,
   SIGTERM,
   SyscallError,
@@ -25,8 +26,8 @@ import { echo, exists, type Run, readText, words } from "../init/exec.ts";
 import { prepareMemory } from "../init/memory.ts";
 import { REBOOT_CMD_POWER_OFF } from "../init/reboot.ts";
 import { firstDifference } from "./check/bytes.ts";
-import { HARDSHIPS } from "./hardship.ts";
-import type { Plan } from "./plan.ts";
+import { HARDSHIPS, takeMemory } from "./hardship.ts";
+import { INIT_EXIT, NMI, OOM, type Plan } from "./plan.ts";
 import { Disagreement, type Story } from "./story.ts";
 
 const KDUMP_SCRIPT = "/usr/bin/kdump";
@@ -38,6 +39,10 @@ const SIZE_MAX = 20_000;
 const OFFSET_MAX = 100_000;
 const PIPE_MAX = 100_000;
 const DAEMON_OPERATIONS = 100;
+const CORE_DUMPED = 0x80;
+const MODULE_TIMER = "module-timer";
+/** By then an NMI, or a timer's crash, has come. */
+const PATIENCE_MS = 1000;
 /** One operation in so many is a hardship, which is worth hundreds. */
 const HARDSHIP = 500;
 /** Errors of a machine that is full: nothing has happened then. */
@@ -52,6 +57,8 @@ interface Open {
 /** What a child may end with: a wait status each; those that are killed may have ended before. */
 interface Child {
   statuses: number[];
+  /** Not to be killed. */
+  needed: boolean;
 }
 
 /** A file's bytes, by whatever name it is known. */
@@ -78,6 +85,8 @@ class Workload {
   readonly #directories = new Set<string>();
   readonly #open: Open[] = [];
   readonly #children = new Map<number, Child>();
+  /** Of children that were waited for. */
+  readonly #statuses = new Map<number, number>();
   readonly #story: Story;
 
   constructor(proc: Proc, seed: number, story: Story) {
@@ -107,11 +116,26 @@ class Workload {
     () => this.#proc.schedYield(),
   ];
 
-  async run(operations: number): Promise<void> {
-    for (let i = 0; i < operations; i++) {
+  /** `interlude` comes before step number `at`. */
+  async run(operations: number, at?: number, interlude?: () => Promise<void>): Promise<void> {
+    for (let i = 0; i <= operations; i++) {
+      if (i === at) await interlude?.();
+      if (i === operations) return;
       if (this.#below(HARDSHIP) === 0) await this.#pick(HARDSHIPS)(this.#proc, this.#random);
       else await this.#pick(this.#steps)();
     }
+  }
+
+  /** A child that ends when it wants to. `statuses`: how it may. */
+  adopt(pid: number, statuses: number[]): void {
+    this.#children.set(pid, { statuses, needed: true });
+    this.#story.children.add(pid);
+  }
+
+  /** Waits for a child, unless it has been waited for. Its status. */
+  async reap(pid: number): Promise<number> {
+    if (this.#children.has(pid)) this.#ended(await this.#proc.wait(pid));
+    return this.#statuses.get(pid) as number;
   }
 
   #pick<T>(from: readonly T[]): T {
@@ -245,13 +269,13 @@ class Workload {
         for (let turn = 0; turn < turns; turn++) await child.schedYield();
         return code;
       });
-      this.#children.set(pid, { statuses: kind === 2 ? [code << 8] : [] });
+      this.#children.set(pid, { statuses: kind === 2 ? [code << 8] : [], needed: false });
       this.#story.children.add(pid);
     });
   }
 
   async #kill(): Promise<void> {
-    const pids = [...this.#children.keys()];
+    const pids = [...this.#children].filter(([, { needed }]) => !needed).map(([pid]) => pid);
     const pid = pids[this.#below(Math.max(1, pids.length))];
     const signal = this.#pick([SIGKILL, SIGTERM, SIGSTOP, SIGCONT]);
     // A zombie can be killed again and again: it is still there.
@@ -268,8 +292,10 @@ class Workload {
       if (!(error instanceof SyscallError)) throw error;
       if (this.#children.size > 0 || error.code !== "ECHILD") throw new Disagreement(`wait: ${error.code}`);
     }
-    const { pid, status } = found;
-    if (pid === 0) return;
+    if (found.pid !== 0) this.#ended(found);
+  }
+
+  #ended({ pid, status }: { pid: number; status: number }): void {
     const child = this.#children.get(pid);
     if (child === undefined && this.#story.adopted(pid)) return;
     if (child === undefined) throw new Disagreement(`wait: ${pid} is no child`);
@@ -279,6 +305,7 @@ class Workload {
       throw new Disagreement(`wait: status ${status} of ${pid}, not ${child.statuses.join(" or ")}`);
     }
     this.#children.delete(pid);
+    this.#statuses.set(pid, status);
     this.#story.children.delete(pid);
   }
 
@@ -368,6 +395,7 @@ export function fuzzInit(plan: Plan, usual: Program, run: Run, story: Story): Pr
     try {
       await firstKernel(proc, plan, run, story);
     } catch (error) {
+      if (error instanceof InitExit) return 1;
       // init may die of want of memory, as any program; that is a panic.
       if (!(error instanceof SyscallError && error.code === "ENOMEM")) throw error;
       story.starved = true;
@@ -390,25 +418,83 @@ async function leaveDaemons(proc: Proc, seed: number): Promise<void> {
   }
 }
 
+/** Programs that work at the same time, on machines where there is a time for them. */
+async function startCompanions(proc: Proc, plan: Plan, workload: Workload): Promise<void> {
+  const operands = [String(plan.operations * plan.cpus + 1), String(plan.seed)];
+  try {
+    const pid = await proc.spawn("/usr/bin/workload", ["workload", ...operands]);
+    workload.adopt(pid, [0, 1 << 8, SIGKILL]);
+  } catch (error) {
+    if (!(error instanceof SyscallError && FULL.includes(error.code))) throw error;
+  }
+}
+
+/** How a program may end that has asked for a crash: as if nothing was, or killed by an oops. */
+const WRITER_STATUSES = [0, SIGSEGV, SIGSEGV | CORE_DUMPED];
+
+/** Or killed for want of memory, or without the memory to ask. */
+const STARVED = [SIGKILL, 1 << 8];
+
+/** init ends, in the middle of whatever it does. */
+class InitExit extends Error {}
+
+/** Memory to the last page, where that is a panic. */
+const exhaustMemory: Program = async (proc) => {
+  const fd = await proc.open("/proc/sys/vm/panic_on_oom", O_WRONLY);
+  await proc.write(fd, "1");
+  return takeMemory(proc);
+};
+
+/** The crash. The pid of who asks for it; undefined when that was init, or nobody. */
+async function crash(proc: Proc, plan: Plan, story: Story): Promise<number | undefined> {
+  const { moment, writer } = plan;
+  if (plan.crash === NMI) {
+    if (moment !== "after") story.pressNmi(moment.cpu, moment.delay_ns);
+    return undefined;
+  }
+  if (plan.crash === INIT_EXIT) throw new InitExit();
+  if (plan.crash === OOM) return proc.fork(exhaustMemory);
+  const trigger = CRASH_TYPES.find(({ name }) => name === plan.crash)?.trigger;
+  if (trigger === undefined) return undefined;
+  const write: Program = async (self) => {
+    if (moment !== "after" && writer === "child") await self.sleep(moment.delay_ns / 1e6);
+    const fd = await self.open(trigger.path, O_WRONLY);
+    await self.write(fd, trigger.text);
+    // A timer's comes later.
+    if (plan.crash === MODULE_TIMER) await self.sleep(PATIENCE_MS);
+    return 0;
+  };
+  if (writer === "child") return proc.fork(write);
+  await write(proc);
+  return undefined;
+}
+
 async function firstKernel(proc: Proc, plan: Plan, run: Run, story: Story): Promise<void> {
   if (plan.crashkernel.words !== "") await run(proc, ["kdumpctl", "start"]);
+  const { moment, operations } = plan;
+  const workload = new Workload(proc, plan.seed, story);
+  let writer: number | undefined;
+  const interlude = async (): Promise<void> => {
+    writer = await crash(proc, plan, story);
+    if (writer !== undefined) workload.adopt(writer, WRITER_STATUSES);
+  };
+  const module = CRASH_TYPES.find(({ name }) => name === plan.crash)?.module;
   try {
+    if (module !== undefined) await run(proc, ["modprobe", module]);
     await prepareMemory(proc, words(await readText(proc, "/proc/cmdline")));
-    await new Workload(proc, plan.seed, story).run(plan.operations);
+    if (moment === "after") await workload.run(operations);
+    else {
+      if (plan.cpus > 1) await startCompanions(proc, plan, workload);
+      await workload.run(operations, moment.operation, interlude);
+    }
     // Its daemons stay, asleep and busy.
     if (plan.daemons) await leaveDaemons(proc, plan.seed);
+    if (moment === "after") await interlude();
+    if (writer !== undefined) story.unasked = STARVED.includes(await workload.reap(writer));
+    if (plan.crash === NMI) await proc.sleep(PATIENCE_MS);
   } catch (error) {
     if (!(error instanceof Disagreement)) throw error;
     story.disagreements.push(error.message);
   }
-  const trigger = CRASH_TYPES.find(({ name }) => name === plan.crash)?.trigger;
-  if (trigger === undefined) return;
-  const write: Program = async (writer) => {
-    const fd = await writer.open(trigger.path, O_WRONLY);
-    await writer.write(fd, trigger.text);
-    return 0;
-  };
-  if (plan.writer === "init") await write(proc);
-  else await proc.wait(await proc.fork(write));
   await echo(proc, `init: ${plan.crash} did not crash the machine`);
 }
