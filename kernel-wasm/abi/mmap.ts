@@ -47,7 +47,6 @@ export default abi({
     DEFAULT_MAX_MAP_COUNT: 65530,
     /* Below the stack, which may grow to its limit: the least gap that Linux leaves (MIN_GAP). */
     USER_MMAP_BASE: 0xb7fff000,
-    SIGBUS: 7,
     RLIMIT_AS: 9,
     RLIMIT_DATA: 2,
   },

@@ -17,10 +17,12 @@ import { sym } from "../include/generated/symbols";
 import { get_current } from "../arch/kernel/current";
 import { invalidate_bdevs } from "../fs/buffer/bdev";
 import { is_global_init } from "../kernel/exit";
-import { mmdrop } from "../kernel/fork";
+import { mmdrop, put_task_struct } from "../kernel/fork";
+import { read_lock, read_unlock } from "../kernel/locking/qrwlock";
 import { down_read_trylock, up_read } from "../kernel/locking/rwsem";
 import { panic } from "../kernel/panic";
 import { pr_err, pr_info, pr_warn } from "../kernel/printk/printk";
+import { get_task_struct, task_lock, task_unlock } from "../kernel/sched/task";
 import { fatal_signal_pending, send_signal } from "../kernel/signal";
 import { atomic_inc } from "../lib/atomic";
 import { dump_stack } from "../lib/dump_stack";
@@ -41,33 +43,44 @@ function unkillable(t: task_struct): bool {
   return is_global_init(t) || (t.flags & PF_KTHREAD) != 0 || t.mm_va == 0;
 }
 
-/** Pages that the task's end would free; -1 for one that cannot be killed or is dying already. */
+/**
+ * Pages that the task's end would free; -1 for one that cannot be killed or is dying already. With the task's
+ * lock, or it may give its mm back meanwhile.
+ */
 function oom_badness(t: task_struct): i64 {
   if (unkillable(t) || t.flags & PF_EXITING || fatal_signal_pending(t)) return -1;
   return <i64>total_rss(t.mm);
 }
 
+/** The chosen one comes with a reference. */
 function select_bad_process(oc: oom_control): void {
   oc.chosen_va = 0;
   oc.chosen_points = -1;
+  read_lock(sym.tasklist_lock);
   const first = sym.init_task;
   let t = task_struct.from_tasks(first.tasks.next);
   while (changetype<usize>(t) != changetype<usize>(first)) {
+    task_lock(t);
     const points = oom_badness(t);
+    task_unlock(t);
     if (points > oc.chosen_points) {
       oc.chosen = t;
       oc.chosen_points = points;
     }
     t = task_struct.from_tasks(t.tasks.next);
   }
+  if (oc.chosen_va != 0) get_task_struct(oc.chosen);
+  read_unlock(sym.tasklist_lock);
 }
 
 function dump_tasks(): void {
   pr_info(c`Tasks state (memory values in pages):\n`);
   pr_info(c`[  pid  ]   uid  tgid total_vm      rss pgtables_bytes swapents oom_score_adj name\n`);
   const first = sym.init_task;
+  read_lock(sym.tasklist_lock);
   let t = task_struct.from_tasks(first.tasks.next);
   while (changetype<usize>(t) != changetype<usize>(first)) {
+    task_lock(t);
     if (!unkillable(t)) {
       const mm = t.mm;
       pr_info(
@@ -75,8 +88,10 @@ function dump_tasks(): void {
         t.pid, 0, t.tgid, mm.total_vm, total_rss(mm), 0, 0, 0, t.comm,
       );
     }
+    task_unlock(t);
     t = task_struct.from_tasks(t.tasks.next);
   }
+  read_unlock(sym.tasklist_lock);
 }
 
 function dump_header(oc: oom_control): void {
@@ -89,10 +104,15 @@ function dump_header(oc: oom_control): void {
   dump_tasks();
 }
 
+/** Kills the chosen one, unless it has ended by itself while others were told of it. */
 export function oom_kill_process(oc: oom_control): void {
   const victim = oc.chosen;
-  const mm = victim.mm;
   dump_header(oc);
+  task_lock(victim);
+  const mm = victim.mm;
+  if (!isnull(mm)) atomic_inc(mm.mm_count);
+  task_unlock(victim);
+  if (isnull(mm)) return;
   pr_info(
     c`oom-kill:constraint=CONSTRAINT_NONE,nodemask=(null),global_oom,task=%s,pid=%d,uid=%d\n`,
     victim.comm, victim.pid, 0,
@@ -107,24 +127,24 @@ export function oom_kill_process(oc: oom_control): void {
     0,
   );
   sym.oom_kills += 1;
-  send_signal(SIGKILL, SI_KERNEL, victim);
+  // Who has been reaped has no handlers any more.
+  read_lock(sym.tasklist_lock);
+  if (victim.sighand_va != 0) send_signal(SIGKILL, SI_KERNEL, victim);
+  read_unlock(sym.tasklist_lock);
   // The caller's own pages may be what it is copying to: they go when it returns to user mode and dies.
-  if (changetype<usize>(mm) == changetype<usize>(get_current().mm)) return;
-  oom_reap_task(victim, mm);
+  if (changetype<usize>(mm) != changetype<usize>(get_current().mm)) oom_reap_task(victim, mm);
+  mmdrop(mm);
 }
 
 /** Not when the victim is at its mappings on another CPU: then it ends soon enough by itself. */
 function oom_reap_task(victim: task_struct, mm: mm_struct): void {
-  atomic_inc(mm.mm_count);
-  if (down_read_trylock(mm.mmap_lock)) {
-    reap_anonymous(mm);
-    up_read(mm.mmap_lock);
-    pr_info(
-      c`oom_reaper: reaped process %d (%s), now anon-rss:%lukB, file-rss:%lukB, shmem-rss:0kB\n`,
-      victim.pid, victim.comm, rss(mm, MM_ANONPAGES) << KB_SHIFT, rss(mm, MM_FILEPAGES) << KB_SHIFT,
-    );
-  }
-  mmdrop(mm);
+  if (!down_read_trylock(mm.mmap_lock)) return;
+  reap_anonymous(mm);
+  up_read(mm.mmap_lock);
+  pr_info(
+    c`oom_reaper: reaped process %d (%s), now anon-rss:%lukB, file-rss:%lukB, shmem-rss:0kB\n`,
+    victim.pid, victim.comm, rss(mm, MM_ANONPAGES) << KB_SHIFT, rss(mm, MM_FILEPAGES) << KB_SHIFT,
+  );
 }
 
 /** late_initcall: from here on there are tasks to choose from. */
@@ -156,8 +176,10 @@ export function out_of_memory(gfp: u32, order: u32): i32 {
     pr_warn(c`Out of memory and no killable processes...\n`);
     panic(c`System is deadlocked on memory\n`);
   }
-  const other = changetype<usize>(oc.chosen.mm) != changetype<usize>(current.mm);
+  const victim = oc.chosen;
+  const other = changetype<usize>(victim.mm) != changetype<usize>(current.mm);
   oom_kill_process(oc);
+  put_task_struct(victim);
   sym.oom_in_progress = false;
   return other ? 1 : 0;
 }

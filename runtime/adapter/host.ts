@@ -12,8 +12,12 @@ export interface Hasher {
 
 /** A thread that runs a program of ours over shared memory. */
 export interface HostThread {
-  /** Resolves when it has ended. */
-  readonly ended: Promise<void>;
+  /** Sends a copy of `message`; it is handled when the thread has nothing else to do. */
+  post(message: unknown): void;
+  /** Whether the process goes on for its sake: it does at first. */
+  hold(on: boolean): void;
+  /** Ends it, whatever it does. */
+  terminate(): void;
 }
 
 export interface ThreadListener {
@@ -36,8 +40,8 @@ export interface Host {
   sha256(...pieces: Uint8Array[]): Uint8Array;
   /** Resolves when what other threads have finished meanwhile has come in: a turn of the event loop. */
   turn(): Promise<void>;
-  /** Runs `program`, a bundle of adapter/thread.ts, on a thread of its own with a copy of `data`. */
-  startThread(program: URL, data: unknown, listener: ThreadListener): HostThread;
+  /** Runs `program`, a bundle of adapter/thread.ts, on a thread of its own. */
+  startThread(program: URL, listener: ThreadListener): HostThread;
 }
 
 /** An operation of the host failed. `errno` is Linux's positive number, `code` its name. */

@@ -49,12 +49,16 @@ export class NodeHost implements Host {
     return new Promise((resolve) => setImmediate(resolve));
   }
 
-  startThread(program: URL, data: unknown, { onMessage, onError }: ThreadListener): HostThread {
+  startThread(program: URL, { onMessage, onError }: ThreadListener): HostThread {
     const { Worker } = process.getBuiltinModule("node:worker_threads");
-    const worker = new Worker(program, { workerData: data });
+    const worker = new Worker(program);
     worker.on("message", onMessage);
     worker.on("error", onError);
-    return { ended: new Promise((resolve) => worker.once("exit", () => resolve())) };
+    return {
+      post: (message) => worker.postMessage(message),
+      hold: (on) => void (on ? worker.ref() : worker.unref()),
+      terminate: () => void worker.terminate(),
+    };
   }
 }
 

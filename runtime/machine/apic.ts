@@ -207,6 +207,7 @@ export class LocalApic {
       cells.overflow_ns = 0;
       cells.nmi = true;
     }
+    this.#turns.button();
     if (!timerArmed(cells) || now < cells.deadline_ns) return;
     cells.deadline_ns = 0;
     cells.raise(cells.timer & VECTOR_MASK);

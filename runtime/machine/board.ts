@@ -1,6 +1,6 @@
 /**
  * What the CPUs of a machine share besides memory: time, the random streams, each CPU's interrupt state, and
- * whose turn it is. A block of words, because a CPU may run on a thread of its own (smp/threads.ts); only
+ * whose turn it is. A block of words, because a CPU may run on a thread of its own (smp/thread.ts); only
  * the CPU whose turn it is reads or writes them, but for the words to wait on.
  */
 
@@ -20,7 +20,20 @@ const VECTORS = 256;
 const VECTOR_WORDS = VECTORS / 32;
 
 /** Offsets in bytes. Doubles first: they are aligned so. */
-const BOARD = { now_ns: 0, turnEnd_ns: 8, origin_ms: 16, quit: 24, streams: 32 };
+const BOARD = {
+  now_ns: 0,
+  turnEnd_ns: 8,
+  origin_ms: 16,
+  nmi_ns: 24,
+  nmiCpu: 32,
+  spins: 40,
+  quit: 48,
+  asker: 52,
+  streams: 56,
+};
+/** Among the board's own words. */
+const QUIT = 0;
+const ASKER = 1;
 const BOARD_SIZE = BOARD.streams + STREAMS.length * STREAM_WORDS * 4;
 const CPU = {
   deadline_ns: 0,
@@ -48,8 +61,8 @@ export class Board {
   /** A new board for `cpus` CPUs, or another thread's. */
   constructor(cpus: number, buffer = new SharedArrayBuffer(BOARD_SIZE + CPUS_MAX * CPU_SIZE)) {
     this.buffer = buffer;
-    this.#doubles = new Float64Array(buffer, 0, 3);
-    this.#words = new Int32Array(buffer, BOARD.quit, 1);
+    this.#doubles = new Float64Array(buffer, 0, 6);
+    this.#words = new Int32Array(buffer, BOARD.quit, 2);
     this.cpus = Array.from({ length: cpus }, (_, i) => new CpuCells(buffer, BOARD_SIZE + i * CPU_SIZE));
   }
 
@@ -80,18 +93,58 @@ export class Board {
     this.#doubles[BOARD.origin_ms / 8] = value;
   }
 
+  /** How many turns in a row have gone by in which a CPU did nothing but wait for another one. */
+  get spins(): number {
+    return this.#doubles[BOARD.spins / 8] as number;
+  }
+
+  set spins(value: number) {
+    this.#doubles[BOARD.spins / 8] = value;
+  }
+
+  /** When the NMI comes that somebody outside has asked for, and to which CPU; 0: none. */
+  get nmi(): { at_ns: number; cpu: number } {
+    return {
+      at_ns: this.#doubles[BOARD.nmi_ns / 8] as number,
+      cpu: this.#doubles[BOARD.nmiCpu / 8] as number,
+    };
+  }
+
+  set nmi({ at_ns, cpu }) {
+    this.#doubles[BOARD.nmi_ns / 8] = at_ns;
+    this.#doubles[BOARD.nmiCpu / 8] = cpu;
+  }
+
+  /** When that is; Infinity: never. */
+  get nmiDue_ns(): number {
+    return (this.#doubles[BOARD.nmi_ns / 8] as number) || Number.POSITIVE_INFINITY;
+  }
+
   /** The CPUs are switched off: who waits for its turn, or for an answer, gives up. */
   get quit(): boolean {
-    return Atomics.load(this.#words, 0) !== 0;
+    return Atomics.load(this.#words, QUIT) !== 0;
   }
 
   setQuit(): void {
-    Atomics.store(this.#words, 0, 1);
+    Atomics.store(this.#words, QUIT, 1);
     for (const cpu of this.cpus) {
       cpu.state = cpuState.OFF;
       cpu.giveTurn();
       cpu.giveMail();
     }
+  }
+
+  /** CPU `cpu` has a question for the owner in its mailbox. */
+  ask(cpu: number): void {
+    Atomics.store(this.#words, ASKER, cpu + 1);
+    Atomics.notify(this.#words, ASKER);
+  }
+
+  /** Sleeps until a CPU asks, `patience_ms` at most. Its number; undefined: none does. */
+  awaitQuestion(patience_ms: number): number | undefined {
+    if (Atomics.load(this.#words, ASKER) === 0) Atomics.wait(this.#words, ASKER, 0, patience_ms);
+    const asker = Atomics.exchange(this.#words, ASKER, 0);
+    return asker === 0 ? undefined : asker - 1;
   }
 
   /** The words of a random stream's state. */

@@ -86,6 +86,14 @@ export class Machine {
     return this.apics[0] as LocalApic;
   }
 
+  /**
+   * The NMI button of the front panel: CPU `cpu` gets a non-maskable interrupt after so much of the machine's
+   * time. One at a time is under way.
+   */
+  pressNmi(cpu: number, after_ns: number): void {
+    this.board.nmi = { at_ns: this.clock.now_ns + after_ns, cpu };
+  }
+
   /** The end: what the console still holds is printed, files are closed. Memory stays readable. */
   end(): void {
     this.serial.flush();

@@ -19,6 +19,11 @@ const TURN_POLLS = 4096;
 const SHORT_POLLS = 64;
 const SHORT_ONE_IN = 8;
 
+/** A turn of so few polls was spent waiting for another CPU; after so many of each CPU time passes faster. */
+const SPIN_POLLS = 4;
+const SPINS_EACH = 4;
+const SPIN_MAX_NS = 100_000;
+
 export const LVT_MASKED = 0x10000;
 
 /** Whether the APIC's timer of a CPU will fire. */
@@ -30,6 +35,8 @@ export class Turns {
   readonly #board: Board;
   readonly #clock: Clock;
   readonly #random: Random;
+  /** When the present turn began. */
+  #began_ns = 0;
   /** When the machine is stopped, in nanoseconds since power-on. */
   readonly limit_ns: number;
 
@@ -43,7 +50,7 @@ export class Turns {
   /** When something other than the CPU's own timer may want its attention. */
   horizon_ns(self: number): number {
     const { cpus } = this.#board;
-    let horizon = this.limit_ns;
+    let horizon = Math.min(this.limit_ns, this.#board.nmiDue_ns);
     for (let i = 0; i < cpus.length; i++) {
       if (i === self) continue;
       const cpu = cpus[i] as CpuCells;
@@ -53,15 +60,35 @@ export class Turns {
     return horizon;
   }
 
+  /** The NMI button has been pressed: its CPU gets the NMI when its time has come. */
+  button(): void {
+    const board = this.#board;
+    if (this.#clock.now_ns < board.nmiDue_ns) return;
+    (board.cpus[board.nmi.cpu] as CpuCells).nmi = true;
+    board.nmi = { at_ns: 0, cpu: 0 };
+  }
+
   /** At a poll: hands the turn on when it is over and somebody waits for it. */
   poll(self: number): void {
     if (this.#board.cpus.length === 1 || this.#clock.now_ns < this.#board.turnEnd_ns) return;
     if (this.#others(self)) this.#next(self);
   }
 
-  /** A loop that waits for another CPU: hands the turn on to one that could run. False: there is none. */
+  /**
+   * A loop that waits for another CPU: hands the turn on to one that could run. False: there is none. When
+   * all that run only wait, it is for one that sleeps: time passes faster and faster then, or a second of
+   * such waiting would take minutes.
+   */
   relax(self: number): boolean {
-    return this.#others(self) && this.#next(self, true);
+    if (!this.#others(self)) return false;
+    const board = this.#board;
+    const now = this.#clock.now_ns;
+    board.spins = now - this.#began_ns <= SPIN_POLLS * POLL_NS ? board.spins + 1 : 0;
+    const patience = board.cpus.length * SPINS_EACH;
+    if (this.#clock.virtual && board.spins > patience) {
+      this.#clock.sleepUntil(now + Math.min(POLL_NS * 2 ** (board.spins - patience), SPIN_MAX_NS));
+    }
+    return this.#next(self, true);
   }
 
   /**
@@ -90,6 +117,7 @@ export class Turns {
     const { cpus } = this.#board;
     for (;;) {
       if (this.#clock.now_ns >= this.limit_ns) throw new Expired();
+      this.button();
       const ready = [...cpus.keys()].filter(
         (i) => !(other && i === self) && this.#ready(cpus[i] as CpuCells),
       );
@@ -97,7 +125,7 @@ export class Turns {
         this.#hand(self, ready[ready.length === 1 ? 0 : this.#random.u32() % ready.length] as number);
         return true;
       }
-      const wake = Math.min(...cpus.map(wake_ns));
+      const wake = Math.min(...cpus.map(wake_ns), this.#board.nmiDue_ns);
       if (wake === Number.POSITIVE_INFINITY) return false;
       this.#clock.sleepUntil(Math.min(wake, this.limit_ns));
     }
@@ -112,6 +140,7 @@ export class Turns {
     (cpus[self] as CpuCells).awaitTurn();
     if (this.#board.quit) throw new Quit();
     this.#clock.acquire();
+    this.#began_ns = this.#clock.now_ns;
   }
 
   #draw(): number {

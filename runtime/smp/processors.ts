@@ -4,13 +4,13 @@
  * (thread.ts), whose questions are answered here.
  */
 
-import type { HostThread } from "../adapter/host.ts";
 import { type ImageType, instantiate, kernelModule } from "../kexec/instance.ts";
 import { type CpuCells, cpuState } from "../machine/board.ts";
 import { type Cpu, CpuRegisters, type Exit } from "../machine/cpu.ts";
 import type { Machine } from "../machine/machine.ts";
 import type { SystemCall } from "../user/context.ts";
-import { MAIL, type Question, type ThreadData } from "./protocol.ts";
+import { Crew } from "./pool.ts";
+import { ASK, type Letter, MAIL, type ThreadData } from "./protocol.ts";
 
 /** An Exit, and the number of the CPU that it is of; `machine.cpu` has that CPU's registers. */
 export interface CpuExit {
@@ -58,12 +58,17 @@ export class OneProcessor implements Processors {
   readonly ended = Promise.resolve();
 }
 
+/** How long the main thread sleeps at most until it looks whether a thread has died. */
+const PATIENCE_MS = 1000;
+
 /** Runs a kernel on all CPUs of the machine; the first one boots the others. */
 export class ThreadedProcessors implements Processors {
   readonly #machine: Machine;
-  readonly #threads: HostThread[];
+  readonly #crew: Crew;
+  /** Who waits for a letter with an exit. */
   #waiting: { resolve(exit: CpuExit): void; reject(error: unknown): void } | undefined;
-  /** Why a thread ended when nobody waited for it. */
+  /** A letter that nobody has waited for yet. */
+  #arrived: CpuExit | undefined;
   #failure: { error: unknown } | undefined;
 
   /** UnusableImage when there is no kernel at `entry`. `program`: what a thread runs, see HostThread. */
@@ -71,8 +76,8 @@ export class ThreadedProcessors implements Processors {
     const { board, seed, seeded, limit_ns, memory, host } = machine;
     const kernel = kernelModule(memory, entry, host);
     this.#machine = machine;
-    this.#threads = board.cpus.map((_, cpu) => {
-      const data: ThreadData = {
+    const cpus = board.cpus.map((_, cpu): ThreadData => {
+      return {
         cpu,
         cpus: board.cpus.length,
         board: board.buffer,
@@ -82,15 +87,16 @@ export class ThreadedProcessors implements Processors {
         limit_ns,
         kernel,
       };
-      return host.startThread(program, data, {
-        onMessage: (question) => this.#answer(question as Question),
-        onError: (error) => this.#fail(error),
-      });
+    });
+    this.#crew = new Crew(host, program, cpus, {
+      onLetter: (letter) => this.#read(letter),
+      onError: (error) => this.#fail(error),
     });
   }
 
   /** The first CPU enters the kernel at `entry`. */
-  start(entry: number, arg: number): Promise<CpuExit> {
+  async start(entry: number, arg: number): Promise<CpuExit> {
+    await this.#crew.ready;
     const boot = this.#cells(0);
     boot.state = cpuState.RUNNING;
     boot.mailbox[MAIL.entry] = entry | 0;
@@ -99,7 +105,7 @@ export class ThreadedProcessors implements Processors {
     return this.#next();
   }
 
-  syscall(cpu: number, { nr, args, rbx }: SystemCall): Promise<CpuExit> {
+  syscall(cpu: number, { nr, args, rbx }: SystemCall): CpuExit | Promise<CpuExit> {
     const { mailbox } = this.#cells(cpu);
     mailbox[MAIL.nr] = nr;
     for (let i = 0; i < args.length; i++) mailbox[MAIL.args + i] = (args[i] as number) | 0;
@@ -114,18 +120,59 @@ export class ThreadedProcessors implements Processors {
   }
 
   get ended(): Promise<unknown> {
-    return Promise.all(this.#threads.map((thread) => thread.ended));
+    return this.#crew.dismissed();
   }
 
   #cells(cpu: number): CpuCells {
     return this.#machine.board.cpus[cpu] as CpuCells;
   }
 
-  #next(): Promise<CpuExit> {
+  /** Answers questions until the kernel comes back. */
+  #next(): CpuExit | Promise<CpuExit> {
+    for (;;) {
+      const cpu = this.#machine.board.awaitQuestion(PATIENCE_MS);
+      if (cpu === undefined) return this.#lookUp();
+      const { mailbox } = this.#cells(cpu);
+      const op = mailbox[MAIL.op] as number;
+      if (op === ASK.letter) return this.#letter();
+      if (op === ASK.user) {
+        this.#setRegisters(
+          mailbox[MAIL.tss] as number,
+          mailbox[MAIL.cr3] as number,
+          mailbox[MAIL.physBase] as number,
+        );
+        return { exit: { kind: "user" }, cpu };
+      }
+      mailbox[MAIL.result] = this.#serve(op, mailbox[MAIL.a] as number, mailbox[MAIL.b] as number);
+      this.#cells(cpu).giveMail();
+    }
+  }
+
+  /** Nobody has asked for long: whether that is because a thread has died, the host tells in between. */
+  async #lookUp(): Promise<CpuExit> {
+    await new Promise((resolve) => setTimeout(resolve));
+    if (this.#failure !== undefined) throw this.#failure.error;
+    return this.#next();
+  }
+
+  #letter(): CpuExit | Promise<CpuExit> {
     return new Promise((resolve, reject) => {
+      const exit = this.#arrived;
+      this.#arrived = undefined;
       if (this.#failure !== undefined) reject(this.#failure.error);
+      else if (exit !== undefined) resolve(exit);
       else this.#waiting = { resolve, reject };
     });
+  }
+
+  #read(letter: Letter): void {
+    if (letter.op === "bug") this.#fail(new Error(`CPU ${letter.cpu} of the machine: ${letter.message}`));
+    if (letter.op !== "exit") return;
+    const { cpu, exit, tss, cr3, physBase } = letter;
+    this.#setRegisters(tss, cr3, physBase);
+    if (this.#waiting === undefined) this.#arrived = { exit, cpu };
+    else this.#waiting.resolve({ exit, cpu });
+    this.#waiting = undefined;
   }
 
   #fail(error: unknown): void {
@@ -134,42 +181,19 @@ export class ThreadedProcessors implements Processors {
     this.#waiting = undefined;
   }
 
-  #answer(question: Question): void {
-    try {
-      const result = this.#serve(question);
-      if (result === undefined) return;
-      const cells = this.#cells(question.cpu);
-      cells.mailbox[MAIL.result] = result;
-      cells.giveMail();
-    } catch (error) {
-      this.#fail(error);
-    }
+  #setRegisters(tss: number, cr3: number, physBase: number): void {
+    const { memory } = this.#machine;
+    const registers = { tss: tss >>> 0, cr3: cr3 >>> 0 };
+    this.#machine.cpu = Object.assign(new CpuRegisters(memory, physBase >>> 0), registers);
   }
 
-  /** The answer of a device at once; that of a program comes with its next system call. */
-  #serve(question: Question): number | undefined {
-    const machine = this.#machine;
-    switch (question.op) {
-      case "put":
-        machine.serial.put(question.byte);
-        return 0;
-      case "outs":
-        machine.serial.outs(question.start, question.length);
-        return 0;
-      case "flush":
-        machine.serial.flush();
-        return 0;
-      case "doorbell":
-        return machine.hostfs.doorbell(question.request);
-      case "exit": {
-        const { cpu, exit, tss, cr3, physBase } = question;
-        machine.cpu = Object.assign(new CpuRegisters(machine.memory, physBase), { tss, cr3 });
-        this.#waiting?.resolve({ exit, cpu });
-        return undefined;
-      }
-      case "bug":
-        this.#fail(new Error(`CPU ${question.cpu} of the machine: ${question.message}`));
-        return undefined;
-    }
+  /** A device's answer. */
+  #serve(op: number, a: number, b: number): number {
+    const { serial, hostfs } = this.#machine;
+    if (op === ASK.put) serial.put(a);
+    else if (op === ASK.outs) serial.outs(a >>> 0, b >>> 0);
+    else if (op === ASK.flush) serial.flush();
+    else return hostfs.doorbell(a >>> 0);
+    return 0;
   }
 }

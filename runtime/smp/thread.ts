@@ -17,7 +17,7 @@ import { Random } from "../machine/random.ts";
 import { UART } from "../machine/serial.ts";
 import { Turns } from "../machine/turns.ts";
 import { LOAD_ADDRESS } from "../machine/x86.ts";
-import { MAIL, MAIL_ARGS, type Question, type ThreadData } from "./protocol.ts";
+import { ASK, type Letter, MAIL, MAIL_ARGS, type ThreadData } from "./protocol.ts";
 
 /** What the first processor begins with. */
 const BOOT_CPU = 0;
@@ -32,9 +32,9 @@ class CpuThread {
   readonly #host: Host;
   readonly #bus: Bus;
   readonly #apic: LocalApic;
-  readonly #post: (question: Question) => void;
+  readonly #post: (letter: Letter) => void;
 
-  constructor(data: ThreadData, host: Host, post: (question: Question) => void) {
+  constructor(data: ThreadData, host: Host, post: (letter: Letter) => void) {
     const { cpu, cpus, seed, seeded } = data;
     this.#cpu = cpu;
     this.#host = host;
@@ -49,25 +49,27 @@ class CpuThread {
       clock,
       random: new Random(this.#board.stream("rdrand")),
       serial: {
-        put: (byte) => void this.#ask({ op: "put", cpu, byte }),
-        outs: (start, length) => void this.#ask({ op: "outs", cpu, start, length }),
+        put: (byte) => void this.#ask(ASK.put, byte),
+        outs: (start, length) => void this.#ask(ASK.outs, start, length),
         in8: UART.in8,
-        flush: () => void this.#ask({ op: "flush", cpu }),
+        flush: () => void this.#ask(ASK.flush),
       },
-      hostfs: { doorbell: (request) => this.#ask({ op: "doorbell", cpu, request })[MAIL.result] as number },
+      hostfs: { doorbell: (request) => this.#ask(ASK.doorbell, request)[MAIL.result] as number },
     };
     remember(data.kernel);
   }
 
   /** From the CPU's first turn to the machine's end. */
   run(): void {
+    this.#post({ op: "ready" });
     this.#cells.awaitTurn();
     if (this.#board.quit) return;
     const began = this.#cpu === BOOT_CPU ? this.#boot() : this.#startup();
     let { exit } = began;
     while (exit.kind !== "quit") {
       const { tss, cr3, physBase } = began.cpu ?? { tss: 0, cr3: 0, physBase: 0 };
-      const mail = this.#ask({ op: "exit", cpu: this.#cpu, exit, tss, cr3, physBase });
+      if (exit.kind !== "user") this.#post({ op: "exit", cpu: this.#cpu, exit, tss, cr3, physBase });
+      const mail = exit.kind === "user" ? this.#ask(ASK.user, tss, cr3, physBase) : this.#ask(ASK.letter);
       const args = Array.from(mail.subarray(MAIL.args, MAIL.args + MAIL_ARGS));
       exit = (began.cpu as Cpu).syscall(mail[MAIL.nr] as number, args, mail[MAIL.rbx]);
     }
@@ -100,11 +102,16 @@ class CpuThread {
     }
   }
 
-  #ask(question: Question): Int32Array {
-    this.#post(question);
+  #ask(op: number, a = 0, b = 0, c = 0): Int32Array {
+    const { mailbox } = this.#cells;
+    mailbox[MAIL.op] = op;
+    mailbox[MAIL.op + 1] = a;
+    mailbox[MAIL.op + 2] = b;
+    mailbox[MAIL.op + 3] = c;
+    this.#board.ask(this.#cpu);
     this.#cells.awaitMail();
     if (this.#board.quit) throw new Quit();
-    return this.#cells.mailbox;
+    return mailbox;
   }
 }
 
@@ -112,13 +119,18 @@ function dead(reason: string): { exit: Exit } {
   return { exit: { kind: "dead", reason } };
 }
 
-/** The whole life of a CPU's thread. */
-export function runCpu(data: ThreadData, host: Host, post: (question: Question) => void): void {
+/** A CPU from the machine's first turn to its end; the last letter says that it is over. */
+export function runCpu(data: ThreadData, host: Host, post: (letter: Letter) => void): void {
   try {
     new CpuThread(data, host, post).run();
   } catch (error) {
-    if (error instanceof Quit) return;
-    const message = error instanceof Error ? (error.stack ?? error.message) : String(error);
-    post({ op: "bug", cpu: data.cpu, message });
+    if (!(error instanceof Quit)) {
+      const message = error instanceof Error ? (error.stack ?? error.message) : String(error);
+      post({ op: "bug", cpu: data.cpu, message });
+      const board = new Board(data.cpus, data.board);
+      (board.cpus[data.cpu] as CpuCells).mailbox[MAIL.op] = ASK.letter;
+      board.ask(data.cpu);
+    }
   }
+  post({ op: "idle" });
 }

@@ -9,6 +9,7 @@ import { currentHost, MemoryFs } from "../../runtime/adapter/index.ts";
 import { type BootOptions, type BootResult, boot } from "../../runtime/index.ts";
 import type { Proc } from "../../runtime/user/proc.ts";
 import { makeCpio } from "../../tools/build/initrd.ts";
+import { REBOOT_CMD_POWER_OFF } from "../../tools/init/reboot.ts";
 import { built } from "../support/boot.ts";
 import { type KernelRunOptions, readText, runInKernel } from "../support/kernel-program.ts";
 
@@ -115,6 +116,13 @@ describe.skipIf(!existsSync(built("cpu.js")))("several CPUs", () => {
     expect(result.reason).toContain("was stopped: it had run up to its limit");
   });
 
+  it("whose threads have no program are none, and the next machine is not harmed", async () => {
+    const cpuProgram = pathToFileURL(built("no-such-program.js"));
+    await expect(bootRaw(async () => undefined, { cpuProgram })).rejects.toThrow(/no-such-program/);
+    const { result } = await bootRaw(async (proc) => proc.reboot(REBOOT_CMD_POWER_OFF));
+    expect(result.outcome).toBe("powered-off");
+  });
+
   it.each([
     [{ cpus: 0 }, /^a machine of 0 CPUs: it can have 1 to 8$/],
     [{ cpus: 9 }, /^a machine of 9 CPUs/],
@@ -128,7 +136,11 @@ describe.skipIf(!existsSync(built("cpu.js")))("several CPUs", () => {
 /** Boots with four CPUs and `init` as the program, to whatever end. */
 async function bootRaw(
   init: (proc: Proc) => Promise<void>,
-  { threads = true, ...options }: { cpus?: number; limit?: number; threads?: boolean } = {},
+  {
+    threads = true,
+    cpuProgram = pathToFileURL(built("cpu.js")),
+    ...options
+  }: { cpus?: number; limit?: number; threads?: boolean; cpuProgram?: URL } = {},
 ): Promise<{ result: BootResult; console: string }> {
   const output: Uint8Array[] = [];
   const given: BootOptions = {
@@ -140,7 +152,7 @@ async function bootRaw(
     cpus: 4,
     limit: LIMIT_MS,
     ...options,
-    ...(threads ? { cpuProgram: pathToFileURL(built("cpu.js")) } : {}),
+    ...(threads ? { cpuProgram } : {}),
     console: (bytes) => void output.push(bytes.slice()),
     hostfs: new MemoryFs(),
     host: currentHost(),

@@ -65,7 +65,7 @@ const table: Program = exhaust(FILES_MAX, ["EMFILE", "ENFILE", "ENOMEM"], (proc)
 );
 
 /** The heap until there is no more memory, or until it is killed for having it. */
-const heap: Program = exhaust(PIECES_MAX, ["ENOMEM"], (proc) => proc.sbrk(PIECE));
+export const takeMemory: Program = exhaust(PIECES_MAX, ["ENOMEM"], (proc) => proc.sbrk(PIECE));
 
 /** Addresses where no program has memory: the first page, below and above everything, nowhere. */
 const NOWHERE = [8, 0x5000, 0x3fff_f000, 0xc000_0000, 0xffff_f000, 0xffff_fff8];
@@ -118,6 +118,6 @@ async function endure(proc: Proc, name: string, program: Program): Promise<void>
 export const HARDSHIPS: readonly ((proc: Proc, random: Random) => Promise<void>)[] = [
   (proc) => endure(proc, "forks until it cannot", bomb),
   (proc) => endure(proc, "opens files until it cannot", table),
-  (proc) => endure(proc, "takes memory until it cannot", heap),
+  (proc) => endure(proc, "takes memory until it cannot", takeMemory),
   badPointers,
 ];

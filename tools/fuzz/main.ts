@@ -18,8 +18,9 @@ Usage: wkdump fuzz --runs N [--from SEED] [--cpus N] [--operations N]
                    [--limit SECONDS] [--out DIR] [--json]
 
 A seed gives a machine (memory, crashkernel=, power-on memory, words of the
-command line), a workload, and a crash: its kind, its moment, and at times a byte
-damaged on the way. Each seed is run twice, and held against what the host
+command line), a workload, and a crash: its kind, its moment (after the workload or
+in the middle of it, on which CPU; an NMI in the middle of anything), and at times a
+byte damaged on the way. Each seed is run twice, and held against what the host
 recorded: the crashed kernel's lists, page allocator, slabs, tasks, files and run
 queue agree with each other; every byte of the dump is the memory's, with its
 notes, and its log is what the console showed; the run ends as it must, captured
@@ -29,15 +30,18 @@ or for a reason that is known; the second run gives the same dump.
   --from SEED     the first of them (0)
   --replay SEED   one seed, and its console on the way
   --cpus N        CPUs of every machine, 1 to 8, or any: 1, 2, 4 or 8 as the seed
-                  says (1). Where another CPU was stopped in the middle of something,
-                  the crashed kernel's lists are not looked at: they may be half changed
+                  says (1). What an operation has left half changed because it was
+                  stopped in the middle (its lock is held, or its function is on that
+                  CPU's stack) is excused and counted
   --operations N  steps of every workload, up to 10000, instead of the seed's own
                   number: up to 200, in one seed of twenty up to 10000
   --limit SECONDS what a seed may take until its process is killed for hanging
                   (2, 1 more for each 1000 of --operations, and 20 a process)
   --out DIR       where runs with a finding leave their folder: seed, title,
                   console and vmcore (./var/fuzz); with --replay, in any case
-  --json          one JSON object on stdout and nothing else
+  --json          one JSON object on stdout and nothing else: outcomes, what was excused,
+                  and how many are unseen: machines that stopped without a trace of what
+                  was under way
 
 Runs happen in a process of their own with a time limit.
 
@@ -151,13 +155,25 @@ export async function run(terminal: Terminal, args: readonly string[]): Promise<
   if (flags.json) {
     const speed = Math.round((verdicts.length / elapsed_ms) * 1e5) / 100;
     const { from, runs } = flags;
-    terminal.out(`${JSON.stringify({ from, runs, outcomes, seeds_per_second: speed, findings })}\n`);
+    const excused = totals(verdicts);
+    const unseen = verdicts.filter((verdict) => verdict.unseen).length;
+    const sums = { from, runs, outcomes, seeds_per_second: speed, excused, unseen, findings };
+    terminal.out(`${JSON.stringify(sums)}\n`);
   } else if (!flags.replay) {
     const counts = Object.entries(outcomes).map(([outcome, count]) => `${count} ${outcome}`);
     terminal.out(`${progress()}: ${counts.join(", ")}\n`);
   }
   if (findings.length === 0) return 0;
   throw new CommandError(`${findings.length} of ${verdicts.length} seeds with findings, in ${flags.out}`);
+}
+
+/** How often what was found was excused, by what was looked at. */
+function totals(verdicts: readonly Verdict[]): Record<string, number> {
+  const sums: Record<string, number> = {};
+  for (const { excused } of verdicts) {
+    for (const [what, count] of Object.entries(excused)) sums[what] = (sums[what] ?? 0) + count;
+  }
+  return sums;
 }
 
 function describe({ seed, title, outcome, finding }: Verdict): string {
@@ -185,6 +201,8 @@ function runBatch(flags: FuzzFlags, from: number, runs: number): { verdicts: Ver
       title: planTitle(makePlan(seed, flags.operations, flags.cpus)),
       outcome: "threw",
       finding,
+      excused: {},
+      unseen: false,
       elapsed_ms,
     });
   }

@@ -19,16 +19,28 @@ export interface Plan {
   /** The form of crashkernel=, and whether it must come to a loaded capture kernel. */
   crashkernel: { words: string; fits: boolean };
   cmdline: string;
-  /** A name of CRASH_TYPES. */
+  /** A name of CRASH_TYPES, or NMI, INIT_EXIT, OOM. */
   crash: string;
   /** Who asks for it, and dies of an oops: init, or a child of it. */
   writer: "init" | "child";
+  /** When it is asked for: when the workload is done, or in the middle of it. */
+  moment: "after" | Moment;
   /** Steps of the workload; the crash comes after them. */
   operations: number;
   /** Whether daemons are left behind by workload(1), when these are done. */
   daemons: boolean;
   /** Damage, with the address as a share of what it hits: resolved when the crash region is known. */
   damage: Damage | undefined;
+}
+
+/** The middle of a workload. */
+export interface Moment {
+  /** Before this step of it. */
+  operation: number;
+  /** So much of the machine's time later. */
+  delay_ns: number;
+  /** The CPU that it is to happen on. */
+  cpu: number;
 }
 
 export interface Damage {
@@ -97,36 +109,57 @@ function damage(random: Random): Damage | undefined {
   };
 }
 
+const DELAY_MAX_NS = 2_000_000;
+
 /** How many CPUs a seed's machine has where the seed decides that. */
 const CPUS = [1, 2, 4, 8] as const;
 /** A number, or what the seed says. */
 export type Cpus = number | "any";
+
+/**
+ * Crashes that no file triggers: an NMI that nobody knows the reason of, on any CPU and in the middle of
+ * anything; the end of init; an allocation that finds nothing with panic_on_oom=1.
+ */
+export const NMI = "nmi";
+export const INIT_EXIT = "init-exit";
+export const OOM = "oom";
+
+/** Half of the crashes by somebody come when the workload is done; an NMI never waits. */
+function moment(random: Random, crash: string, operations: number, cpus: number): Plan["moment"] {
+  if (crash !== NMI && chance(random, 2)) return "after";
+  // Short and long ones as often.
+  const delay_ns = Math.floor(DELAY_MAX_NS ** float(random));
+  return { operation: random.u32() % (operations + 1), delay_ns, cpu: random.u32() % cpus };
+}
 
 /** `operations`: so many steps of the workload, whatever the seed says; `cpus` likewise. */
 export function makePlan(seed: number, operations?: number, cpus: Cpus = 1): Plan {
   const random = new Random(seed, "fuzz");
   const memory = pick(random, MEMORIES) * MIB + 64 * KIB * (random.u32() % 8);
   const reservation = crashkernel(random, memory - (memory % MIB));
-  const words = WORDS.filter(() => chance(random, 8));
+  const words: string[] = WORDS.filter(() => chance(random, 8));
   // A lockup takes the watchdogs' time to be found, in every run.
   const slow = new Set(["lockup", "hardlockup", "hang"]);
-  const types = CRASH_TYPES.filter(
-    ({ name, ends, module }) => name !== "none" && module === undefined && !slow.has(ends),
-  );
+  const types = CRASH_TYPES.filter(({ name, ends }) => name !== "none" && !slow.has(ends));
   // The plainest crash of all is the one with the most to compare.
-  const crash = chance(random, 3) ? "sysrq-c" : pick(random, types).name;
+  const usual = chance(random, 3) ? "sysrq-c" : pick(random, types).name;
   const powerOnFill = chance(random, 2) ? "random" : "zero";
   // Most crashes need no long story; one in twenty has one.
   const steps = random.u32() % (chance(random, 20) ? 10_000 : 200);
+  const processors = cpus === "any" ? pick(new Random(seed, "fuzz-cpus"), CPUS) : cpus;
+  const timing = new Random(seed, "fuzz-moment");
+  const crash = chance(timing, 4) ? NMI : chance(timing, 10) ? pick(timing, [INIT_EXIT, OOM]) : usual;
+  if (crash === NMI) words.push("unknown_nmi_panic");
   return {
     seed,
     memory,
-    cpus: cpus === "any" ? pick(new Random(seed, "fuzz-cpus"), CPUS) : cpus,
+    cpus: processors,
     powerOnFill,
     crashkernel: reservation,
     cmdline: ["console=ttyS0", reservation.words, ...words].filter((word) => word !== "").join(" "),
     crash,
     operations: operations ?? steps,
+    moment: moment(timing, crash, operations ?? steps, processors),
     damage: damage(random),
     writer: chance(random, 2) ? "init" : "child",
     daemons: chance(random, 4),
@@ -135,12 +168,17 @@ export function makePlan(seed: number, operations?: number, cpus: Cpus = 1): Pla
 
 /** One line on what a seed stands for. */
 export function planTitle(plan: Plan): string {
-  const { memory, cpus, cmdline, crash, writer, operations, daemons, damage, powerOnFill } = plan;
+  const { memory, cpus, cmdline, crash, writer, operations, daemons, damage, powerOnFill, moment } = plan;
   const hit =
     damage === undefined
       ? ""
       : `, ${damage.target} damaged at ${damage.at} (xor ${damage.xor}, ${damage.where.toFixed(4)})`;
   const size = `${memory / KIB}K${cpus === 1 ? "" : `, ${cpus} CPUs`}`;
   const story = `${operations} operations${daemons ? " and daemons" : ""}`;
-  return `${crash} by ${writer} after ${story}, ${size} ${powerOnFill}, "${cmdline}"${hit}`;
+  const who = [NMI, INIT_EXIT, OOM].includes(crash) ? crash : `${crash} by ${writer}`;
+  const when =
+    moment === "after"
+      ? `after ${story}`
+      : `on CPU ${moment.cpu}, ${moment.delay_ns} ns after operation ${moment.operation} of ${story}`;
+  return `${who} ${when}, ${size} ${powerOnFill}, "${cmdline}"${hit}`;
 }

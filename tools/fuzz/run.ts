@@ -2,7 +2,7 @@
  * One run: the machine of a plan from power-on to its end, held against what the host recorded. `runSeed`
  * gives a verdict; whatever goes wrong is a finding in words, never an exception.
  */
-import { constants, rq } from "../../build/generated/offsets.ts";
+import { rq } from "../../build/generated/offsets.ts";
 import { currentHost, fileChunks, MemoryFs } from "../../runtime/adapter/index.ts";
 import {
   type BootResult,
@@ -16,13 +16,15 @@ import type { SystemMap } from "../boot/system-map.ts";
 import { CRASH_TYPES } from "../init/crashes.ts";
 import { runner } from "../init/exec.ts";
 import { machinePrograms } from "../init/programs.ts";
+import { firstDifference } from "./check/bytes.ts";
 import { checkDump } from "./check/dump.ts";
+import { InFlight } from "./check/in-flight.ts";
 import { CrashedKernel } from "./check/kernel.ts";
 import { checkPages } from "./check/pages.ts";
 import { checkRecord } from "./check/record.ts";
 import { checkSlabs } from "./check/slabs.ts";
 import { checkExist, checkTasks } from "./check/tasks.ts";
-import { type Cpus, makePlan, type Plan, planTitle } from "./plan.ts";
+import { type Cpus, INIT_EXIT, makePlan, NMI, OOM, type Plan, planTitle } from "./plan.ts";
 import { MachineRecord } from "./record.ts";
 import type { Story } from "./story.ts";
 import { fuzzInit } from "./workload.ts";
@@ -48,6 +50,10 @@ export interface Verdict {
   outcome: BootResult["outcome"] | "threw";
   /** What is wrong; undefined when all is as it must be. */
   finding: string | undefined;
+  /** What the checks have excused because it was under way, by what they looked at. */
+  excused: Record<string, number>;
+  /** Nobody has looked at the kernel's accounts: it stopped without a trace of what was under way. */
+  unseen: boolean;
   elapsed_ms: number;
 }
 
@@ -83,6 +89,10 @@ export interface RunRecord {
   /** What passed between programs and kernel. */
   calls: MachineRecord;
   region: { base: number; size: number } | undefined;
+  /** What the checks have excused because it was under way, by what they looked at. */
+  excused: Record<string, number>;
+  /** The machine stopped without a trace of what was under way: nobody has looked. */
+  unseen: boolean;
 }
 
 /** A machine's own time. The longest stories take seconds of it; a kernel that goes round and round ends. */
@@ -94,7 +104,9 @@ const STARVED =
 
 /** init's death of an oops is a panic. */
 function mustCrash({ crash, cmdline, writer }: Plan): boolean {
+  if (crash === NMI || crash === INIT_EXIT) return true;
   const ends = CRASH_TYPES.find(({ name }) => name === crash)?.ends ?? "nothing";
+  if (crash === OOM) return true;
   if (ends === "warning") return /panic_on_(warn=1|taint=0x200)/.test(cmdline);
   if (ends === "oops") return writer === "init" || cmdline.includes("oops=panic");
   return ends !== "nothing";
@@ -129,12 +141,16 @@ async function runOnce(plan: Plan, assets: FuzzAssets, memories: Memories, plant
     story: {
       disagreements: [],
       children: new Set(),
+      unasked: false,
       starved: false,
       killed: () => false,
       adopted: () => false,
+      pressNmi: () => {},
     },
     calls: new MachineRecord(),
     region: undefined,
+    excused: {},
+    unseen: false,
   };
   const quiet = /quiet|loglevel=3/.test(plan.cmdline);
   record.story.killed = (pid) => quiet || record.console.includes(`Killed process ${pid} (`);
@@ -166,18 +182,19 @@ async function runOnce(plan: Plan, assets: FuzzAssets, memories: Memories, plant
     tracer: record.calls,
     limit: LIMIT_MS,
     onPhase: (phase, machine) => {
+      if (phase === "power-on") record.story.pressNmi = (cpu, after_ns) => machine.pressNmi(cpu, after_ns);
       if (phase === "loaded") record.loaded = true;
       if (phase !== "panic") return;
       record.crashed = true;
       const after = plant?.(machine, record);
-      look(record, machine, assets.symbols);
+      look(record, machine, assets.symbols, plan.moment !== "after");
       after?.();
       inject.push(...injections(plan, record.region));
     },
   });
   memories.set(plan.memory, result.machine.memory);
   // A kernel that went to its end without kdump has its accounts in order too.
-  if (!record.crashed) look(record, result.machine, assets.symbols);
+  if (!record.crashed) look(record, result.machine, assets.symbols, plan.moment !== "after");
   const vmcore = result.vmcores.at(-1);
   const dmesg =
     vmcore === undefined ? undefined : `${vmcore.slice(0, vmcore.lastIndexOf("/"))}/vmcore-dmesg.txt`;
@@ -191,34 +208,35 @@ async function runOnce(plan: Plan, assets: FuzzAssets, memories: Memories, plant
 }
 
 /** The crashed kernel as it is: a copy for later, and its own accounts. */
-function look(record: RunRecord, { memory }: Machine, symbols: SystemMap): void {
+function look(record: RunRecord, { memory }: Machine, symbols: SystemMap, interrupted: boolean): void {
   record.region = crashRegion(memory, symbols);
   record.memory = memory.copy(0, memory.size);
   const { children, disagreements, killed } = record.story;
   const kernel = new CrashedKernel(viewOf(record.memory), symbols);
   record.findings.push(...disagreements);
-  // A CPU that was stopped in the middle of a change has left what it changed half done.
-  if (!othersIdle(kernel)) return;
-  record.findings.push(
-    ...checkKernel(record.memory, symbols),
-    ...findings({
-      checkExist: () => checkExist(kernel, children),
-      checkRecord: () => checkRecord(kernel, record.calls, killed),
-    }),
-  );
+  const inFlight = new InFlight(kernel, symbols);
+  if (!seen(kernel, inFlight, interrupted)) {
+    record.unseen = true;
+    return;
+  }
+  checkAll(inFlight, kernel);
+  inFlight.check("checkExist", (part) => checkExist(kernel, children, part));
+  inFlight.check("checkRecord", (part) => checkRecord(kernel, record.calls, killed, part));
+  record.findings.push(...inFlight.findings);
+  record.excused = inFlight.excused;
 }
 
-/** What the NMI that stopped a CPU adds to its preempt count. */
-const STOPPED_BY_NMI = constants.NMI_OFFSET + constants.HARDIRQ_OFFSET;
-
-/** Whether every CPU but the one that crashed did nothing, and had nothing begun. */
-function othersIdle(kernel: CrashedKernel): boolean {
-  const crashing = kernel.s32(kernel.symbol("crashing_cpu"));
-  return kernel.onlineCpus.every((cpu) => {
+/**
+ * Whether all that was under way is known. Without a capture kernel nobody saves registers: then only of a
+ * machine that was not interrupted in the middle of something, and whose other CPUs did nothing.
+ */
+function seen(kernel: CrashedKernel, { stacks }: InFlight, interrupted: boolean): boolean {
+  if (kernel.s32(kernel.symbol("crashing_cpu")) >= 0) return true;
+  if (interrupted && kernel.s32(kernel.symbol("panic_cpu")) >= 0) return false;
+  const cpus = kernel.u32(kernel.symbol("nr_cpu_ids"));
+  return Array.from({ length: cpus }, (_, cpu) => cpu).every((cpu) => {
     const queue = kernel.percpu("runqueues", cpu);
-    const idle = kernel.pointer(queue + rq.curr) === kernel.pointer(queue + rq.idle);
-    const count = kernel.u32(kernel.percpu("__preempt_count", cpu));
-    return cpu === crashing || kernel.onlineCpus.length === 1 || (idle && count === STOPPED_BY_NMI);
+    return stacks.has(cpu) || kernel.pointer(queue + rq.curr) === kernel.pointer(queue + rq.idle);
   });
 }
 
@@ -228,23 +246,15 @@ const viewOf = (bytes: Uint8Array): DataView =>
 /** What is wrong in a crashed kernel's memory, a sentence each. */
 export function checkKernel(memory: Uint8Array, symbols: SystemMap): string[] {
   const kernel = new CrashedKernel(viewOf(memory), symbols);
-  return findings({
-    checkTasks: () => checkTasks(kernel),
-    checkPages: () => checkPages(kernel),
-    checkSlabs: () => checkSlabs(kernel),
-  });
+  const inFlight = new InFlight(kernel, symbols);
+  checkAll(inFlight, kernel);
+  return inFlight.findings;
 }
 
-/** What the checks find, a sentence each. */
-function findings(checks: { [name: string]: () => void }): string[] {
-  return Object.entries(checks).flatMap(([name, check]) => {
-    try {
-      check();
-      return [];
-    } catch (error) {
-      return [`${name}: ${(error as Error).message}`];
-    }
-  });
+function checkAll(inFlight: InFlight, kernel: CrashedKernel): void {
+  inFlight.check("checkTasks", (part) => checkTasks(kernel, part));
+  inFlight.check("checkPages", (part) => checkPages(kernel, part));
+  inFlight.check("checkSlabs", (part) => checkSlabs(kernel, part));
 }
 
 type Run = Awaited<ReturnType<typeof runOnce>>;
@@ -253,10 +263,12 @@ type Run = Awaited<ReturnType<typeof runOnce>>;
 function checkOutcome(plan: Plan, { record, result, injected }: Run): string | undefined {
   const { outcome, reason } = result;
   const starved = record.story.starved || STARVED.test(record.console);
+  // Whoever wants too much may be refused instead.
+  if (plan.crash === OOM && outcome === "powered-off") return undefined;
   if (plan.crashkernel.fits !== record.loaded) {
     return `${plan.crashkernel.words}: the capture kernel is ${record.loaded ? "" : "not "}loaded`;
   }
-  if (!mustCrash(plan) && !starved) {
+  if ((!mustCrash(plan) || record.story.unasked) && !starved) {
     return outcome === "powered-off" ? undefined : `${plan.crash} is no crash: ${outcome}, ${reason}`;
   }
   if (!record.loaded) {
@@ -299,12 +311,7 @@ async function checkCapture(run: Run, symbols: SystemMap): Promise<string | unde
 }
 
 function same(a: Uint8Array | undefined, b: Uint8Array | undefined): boolean {
-  if (a === undefined || b === undefined) return a === b;
-  if (a.length !== b.length) return false;
-  const words = (x: Uint8Array) => new Int32Array(x.buffer, x.byteOffset, x.length >> 2);
-  const [left, right] = [words(a), words(b)];
-  for (let i = 0; i < left.length; i++) if (left[i] !== right[i]) return false;
-  return true;
+  return a === undefined || b === undefined ? a === b : firstDifference(a, b) < 0;
 }
 
 /** Runs a seed twice: the first run is held against the record, the second against the first. */
@@ -321,6 +328,8 @@ export async function runSeed(
     title: planTitle(plan),
     outcome: "threw",
     finding: undefined,
+    excused: {},
+    unseen: false,
     elapsed_ms: 0,
   };
   const remains: Remains = { console: "", vmcore: undefined };
@@ -329,6 +338,8 @@ export async function runSeed(
     remains.console = run.record.console;
     remains.vmcore = run.vmcore;
     verdict.outcome = run.result.outcome;
+    verdict.excused = run.record.excused;
+    verdict.unseen = run.record.unseen;
     const findings = [
       ...run.record.findings,
       checkOutcome(plan, run),

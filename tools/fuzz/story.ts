@@ -13,6 +13,10 @@ export interface Story {
   killed(pid: number): boolean;
   /** Whether the process that was just waited for had another parent, which is gone. */
   adopted(pid: number): boolean;
+  /** Presses the machine's NMI button: CPU `cpu` gets one so much of the machine's time later. */
+  pressNmi(cpu: number, after_ns: number): void;
+  /** Who was to ask for the crash has been killed before, or had no memory for it. */
+  unasked: boolean;
   /** init itself could not go on for want of memory. */
   starved: boolean;
 }

@@ -15,6 +15,7 @@ import {
   type Program,
   SIGCONT,
   SIGKILL,
+  SIGSEGV,
   SIGSTOP,
   SIGTERM,
   SyscallError,
@@ -24,8 +25,9 @@ import { CRASH_TYPES } from "../init/crashes.ts";
 import { echo, exists, type Run, readText, words } from "../init/exec.ts";
 import { prepareMemory } from "../init/memory.ts";
 import { REBOOT_CMD_POWER_OFF } from "../init/reboot.ts";
-import { HARDSHIPS } from "./hardship.ts";
-import type { Plan } from "./plan.ts";
+import { firstDifference } from "./check/bytes.ts";
+import { HARDSHIPS, takeMemory } from "./hardship.ts";
+import { INIT_EXIT, NMI, OOM, type Plan } from "./plan.ts";
 import { Disagreement, type Story } from "./story.ts";
 
 const KDUMP_SCRIPT = "/usr/bin/kdump";
@@ -37,6 +39,10 @@ const SIZE_MAX = 20_000;
 const OFFSET_MAX = 100_000;
 const PIPE_MAX = 100_000;
 const DAEMON_OPERATIONS = 100;
+const CORE_DUMPED = 0x80;
+const MODULE_TIMER = "module-timer";
+/** By then an NMI, or a timer's crash, has come. */
+const PATIENCE_MS = 1000;
 /** One operation in so many is a hardship, which is worth hundreds. */
 const HARDSHIP = 500;
 /** Errors of a machine that is full: nothing has happened then. */
@@ -51,6 +57,8 @@ interface Open {
 /** What a child may end with: a wait status each; those that are killed may have ended before. */
 interface Child {
   statuses: number[];
+  /** Not to be killed. */
+  needed: boolean;
 }
 
 /** A file's bytes, by whatever name it is known. */
@@ -60,6 +68,16 @@ interface Contents {
   unknown: boolean;
 }
 
+/** Bytes that only this salt gives; they come again after PERIOD. */
+function pattern(length: number, salt: number): Uint8Array {
+  const PERIOD = 256;
+  const bytes = new Uint8Array(length);
+  const head = Math.min(length, PERIOD);
+  for (let i = 0; i < head; i++) bytes[i] = (salt >>> (i & 15)) ^ i;
+  for (let done = head; done < length; done *= 2) bytes.copyWithin(done, 0, Math.min(done, length - done));
+  return bytes;
+}
+
 class Workload {
   readonly #proc: Proc;
   readonly #random: Random;
@@ -67,6 +85,8 @@ class Workload {
   readonly #directories = new Set<string>();
   readonly #open: Open[] = [];
   readonly #children = new Map<number, Child>();
+  /** Of children that were waited for. */
+  readonly #statuses = new Map<number, number>();
   readonly #story: Story;
 
   constructor(proc: Proc, seed: number, story: Story) {
@@ -96,11 +116,26 @@ class Workload {
     () => this.#proc.schedYield(),
   ];
 
-  async run(operations: number): Promise<void> {
-    for (let i = 0; i < operations; i++) {
+  /** `interlude` comes before step number `at`. */
+  async run(operations: number, at?: number, interlude?: () => Promise<void>): Promise<void> {
+    for (let i = 0; i <= operations; i++) {
+      if (i === at) await interlude?.();
+      if (i === operations) return;
       if (this.#below(HARDSHIP) === 0) await this.#pick(HARDSHIPS)(this.#proc, this.#random);
       else await this.#pick(this.#steps)();
     }
+  }
+
+  /** A child that ends when it wants to. `statuses`: how it may. */
+  adopt(pid: number, statuses: number[]): void {
+    this.#children.set(pid, { statuses, needed: true });
+    this.#story.children.add(pid);
+  }
+
+  /** Waits for a child, unless it has been waited for. Its status. */
+  async reap(pid: number): Promise<number> {
+    if (this.#children.has(pid)) this.#ended(await this.#proc.wait(pid));
+    return this.#statuses.get(pid) as number;
   }
 
   #pick<T>(from: readonly T[]): T {
@@ -154,9 +189,7 @@ class Workload {
     if (open === undefined) return;
     const old = open.contents.bytes;
     const offset = this.#below(Math.min(old.length + 100, OFFSET_MAX));
-    const data = new Uint8Array(1 + this.#below(SIZE_MAX));
-    const salt = this.#random.u32();
-    for (let i = 0; i < data.length; i++) data[i] = (salt >>> (i & 15)) ^ i;
+    const data = pattern(1 + this.#below(SIZE_MAX), this.#random.u32());
     const before = open.contents.unknown;
     open.contents.unknown = true;
     await this.#expect("write", undefined, async () => {
@@ -183,7 +216,7 @@ class Workload {
       if (got > wanted.length || (got === 0 && wanted.length > 0)) {
         throw new Disagreement(`read: ${got} bytes of ${wanted.length}`);
       }
-      const wrong = wanted.subarray(0, got).findIndex((byte, i) => byte !== buffer[i]);
+      const wrong = firstDifference(wanted.subarray(0, got), buffer.subarray(0, got));
       if (wrong >= 0) throw new Disagreement(`read: byte ${offset + wrong} is another`);
     });
   }
@@ -236,13 +269,13 @@ class Workload {
         for (let turn = 0; turn < turns; turn++) await child.schedYield();
         return code;
       });
-      this.#children.set(pid, { statuses: kind === 2 ? [code << 8] : [] });
+      this.#children.set(pid, { statuses: kind === 2 ? [code << 8] : [], needed: false });
       this.#story.children.add(pid);
     });
   }
 
   async #kill(): Promise<void> {
-    const pids = [...this.#children.keys()];
+    const pids = [...this.#children].filter(([, { needed }]) => !needed).map(([pid]) => pid);
     const pid = pids[this.#below(Math.max(1, pids.length))];
     const signal = this.#pick([SIGKILL, SIGTERM, SIGSTOP, SIGCONT]);
     // A zombie can be killed again and again: it is still there.
@@ -259,8 +292,10 @@ class Workload {
       if (!(error instanceof SyscallError)) throw error;
       if (this.#children.size > 0 || error.code !== "ECHILD") throw new Disagreement(`wait: ${error.code}`);
     }
-    const { pid, status } = found;
-    if (pid === 0) return;
+    if (found.pid !== 0) this.#ended(found);
+  }
+
+  #ended({ pid, status }: { pid: number; status: number }): void {
     const child = this.#children.get(pid);
     if (child === undefined && this.#story.adopted(pid)) return;
     if (child === undefined) throw new Disagreement(`wait: ${pid} is no child`);
@@ -270,14 +305,13 @@ class Workload {
       throw new Disagreement(`wait: status ${status} of ${pid}, not ${child.statuses.join(" or ")}`);
     }
     this.#children.delete(pid);
+    this.#statuses.set(pid, status);
     this.#story.children.delete(pid);
   }
 
   /** More bytes than a pipe holds, from a child, which sleeps until they are read. */
   async #pipe(): Promise<void> {
-    const data = new Uint8Array(1 + this.#below(PIPE_MAX));
-    const salt = this.#random.u32();
-    for (let i = 0; i < data.length; i++) data[i] = (salt >>> (i & 15)) ^ i;
+    const data = pattern(1 + this.#below(PIPE_MAX), this.#random.u32());
     await this.#expect("pipe", undefined, async () => {
       const [read, write] = await this.#proc.pipe();
       let pid = 0;
@@ -297,7 +331,7 @@ class Workload {
       const { status } = await this.#proc.wait(pid);
       // Killed for want of memory, or without the memory for its call: its bytes may be missing.
       if (status === SIGKILL || status === 1 << 8) return;
-      const wrong = at !== got.length || got.some((byte, i) => byte !== data[i]);
+      const wrong = at !== got.length || firstDifference(got, data) >= 0;
       if (status !== 0 || wrong)
         throw new Disagreement(`pipe: ${at} of ${got.length} bytes, status ${status}`);
     });
@@ -361,6 +395,7 @@ export function fuzzInit(plan: Plan, usual: Program, run: Run, story: Story): Pr
     try {
       await firstKernel(proc, plan, run, story);
     } catch (error) {
+      if (error instanceof InitExit) return 1;
       // init may die of want of memory, as any program; that is a panic.
       if (!(error instanceof SyscallError && error.code === "ENOMEM")) throw error;
       story.starved = true;
@@ -383,25 +418,83 @@ async function leaveDaemons(proc: Proc, seed: number): Promise<void> {
   }
 }
 
+/** Programs that work at the same time, on machines where there is a time for them. */
+async function startCompanions(proc: Proc, plan: Plan, workload: Workload): Promise<void> {
+  const operands = [String(plan.operations * plan.cpus + 1), String(plan.seed)];
+  try {
+    const pid = await proc.spawn("/usr/bin/workload", ["workload", ...operands]);
+    workload.adopt(pid, [0, 1 << 8, SIGKILL]);
+  } catch (error) {
+    if (!(error instanceof SyscallError && FULL.includes(error.code))) throw error;
+  }
+}
+
+/** How a program may end that has asked for a crash: as if nothing was, or killed by an oops. */
+const WRITER_STATUSES = [0, SIGSEGV, SIGSEGV | CORE_DUMPED];
+
+/** Or killed for want of memory, or without the memory to ask. */
+const STARVED = [SIGKILL, 1 << 8];
+
+/** init ends, in the middle of whatever it does. */
+class InitExit extends Error {}
+
+/** Memory to the last page, where that is a panic. */
+const exhaustMemory: Program = async (proc) => {
+  const fd = await proc.open("/proc/sys/vm/panic_on_oom", O_WRONLY);
+  await proc.write(fd, "1");
+  return takeMemory(proc);
+};
+
+/** The crash. The pid of who asks for it; undefined when that was init, or nobody. */
+async function crash(proc: Proc, plan: Plan, story: Story): Promise<number | undefined> {
+  const { moment, writer } = plan;
+  if (plan.crash === NMI) {
+    if (moment !== "after") story.pressNmi(moment.cpu, moment.delay_ns);
+    return undefined;
+  }
+  if (plan.crash === INIT_EXIT) throw new InitExit();
+  if (plan.crash === OOM) return proc.fork(exhaustMemory);
+  const trigger = CRASH_TYPES.find(({ name }) => name === plan.crash)?.trigger;
+  if (trigger === undefined) return undefined;
+  const write: Program = async (self) => {
+    if (moment !== "after" && writer === "child") await self.sleep(moment.delay_ns / 1e6);
+    const fd = await self.open(trigger.path, O_WRONLY);
+    await self.write(fd, trigger.text);
+    // A timer's comes later.
+    if (plan.crash === MODULE_TIMER) await self.sleep(PATIENCE_MS);
+    return 0;
+  };
+  if (writer === "child") return proc.fork(write);
+  await write(proc);
+  return undefined;
+}
+
 async function firstKernel(proc: Proc, plan: Plan, run: Run, story: Story): Promise<void> {
   if (plan.crashkernel.words !== "") await run(proc, ["kdumpctl", "start"]);
+  const { moment, operations } = plan;
+  const workload = new Workload(proc, plan.seed, story);
+  let writer: number | undefined;
+  const interlude = async (): Promise<void> => {
+    writer = await crash(proc, plan, story);
+    if (writer !== undefined) workload.adopt(writer, WRITER_STATUSES);
+  };
+  const module = CRASH_TYPES.find(({ name }) => name === plan.crash)?.module;
   try {
+    if (module !== undefined) await run(proc, ["modprobe", module]);
     await prepareMemory(proc, words(await readText(proc, "/proc/cmdline")));
-    await new Workload(proc, plan.seed, story).run(plan.operations);
+    if (moment === "after") await workload.run(operations);
+    else {
+      if (plan.cpus > 1) await startCompanions(proc, plan, workload);
+      await workload.run(operations, moment.operation, interlude);
+    }
     // Its daemons stay, asleep and busy.
     if (plan.daemons) await leaveDaemons(proc, plan.seed);
+    if (moment === "after") await interlude();
+    if (writer !== undefined) story.unasked = STARVED.includes(await workload.reap(writer));
+    if (plan.crash === NMI) await proc.sleep(PATIENCE_MS);
   } catch (error) {
     if (!(error instanceof Disagreement)) throw error;
     story.disagreements.push(error.message);
   }
-  const trigger = CRASH_TYPES.find(({ name }) => name === plan.crash)?.trigger;
-  if (trigger === undefined) return;
-  const write: Program = async (writer) => {
-    const fd = await writer.open(trigger.path, O_WRONLY);
-    await writer.write(fd, trigger.text);
-    return 0;
-  };
-  if (plan.writer === "init") await write(proc);
-  else await proc.wait(await proc.fork(write));
   await echo(proc, `init: ${plan.crash} did not crash the machine`);
 }

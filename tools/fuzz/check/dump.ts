@@ -8,6 +8,7 @@ import { ElfCore } from "../../dump/elf.ts";
 import { dmesgText, kernelLog } from "../../dump/kernel-log.ts";
 import { NT_PRSTATUS, readPrstatus } from "../../dump/notes.ts";
 import { VMCOREINFO_NOTE } from "../../dump/vmcoreinfo.ts";
+import { firstDifference } from "./bytes.ts";
 import { type CrashedKernel, hex, Inconsistency } from "./kernel.ts";
 
 export interface DumpEvidence {
@@ -56,28 +57,6 @@ function checkLoads(core: ElfCore, { vmcore, memory, region }: DumpEvidence): vo
   for (const at of [LOW_START, LOW_END - 1, IMAGE_START, region.base - 1]) {
     if (!covered(at)) throw new Inconsistency(`${hex(at)} is RAM and not in the dump`);
   }
-}
-
-/** -1 when there is none. */
-function firstDifference(a: Uint8Array, b: Uint8Array): number {
-  if (a.length !== b.length) return Math.min(a.length, b.length);
-  const words = Math.floor(a.length / 4);
-  if (a.byteOffset % 4 === 0 && b.byteOffset % 4 === 0) {
-    const [left, right] = [a, b].map((x) => new Int32Array(x.buffer, x.byteOffset, words)) as [
-      Int32Array,
-      Int32Array,
-    ];
-    for (let i = 0; i < words; i++) {
-      if (left[i] !== right[i]) return i * 4 + bytesDiffer(a.subarray(i * 4), b.subarray(i * 4));
-    }
-    return -1;
-  }
-  return bytesDiffer(a, b);
-}
-
-function bytesDiffer(a: Uint8Array, b: Uint8Array): number {
-  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return i;
-  return -1;
 }
 
 function checkNotes(core: ElfCore, { kernel }: DumpEvidence): void {

@@ -7,9 +7,11 @@ import {
   free_area,
   page as layout,
   list_head,
+  lruvec,
   pglist_data,
   zone as zoneLayout,
 } from "../../../build/generated/offsets.ts";
+import { type Guard, type Part, spinlock, strict } from "./in-flight.ts";
 import { type CrashedKernel, hex, Inconsistency } from "./kernel.ts";
 
 /** page_type of the first page of a free block. */
@@ -70,26 +72,58 @@ function freeBlock(kernel: CrashedKernel, at: number, order: number, what: strin
   }
 }
 
-/** Every page: what its struct says agrees with the lists and the counters. */
-export function checkPages(kernel: CrashedKernel): void {
-  const { first, end } = kernel.pages;
+/** Who takes pages off the free lists, or puts them there. */
+const CHANGES_FREE =
+  /^(rmqueue|free_one_page|__free_pages|free_pages|__free_pages_core|take_page_off_buddy)$/;
+const CHANGES_LRU = /^(lru_cache_add|lru_cache_del)$/;
+
+/**
+ * Every page: what its struct says agrees with the lists and the counters. `part`: what the operations under
+ * way excuse; nothing without it.
+ */
+export function checkPages(kernel: CrashedKernel, part: Part = strict): void {
+  const { end } = kernel.pages;
   const free = new Uint8Array(end);
   const node = kernel.pointer(kernel.symbol("node_data"));
-  let total = 0;
-  for (let zone = 0; zone < ZONES; zone++) {
-    const at = node + pglist_data.node_zones + zone * zoneLayout.SIZE;
-    if (kernel.u64(at + zoneLayout.present_pages) !== 0) total += freeOfZone(kernel, at, free);
+  const zones = Array.from({ length: ZONES }, (_, i) => node + pglist_data.node_zones + i * zoneLayout.SIZE);
+  const guard: Guard = {
+    what: "free pages",
+    locks: zones.map((zone) => spinlock(zone + zoneLayout.lock)),
+    functions: CHANGES_FREE,
+  };
+  part(guard, () => {
+    let total = 0;
+    for (const zone of zones) {
+      if (kernel.u64(zone + zoneLayout.present_pages) !== 0) total += freeOfZone(kernel, zone, free);
+    }
+    const counted = kernel.s64(kernel.symbol("vm_zone_stat") + NR_FREE_PAGES * 8);
+    if (counted !== total) throw new Inconsistency(`${total} free pages, vm_zone_stat says ${counted}`);
+    checkUnlisted(kernel, free);
+  });
+  const lruGuard: Guard = {
+    what: "LRU lists",
+    locks: [spinlock(node + pglist_data.__lruvec + lruvec.lru_lock)],
+    functions: CHANGES_LRU,
+  };
+  part(lruGuard, () => checkLru(kernel, node, checkUsed(kernel, free)));
+}
+
+/** Pages that are on no free list do not say that they were. */
+function checkUnlisted(kernel: CrashedKernel, free: Uint8Array): void {
+  const { first, end } = kernel.pages;
+  for (let pfn = first; pfn < end; pfn++) {
+    if (free[pfn] === 1 || kernel.u32(kernel.pageAt(pfn) + layout.page_type) !== BUDDY) continue;
+    throw new Inconsistency(`page ${hex(pfn)} is marked as free, but on no list`);
   }
-  const counted = kernel.s64(kernel.symbol("vm_zone_stat") + NR_FREE_PAGES * 8);
-  if (counted !== total) throw new Inconsistency(`${total} free pages, vm_zone_stat says ${counted}`);
+}
+
+/** Pages in use; how many of them have PG_lru. */
+function checkUsed(kernel: CrashedKernel, free: Uint8Array): number {
+  const { first, end } = kernel.pages;
   let lru = 0;
   for (let pfn = first; pfn < end; pfn++) {
+    if (free[pfn] === 1) continue;
     const at = kernel.pageAt(pfn);
-    const type = kernel.u32(at + layout.page_type);
-    if (free[pfn] === 1) {
-      continue;
-    }
-    if (type === BUDDY) throw new Inconsistency(`page ${hex(pfn)} is marked as free, but on no list`);
     const flags = kernel.u32(at + layout.flags);
     const count = kernel.s32(at + layout._refcount);
     if (count < 0) throw new Inconsistency(`page ${hex(pfn)} has ${count} references`);
@@ -100,11 +134,12 @@ export function checkPages(kernel: CrashedKernel): void {
     if ((flags & (1 << PG_slab)) !== 0 && (flags & (1 << PG_lru)) !== 0) {
       throw new Inconsistency(`page ${hex(pfn)} is of a slab and on an LRU list`);
     }
-    if (type === MAPCOUNT_NONE && (flags & (1 << PG_reserved)) !== 0 && (flags & (1 << PG_slab)) !== 0) {
+    const whole = kernel.u32(at + layout.page_type) === MAPCOUNT_NONE;
+    if (whole && (flags & (1 << PG_reserved)) !== 0 && (flags & (1 << PG_slab)) !== 0) {
       throw new Inconsistency(`page ${hex(pfn)} is reserved and of a slab`);
     }
   }
-  checkLru(kernel, node, lru);
+  return lru;
 }
 
 /** LRU lists against PG_lru and the node's counters. */

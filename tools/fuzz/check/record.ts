@@ -20,6 +20,7 @@ import {
   task_struct,
 } from "../../../build/generated/offsets.ts";
 import { type MachineRecord, type OpenFile, OWN_DIRECTORIES, type TaskRecord } from "../record.ts";
+import { type Guard, type Part, rwlock, spinlock, strict } from "./in-flight.ts";
 import { type CrashedKernel, hex, Inconsistency } from "./kernel.ts";
 import { taskList } from "./tasks.ts";
 
@@ -35,33 +36,60 @@ const KINDS = new Map([
 const NAME_MAX = 256;
 const DEPTH_MAX = 100;
 
-/** Whatever is wrong first, as an Inconsistency. `killed` tells whom the OOM killer has taken. */
+/** Who makes a task, ends it, buries it, or gives it another program. */
+const CHANGES_TASKS =
+  /^(copy_process|kernel_clone|wake_up_new_task|do_exit|release_task|exit_notify|forget_original_parent)$/;
+const CHANGES_PROGRAMS = /^(begin_new_exec|do_exit|copy_process|exec_binprm|bprm_execve)$/;
+const CHANGES_NAMES =
+  /^(d_add|d_move|d_delete|d_instantiate|__d_lookup|d_alloc|dput|__dentry_kill|simple_unlink)$/;
+
+/**
+ * What is wrong is an Inconsistency. `killed` tells whom the OOM killer has taken; `part` what the operations
+ * under way excuse, nothing without it.
+ */
 export function checkRecord(
   kernel: CrashedKernel,
   record: MachineRecord,
   killed: (pid: number) => boolean,
+  part: Part = strict,
 ): void {
-  const tasks = userTasks(kernel);
-  identify(kernel, record, tasks);
-  const known = new Map([...record.tasks].map((task) => [task.pid, task]));
-  for (const [pid, at] of tasks) {
-    if (!known.has(pid)) throw new Inconsistency(`task ${pid} (${comm(kernel, at)}) was made by nobody`);
-  }
-  let lost = record.unknownReaps;
-  for (const task of record.tasks) {
-    const at = tasks.get(task.pid as number);
-    if (at !== undefined) settle(kernel, record, task, at);
-    else if (!mayBeGone(kernel, tasks, task, killed) && lost-- === 0) {
-      throw new Inconsistency(`task ${task.pid ?? "of unknown number"} (${task.comm}) is gone`);
+  const lists: Guard = {
+    what: "recorded tasks",
+    locks: [rwlock(kernel.symbol("tasklist_lock"))],
+    functions: CHANGES_TASKS,
+  };
+  const single: Guard = { what: "a recorded task", functions: CHANGES_PROGRAMS };
+  let tasks: Tasks = new Map();
+  let known = new Map<number | undefined, TaskRecord>();
+  part(lists, () => {
+    tasks = userTasks(kernel);
+    identify(kernel, record, tasks);
+    known = new Map([...record.tasks].map((task) => [task.pid, task]));
+    for (const [pid, at] of tasks) {
+      if (!known.has(pid)) throw new Inconsistency(`task ${pid} (${comm(kernel, at)}) was made by nobody`);
     }
-  }
+    let lost = record.unknownReaps;
+    for (const task of record.tasks) {
+      const at = tasks.get(task.pid as number);
+      if (at !== undefined) settle(kernel, record, task, at);
+      else if (!mayBeGone(kernel, tasks, task, killed) && lost-- === 0) {
+        throw new Inconsistency(`task ${task.pid ?? "of unknown number"} (${task.comm}) is gone`);
+      }
+    }
+  });
   const moving = movingFiles(record);
   for (const [pid, at] of tasks) {
-    const task = known.get(pid) as TaskRecord;
-    checkTask(kernel, task, at, killed, moving);
-    checkParent(kernel, record, tasks, task);
+    const task = known.get(pid);
+    if (task === undefined) continue;
+    part(single, () => checkTask(kernel, task, at, killed, moving));
+    part(lists, () => checkParent(kernel, record, tasks, task));
   }
-  checkNames(kernel, record);
+  const names: Guard = {
+    what: "names",
+    locks: [spinlock(kernel.symbol("dcache_lock"))],
+    functions: CHANGES_NAMES,
+  };
+  part(names, () => checkNames(kernel, record));
 }
 
 /** Physical addresses by number. */
@@ -120,10 +148,13 @@ function isDead(kernel: CrashedKernel, at: number): boolean {
   return kernel.u32(at + task_struct.exit_state) !== 0;
 }
 
-/** A call whose result stands in the registers has ended, though its program has not heard of it. */
+/**
+ * A call whose result stands in the registers has ended, though its program has not heard of it. Of execve
+ * another program will hear, which has not begun.
+ */
 function settle(kernel: CrashedKernel, record: MachineRecord, task: TaskRecord, at: number): void {
   const stack = kernel.pointer(at + task_struct.stack);
-  if (task.call === undefined || stack === 0) return;
+  if (task.call === undefined || task.call.nr === EXECVE || stack === 0) return;
   const regs = stack + constants.THREAD_SIZE - pt_regs.SIZE;
   if (kernel.s64(regs + pt_regs.orig_ax) !== -1) return;
   // A signal has come in between: the call is made again, or its result lies on the user's stack.
@@ -144,7 +175,9 @@ function mayBeGone(
   const at = tasks.get(parent.pid as number);
   // With its parent dead it is init's to wait for, who may be about to say so.
   const reaper = at === undefined || isDead(kernel, at) ? initOf(parent) : parent;
-  return parent.ignoresChildren || reaper.ignoresChildren || under(reaper, [WAIT4]);
+  // A parent that was killed in its wait may have reaped it before.
+  const waits = under(parent, [WAIT4]) || under(reaper, [WAIT4]);
+  return parent.ignoresChildren || reaper.ignoresChildren || waits;
 }
 
 /** Whether it is in one of these calls: its last, or one that a handler has interrupted. */
@@ -152,6 +185,7 @@ function under({ call, interrupted }: TaskRecord, numbers: readonly number[]): b
   return [call, ...interrupted].some((made) => made !== undefined && numbers.includes(made.nr));
 }
 
+const EXECVE = 59;
 const WAIT4 = 61;
 const WRITE = 1;
 
@@ -176,7 +210,9 @@ function checkTask(
   const what = `task ${task.pid} (${task.comm})`;
   const dead = isDead(kernel, at);
   if (dead && !mayBeDead(task, killed)) throw new Inconsistency(`${what} is dead, and nobody ended it`);
-  if (comm(kernel, at) !== task.comm) throw new Inconsistency(`${what} calls itself ${comm(kernel, at)}`);
+  // The new program has its name before it begins.
+  if (task.call?.nr !== EXECVE && comm(kernel, at) !== task.comm)
+    throw new Inconsistency(`${what} calls itself ${comm(kernel, at)}`);
   // One that has called exit_group may not have got round to it.
   if (isEnding(kernel, at) || task.exiting) return;
   const state = kernel.u32(at + task_struct.__state);
@@ -228,7 +264,7 @@ const CALLS_ON_HEAPS: readonly number[] = [12, 59];
 /** rt_sigaction, and execve. */
 const CALLS_ON_ACTIONS: readonly number[] = [13, 59];
 /** Calls that make or close descriptors: one under way may have done so. */
-const CALLS_ON_FILES: readonly number[] = [2, 3, 22, 32, 33, 257, 293];
+const CALLS_ON_FILES: readonly number[] = [2, 3, 22, 32, 33, EXECVE, 257, 293];
 /** Calls that move positions. */
 const CALLS_THAT_MOVE: readonly number[] = [0, 1, 8, 326];
 

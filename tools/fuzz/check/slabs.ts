@@ -6,6 +6,7 @@ import {
   kmem_cache_node,
   page as layout,
 } from "../../../build/generated/offsets.ts";
+import { type Guard, type Part, spinlock, strict } from "./in-flight.ts";
 import { type CrashedKernel, hex, Inconsistency } from "./kernel.ts";
 
 const PAGE_SHIFT = 12;
@@ -163,27 +164,44 @@ function slabPages(kernel: CrashedKernel): number[] {
   return pages;
 }
 
-/** Every cache, with what was counted in its slabs. */
-export function checkSlabs(kernel: CrashedKernel): Cache[] {
+/** Who takes objects and slabs, or gives them back. */
+const CHANGES_SLABS = new RegExp(
+  "^(kmem_cache_alloc|kmem_cache_free|kfree|__kmalloc|kmalloc|slab_free|__slab_free|___slab_alloc|new_slab|" +
+    "discard_slab|deactivate_slab|flush_slab|get_partial|put_cpu_partial|__unfreeze_partials)$",
+);
+
+/**
+ * Every cache, with what was counted in its slabs. `part`: what the operations under way excuse; nothing
+ * without it.
+ */
+export function checkSlabs(kernel: CrashedKernel, part: Part = strict): Cache[] {
   const found: Found = { caches: readCaches(kernel), held: new Set() };
   const { caches, held } = found;
   const pages = slabPages(kernel);
   const ownerOf = (page: number): Cache | undefined => caches.get(slabOf(kernel, page).cache);
+  const locks = [...caches.keys()].map((at) => {
+    return spinlock(kernel.pointer(at + kmem_cache.node) + kmem_cache_node.list_lock);
+  });
+  const guard: Guard = { what: "slabs", locks, functions: CHANGES_SLABS };
   for (const at of pages) {
-    const { objects, inuse } = slabOf(kernel, at);
-    const cache = ownerOf(at);
-    if (cache === undefined) {
-      throw new Inconsistency(`slab page ${hex(kernel.pfnOf(at))} belongs to no cache`);
-    }
-    if (inuse > objects) throw new Inconsistency(`${cache.name}: ${inuse} of ${objects} objects in use`);
-    cache.slabs++;
-    cache.objects += objects;
+    part(guard, () => {
+      const { objects, inuse } = slabOf(kernel, at);
+      const cache = ownerOf(at);
+      if (cache === undefined) {
+        throw new Inconsistency(`slab page ${hex(kernel.pfnOf(at))} belongs to no cache`);
+      }
+      if (inuse > objects) throw new Inconsistency(`${cache.name}: ${inuse} of ${objects} objects in use`);
+      cache.slabs++;
+      cache.objects += objects;
+    });
   }
   const cpus = kernel.u32(kernel.symbol("nr_cpu_ids"));
   for (const cache of caches.values()) {
-    for (let cpu = 0; cpu < cpus; cpu++) checkCpu(kernel, found, cache, cpu);
-    checkNode(kernel, found, cache);
+    for (let cpu = 0; cpu < cpus; cpu++) part(guard, () => checkCpu(kernel, found, cache, cpu));
+    part(guard, () => checkNode(kernel, found, cache));
   }
-  for (const at of pages) if (!held.has(at)) checkUnheld(kernel, ownerOf(at) as Cache, at);
+  for (const at of pages) {
+    if (!held.has(at)) part(guard, () => checkUnheld(kernel, ownerOf(at) as Cache, at));
+  }
   return [...caches.values()];
 }

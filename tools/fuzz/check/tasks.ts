@@ -14,6 +14,7 @@ import {
   upid,
   xarray,
 } from "../../../build/generated/offsets.ts";
+import { type Guard, type Part, rwlock, spinlock, strict } from "./in-flight.ts";
 import { type CrashedKernel, hex, Inconsistency } from "./kernel.ts";
 
 const STACK_END_MAGIC = 0x57ac6e9d;
@@ -78,30 +79,54 @@ function checkStack(kernel: CrashedKernel, pid: number, task: number): void {
 }
 
 /** Open files, with how many descriptors lead to each. */
-function checkFiles(kernel: CrashedKernel, tasks: ReadonlyMap<number, number>): void {
+function checkFiles(kernel: CrashedKernel, tasks: ReadonlyMap<number, number>, part: Part): void {
   const seen = new Set<number>();
   const references = new Map<number, number>();
   for (const [pid, task] of tasks) {
     const files = kernel.pointer(task + task_struct.files);
     if (files === 0 || seen.has(files)) continue;
     seen.add(files);
-    const table = kernel.pointer(files + files_struct.fdt);
-    const bits = kernel.pointer(table + fdtable.open_fds);
-    const fds = kernel.pointer(table + fdtable.fd);
-    const max = kernel.u32(table + fdtable.max_fds);
-    for (let fd = 0; fd < max; fd++) {
-      const open = ((kernel.u32(bits + (fd >> 5) * 4) >>> (fd & 31)) & 1) === 1;
-      const file = kernel.pointer(fds + fd * 8);
-      if (open !== (file !== 0)) throw new Inconsistency(`task ${pid}: descriptor ${fd} and open_fds differ`);
-      if (file !== 0) references.set(file, (references.get(file) ?? 0) + 1);
-    }
+    part(guardOfFiles(kernel, files), () => checkTable(kernel, pid, files, references));
   }
   for (const [file, count] of references) {
-    const counted = kernel.u64(file + fileLayout.f_count);
-    if (counted < count) {
-      throw new Inconsistency(`file at ${hex(file)} has ${count} descriptors, f_count says ${counted}`);
-    }
+    part({ what: "files", functions: CHANGES_COUNTS }, () => {
+      const counted = kernel.u64(file + fileLayout.f_count);
+      if (counted < count) {
+        throw new Inconsistency(`file at ${hex(file)} has ${count} descriptors, f_count says ${counted}`);
+      }
+    });
   }
+}
+
+function checkTable(
+  kernel: CrashedKernel,
+  pid: number,
+  files: number,
+  references: Map<number, number>,
+): void {
+  const table = kernel.pointer(files + files_struct.fdt);
+  const bits = kernel.pointer(table + fdtable.open_fds);
+  const fds = kernel.pointer(table + fdtable.fd);
+  const max = kernel.u32(table + fdtable.max_fds);
+  for (let fd = 0; fd < max; fd++) {
+    const open = ((kernel.u32(bits + (fd >> 5) * 4) >>> (fd & 31)) & 1) === 1;
+    const file = kernel.pointer(fds + fd * 8);
+    if (open !== (file !== 0)) throw new Inconsistency(`task ${pid}: descriptor ${fd} and open_fds differ`);
+    if (file !== 0) references.set(file, (references.get(file) ?? 0) + 1);
+  }
+}
+
+/** Calls that have a descriptor before they have its file, or still have it: by the CPUs that run with it. */
+const CHANGES_TABLES =
+  /^(do_sys_openat2|do_pipe2|close_fd|ksys_dup3?|do_close_on_exec|put_files_struct|dup_fd|exit_files)$/;
+const CHANGES_COUNTS = /^(dup_fd|put_files_struct|ksys_dup3?)$/;
+
+function guardOfFiles(kernel: CrashedKernel, files: number): Guard {
+  const cpus = kernel.onlineCpus.filter((cpu) => {
+    const current = kernel.pointer(kernel.percpu("current_task", cpu));
+    return kernel.pointer(current + task_struct.files) === files;
+  });
+  return { what: "files", functions: CHANGES_TABLES, cpus };
 }
 
 /** The task of a CPU, the queued tasks that say they are its, and their weights. */
@@ -149,21 +174,47 @@ function checkPlaces(kernel: CrashedKernel, tasks: ReadonlyMap<number, number>):
 }
 
 /** Processes that the host knows of are there, whether they live or wait to be waited for. */
-export function checkExist(kernel: CrashedKernel, children: ReadonlySet<number>): void {
-  const tasks = taskList(kernel);
-  for (const pid of children) {
-    if (!tasks.has(pid)) throw new Inconsistency(`process ${pid} was never waited for, and is gone`);
-  }
+export function checkExist(kernel: CrashedKernel, children: ReadonlySet<number>, part: Part = strict): void {
+  part(guardOfTasks(kernel), () => {
+    const tasks = taskList(kernel);
+    for (const pid of children) {
+      if (!tasks.has(pid)) throw new Inconsistency(`process ${pid} was never waited for, and is gone`);
+    }
+  });
 }
 
-export function checkTasks(kernel: CrashedKernel): void {
-  const tasks = taskList(kernel);
-  checkIdr(kernel, tasks);
-  checkFamily(kernel, tasks);
-  for (const [pid, task] of tasks) checkStack(kernel, pid, task);
-  checkFiles(kernel, tasks);
+/** Who makes a task, or buries one. */
+const CHANGES_TASKS = /^(copy_process|release_task|exit_notify|forget_original_parent|free_pid|alloc_pid)$/;
+const CHANGES_STACKS = /^(copy_process|dup_task_struct|finish_task_switch|put_task_stack)$/;
+const CHANGES_QUEUES = /^(__schedule|schedule_idle|finish_task_switch|schedule_tail|newidle_balance)$/;
+
+function guardOfTasks(kernel: CrashedKernel): Guard {
+  const locks = [rwlock(kernel.symbol("tasklist_lock")), spinlock(kernel.symbol("pidmap_lock"))];
+  return { what: "tasks", locks, functions: CHANGES_TASKS };
+}
+
+/** `part`: what the operations under way excuse; nothing without it. */
+export function checkTasks(kernel: CrashedKernel, part: Part = strict): void {
+  let tasks = new Map<number, number>();
+  part(guardOfTasks(kernel), () => {
+    tasks = taskList(kernel);
+    checkIdr(kernel, tasks);
+    checkFamily(kernel, tasks);
+  });
+  for (const [pid, task] of tasks) {
+    part({ what: "stacks", functions: CHANGES_STACKS }, () => checkStack(kernel, pid, task));
+  }
+  checkFiles(kernel, tasks, part);
   const cpus = kernel.onlineCpus;
   if (cpus.length === 0) throw new Inconsistency("no CPU is online");
   checkPlaces(kernel, tasks);
-  for (const cpu of cpus) checkRunQueue(kernel, tasks, cpu);
+  for (const cpu of cpus) {
+    const guard: Guard = {
+      what: "run queues",
+      locks: [spinlock(kernel.percpu("runqueues", cpu) + rq.__lock)],
+      functions: CHANGES_QUEUES,
+      cpus: [cpu],
+    };
+    part(guard, () => checkRunQueue(kernel, tasks, cpu));
+  }
 }

@@ -27,16 +27,16 @@ export function lkdtm_PANIC(): void {
 }
 
 export function lkdtm_BUG(): void {
-  BUG(c`drivers/misc/lkdtm/bugs.ts`, 29);
+  BUG(c`drivers/misc/lkdtm/bugs.ts`, 30);
 }
 
 export function lkdtm_WARNING(): void {
-  WARN(true, c`drivers/misc/lkdtm/bugs.ts`, 33, 0);
+  WARN(true, c`drivers/misc/lkdtm/bugs.ts`, 34, 0);
 }
 
 export function lkdtm_WARNING_MESSAGE(): void {
   const count = ++sym.lkdtm_warn_counter;
-  WARN(true, c`drivers/misc/lkdtm/bugs.ts`, 38, c`Warning message trigger count: %d\n`, count);
+  WARN(true, c`drivers/misc/lkdtm/bugs.ts`, 39, c`Warning message trigger count: %d\n`, count);
 }
 
 export function lkdtm_EXCEPTION(): void {
