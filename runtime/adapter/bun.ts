@@ -1,6 +1,6 @@
 /**
- * Bun: the `node:` implementation under its own name (Bun reports a Node version of its own choice), with Bun's
- * own SHA-256 and random bytes, for which nothing needs to be loaded.
+ * Bun: the `node:` implementation under its own name (Bun reports a Node version of its own choice), with
+ * Bun's own SHA-256 and random bytes, for which nothing needs to be loaded.
  */
 
 import type { Hasher } from "./host.ts";

@@ -4,6 +4,7 @@ import { bunHost } from "./bun.ts";
 import { denoHost } from "./deno.ts";
 import type { Host, HostFs } from "./host.ts";
 import { NodeFs, NodeHost } from "./node.ts";
+import { untouchedOf } from "./untouched.ts";
 
 export {
   type FileStat,
@@ -34,5 +35,5 @@ export function currentHost(): Host {
  * writable.
  */
 export function openDirectory(path: string): HostFs {
-  return new NodeFs(path);
+  return new NodeFs(path, (globalThis as Globals).Bun === undefined ? undefined : untouchedOf);
 }

@@ -1,7 +1,7 @@
 /**
  * Host and HostFs over `node:` modules, which Bun and Deno offer too with the same behaviour; bun.ts and
- * deno.ts change what differs. Modules that not every run needs are loaded by the first call that does: loading
- * them takes several milliseconds.
+ * deno.ts change what differs. Modules that not every run needs are loaded by the first call that does:
+ * loading them takes several milliseconds.
  */
 
 import * as fs from "node:fs";
@@ -18,6 +18,7 @@ import {
   type ThreadListener,
 } from "./host.ts";
 import { components } from "./path.ts";
+import type { untouchedOf } from "./untouched.ts";
 import { PIECE, Writer } from "./write.ts";
 
 export class NodeHost implements Host {
@@ -125,8 +126,11 @@ export class NodeFs implements HostFs {
   readonly #root: string;
   readonly #handles: (number | undefined)[] = [];
 
+  readonly #untouchedOf: typeof untouchedOf | undefined;
+
   /** `root` is made when it does not exist. HostError when it cannot be, or is no writable directory. */
-  constructor(root: string) {
+  constructor(root: string, untouched?: typeof untouchedOf) {
+    this.#untouchedOf = untouched;
     this.#root = attempt("mkdir", root, () => {
       makeDirectory(path.resolve(root));
       const real = fs.realpathSync(root);
@@ -167,7 +171,7 @@ export class NodeFs implements HostFs {
   writev(handle: number, views: readonly Uint8Array[], position: number): number {
     const fd = this.#fd(handle, "write");
     return attempt("write", undefined, () => {
-      const writer = new Writer(fd, position);
+      const writer = new Writer(fd, position, this.#untouchedOf);
       for (const view of views) writer.put(view);
       return writer.finish() - position;
     });

@@ -1,9 +1,10 @@
 /**
- * Writing to descriptors: writeAll() one piece of memory, Writer many of them to a file, one behind the other,
- * in few system calls and with holes where there is nothing but zeros.
+ * Writing to descriptors: writeAll() one piece of memory, Writer many of them to a file, one behind the
+ * other, in few system calls and with holes where there is nothing but zeros.
  */
 
 import * as fs from "node:fs";
+import type { Untouched } from "./untouched.ts";
 
 /**
  * Larger writes are slower on every engine: one writeSync of 1 GiB runs at a fifth of the speed of these
@@ -48,14 +49,19 @@ export class Writer {
   /** Whether what comes before `#at` was left out. */
   #hole = false;
 
-  constructor(fd: number, position: number) {
+  readonly #untouchedOf: ((view: Uint8Array) => Untouched | undefined) | undefined;
+
+  /** `untouchedOf`: what untouched.ts offers, where there is such. */
+  constructor(fd: number, position: number, untouchedOf?: (view: Uint8Array) => Untouched | undefined) {
     this.#fd = fd;
+    this.#untouchedOf = untouchedOf;
     this.#at = position;
     this.#end = fs.fstatSync(fd).size;
   }
 
   put(view: Uint8Array): void {
     const buffer = Buffer.from(view.buffer, view.byteOffset, view.length);
+    const untouched = this.#untouchedOf?.(view);
     let start = 0;
     for (let at = 0; at < view.length; ) {
       const position = this.#at + this.#bytes + (at - start);
@@ -64,8 +70,8 @@ export class Writer {
       const hole =
         end - at === HOLE &&
         position >= this.#end &&
-        buffer[at] === 0 &&
-        buffer.compare(ZEROS, 0, HOLE, at, end) === 0;
+        (untouched?.(at, end) === true ||
+          (buffer[at] === 0 && buffer.compare(ZEROS, 0, HOLE, at, end) === 0));
       if (hole) {
         this.#add(view.subarray(start, at));
         this.#flush();

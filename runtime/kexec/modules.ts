@@ -17,8 +17,8 @@ export interface CachedModule {
 }
 
 /**
- * Has the engine compile these bytes on a thread of its own, for when memory holds the same; what is wrong with
- * them shows then. Resolves when it is done with them.
+ * Has the engine compile these bytes on a thread of its own, for when memory holds the same; what is wrong
+ * with them shows then. Resolves when it is done with them.
  */
 export async function compileAhead(bytes: Uint8Array<ArrayBuffer>, host: Host): Promise<void> {
   const compiling = WebAssembly.compile(bytes).catch(() => undefined);

@@ -1,7 +1,7 @@
 /**
- * Compiling ahead. The kernels that a run will need lie in files, and an engine compiles them on a thread of its
- * own while this one makes the rest ready. The mechanism stays what it is: what was compiled serves only if it
- * is the very bytes that are found in memory then (modules.ts).
+ * Compiling ahead. The kernels that a run will need lie in files, and an engine compiles them on a thread of
+ * its own while this one makes the rest ready. The mechanism stays what it is: what was compiled serves only
+ * if it is the very bytes that are found in memory then (modules.ts).
  */
 
 import type { Host } from "../adapter/host.ts";

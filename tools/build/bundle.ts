@@ -1,10 +1,10 @@
 /**
  * The programs in one file, build/wkdump.js, the library in another, build/fixtures.js, and what a CPU's
- * thread runs in a third, build/cpu.js: ES modules that Bun, Node and Deno run as they are. They know size and
- * SHA-256 of the files that belong to them, so that a damaged one, or one of another build, is recognised.
+ * thread runs in a third, build/cpu.js: ES modules that Bun, Node and Deno run as they are. They know size
+ * and SHA-256 of the files that belong to them, so that a damaged one, or one of another build, is recognised.
  *
- * build/wkdump.bun.js is the programs once more, with bytecode beside it: Bun, which parses a function again when
- * it is first called, boots 20 ms sooner by it. Another version of Bun does without.
+ * build/wkdump.bun.js is the programs once more, with bytecode beside it: Bun, which parses a function again
+ * when it is first called, boots 20 ms sooner by it. Another version of Bun does without.
  */
 import { createHash } from "node:crypto";
 import { chmodSync, readFileSync, renameSync, writeFileSync } from "node:fs";
