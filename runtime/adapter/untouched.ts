@@ -23,9 +23,9 @@ export type Untouched = (start: number, end: number) => boolean;
 export function untouchedOf(view: Uint8Array): Untouched | undefined {
   // Other processors have pages of several sizes.
   if (process.platform !== "linux" || process.arch !== "x64" || view.length < VIEW_MIN) return undefined;
-  const { ptr } = process.getBuiltinModule("bun:ffi") as { ptr(view: Uint8Array): number };
-  const address = ptr(view);
-  if (!isAnonymous(address, address + view.length)) return undefined;
+  const ffi = process.getBuiltinModule("bun:ffi") as { ptr(view: Uint8Array): number } | undefined;
+  const address = ffi?.ptr(view);
+  if (address === undefined || !isAnonymous(address, address + view.length)) return undefined;
   const end = Math.ceil((address + view.length) / PAGE);
   const pages = new PageMap(end, end - Math.floor(address / PAGE));
   return (from, to) => {

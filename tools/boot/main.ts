@@ -24,7 +24,8 @@ export const HELP = `wkdump boot - power on, load the capture kernel, crash, cap
 Usage: wkdump boot [FLAGS]        (in a checkout: npm run boot -- [FLAGS])
 
 Shows the kernels' console with the time of each phase, and leaves the dump in
-OUT/127.0.0.1-YYYY-MM-DD-HH:MM:SS/vmcore with vmcore-dmesg.txt beside it.
+OUT/127.0.0.1-YYYY-MM-DD-HH:MM:SS/vmcore with vmcore-dmesg.txt beside it. The
+file has holes where memory held zeros.
 
   --memory SIZE     the machine's memory, 4M to 4G in multiples of 64K (64M)
   --cpus N          so many CPUs, 1 to 8, each on a thread of its own, one at a
