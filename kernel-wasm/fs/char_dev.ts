@@ -12,14 +12,23 @@ import {
   GFP_KERNEL,
   MEM_MAJOR,
   MINORBITS,
+  VM_SHARED,
 } from "../include/generated/constants";
-import { cdev, char_device_struct, file, file_operations, inode } from "../include/generated/structs";
+import {
+  cdev,
+  char_device_struct,
+  file,
+  file_operations,
+  inode,
+  vm_area_struct,
+} from "../include/generated/structs";
 import { sym } from "../include/generated/symbols";
 import { clear_buf, copy_to_buf } from "../arch/lib/usercopy";
 import { mutex_lock, mutex_unlock } from "../kernel/locking/mutex";
 import { INIT_LIST_HEAD } from "../lib/list";
 import { get_random_u32 } from "../lib/random";
 import { strscpy } from "../lib/string";
+import { shmem_zero_setup } from "../mm/shmem";
 import { kfree, kzalloc } from "../mm/slub";
 import { MKDEV } from "./inode";
 import { generic_file_llseek } from "./read_write";
@@ -107,6 +116,11 @@ export function read_oldmem(filp: file, buf: u64, count: usize, pos: i64): i64 {
   return copy_to_buf(buf, <usize>pos, n) ? -EFAULT : n;
 }
 
+/** A private mapping is anonymous memory. */
+export function mmap_zero(filp: file, vma: vm_area_struct): i32 {
+  return vma.vm_flags & VM_SHARED ? shmem_zero_setup(vma) : 0;
+}
+
 export function memory_open(node: inode, filp: file): i32 {
   const minor = node.i_rdev & ((1 << MINORBITS) - 1);
   if (minor == NULL_MINOR) filp.f_op = sym.null_fops;
@@ -132,6 +146,7 @@ export function chrdev_init(): void {
     sym.oldmem_fops.read = fnptr(read_oldmem);
     sym.oldmem_fops.llseek = fnptr(generic_file_llseek);
   } else {
+    sym.zero_fops.mmap = fnptr(mmap_zero);
     sym.urandom_fops.read = fnptr(read_urandom);
     sym.urandom_fops.write = fnptr(write_null);
   }

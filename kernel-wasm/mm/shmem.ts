@@ -22,7 +22,7 @@ import {
 import { sym } from "../include/generated/symbols";
 import { ERR_PTR, IS_ERR, PTR_ERR } from "../include/err";
 import { d_alloc, d_instantiate, d_make_root, dput } from "../fs/dcache";
-import { alloc_empty_file } from "../fs/file_table";
+import { alloc_empty_file, fput } from "../fs/file_table";
 import { get_next_ino, iput, new_inode } from "../fs/inode";
 import { mntget, vfs_kern_mount } from "../fs/namespace";
 import { mount_nodev, register_filesystem } from "../fs/super";
@@ -72,6 +72,7 @@ function shmem_kernel_file_setup(name: usize, length: usize, size: u64): file {
 export function shmem_zero_setup(vma: vm_area_struct): i32 {
   const filp = shmem_kernel_file_setup(c`dev/zero`, 8, vma.vm_end - vma.vm_start);
   if (IS_ERR(filp)) return PTR_ERR(filp);
+  if (vma.vm_file_va != 0) fput(vma.vm_file);
   vma.vm_file = filp;
   vma.vm_pgoff = 0;
   return generic_file_mmap(filp, vma);

@@ -258,6 +258,17 @@ describe.skipIf(!existsSync(built("vmlinuz")))("mmap", () => {
       checkKernel(machine);
       await proc.munmap(at, 3 * PAGE);
       expect(await shmem()).toBe(none);
+      const fd = await proc.open("/dev/zero", O_RDWR);
+      const zeros = await proc.mmap(2 * PAGE, { prot: RW, flags: MAP_PRIVATE, fd });
+      expect(await inChild(proc, (child) => put(child, zeros, "private"))).toBe(0);
+      expect(await load(proc, zeros, 8)).toEqual(new Uint8Array(8));
+      const shared = await proc.mmap(2 * PAGE, { prot: RW, flags: MAP_SHARED, fd });
+      expect(await inChild(proc, (child) => put(child, shared, "shared"))).toBe(0);
+      expect(await text(proc, shared, 6)).toBe("shared");
+      expect((await maps(proc, shared)).map((line) => line.slice(18))).toEqual([
+        "rw-s 00000000 /dev/zero (deleted)",
+        "rw-p 00000000 /dev/zero",
+      ]);
       checkKernel(machine);
     });
   });
