@@ -13,6 +13,7 @@ export const ASSETS = [
   "cpu.js",
   // The kernel that keeps its arguments in memory, for debuggers.
   "vmlinuz-debug",
+  "initrd-debug.img",
   "System.map-debug",
   "vmlinux-debug",
 ] as const;

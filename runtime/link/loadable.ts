@@ -10,6 +10,7 @@
  *     .rodata C strings        .data .bss  symbols of the module's abi
  *     .modinfo .gnu.linkonce.this_module __param .symtab .strtab    as in Linux
  */
+import { ArgumentAreas } from "./arguments.ts";
 import { ByteReader, ByteWriter } from "./bytes.ts";
 import { type ElfRelocation, type ElfSection, type ElfSymbol, writeElfObject } from "./elf-object.ts";
 import { section } from "./emit.ts";
@@ -62,6 +63,8 @@ export interface LoadableInput {
   /** `key=value` each. */
   modinfo: readonly string[];
   parameters: readonly LoadableParameter[];
+  /** For a kernel that stores its arguments; then it does so too. */
+  argumentsInMemory?: boolean;
   /** struct module and struct kernel_param, and where the loader looks in them. */
   layout: {
     module: { size: number; name: number; init: number; exit: number };
@@ -115,7 +118,7 @@ function relocation({ kind, symbol, addend }: CodeRelocation, at: number): ElfRe
 }
 
 /** The module's code. Functions: poll, then the program's own, then the text_address helper. */
-function emitLoadable(program: Program, text: Text): Linked {
+function emitLoadable(program: Program, text: Text, areas: ArgumentAreas | null): Linked {
   const { module } = program;
   const own = new Map(program.functions.map((it, position) => [it.index, KERNEL_POLL + 1 + position]));
   own.set(TEXT_ADDRESS_HELPER, KERNEL_POLL + 1 + program.functions.length);
@@ -136,7 +139,7 @@ function emitLoadable(program: Program, text: Text): Linked {
     cpuGlobal: 1,
     fuelGlobal: -1,
     relocations: [],
-    areas: null,
+    areas,
   };
   const relocations: ElfRelocation[] = [];
   const out = new ByteWriter();
@@ -277,7 +280,8 @@ export function linkLoadable(input: LoadableInput): LoadableOutput {
       throw new LinkError(`${input.name} exports no ${name}`);
   }
   const text = buildText(program, 0, 16);
-  const code = emitLoadable(program, text);
+  const areas = input.argumentsInMemory === true ? new ArgumentAreas(program) : null;
+  const code = emitLoadable(program, text, areas);
   const rodata = new ByteWriter().bytes(program.strings.bytes);
   const nameAt = input.parameters.map(({ name }) => {
     const at = rodata.length;
@@ -309,7 +313,7 @@ export function linkLoadable(input: LoadableInput): LoadableOutput {
     sections,
     symbols,
     wasm: code.wasm,
-    functions: functionInfo(text, program, null),
+    functions: functionInfo(text, program, areas),
     lines: input.sourceMap === undefined ? [] : lineInfo(text, input.sourceMap),
     textSize: text.bytes.length,
   };

@@ -306,9 +306,14 @@ export function rewriteBody(source: ScannedFunction, context: RewriteContext): U
       const call = calls[nextCall++];
       if (call === undefined)
         throw new LinkError(`${source.internalName} has a call without a place in the text`);
-      const callee = site.kind === "call" ? context.areas?.of(site.callee) : context.areas?.ofType(site.type);
-      writeReturnAddress(out, context, slot, call.returnAddress, callee ?? 0);
+      // A module calls functions of the kernel through its table.
       const imported = site.kind === "call" ? program.kernel.get(site.callee) : undefined;
+      const type = site.kind === "call" ? imported?.type : site.type;
+      const callee =
+        type === undefined && site.kind === "call"
+          ? context.areas?.of(site.callee)
+          : context.areas?.ofType(type ?? 0);
+      writeReturnAddress(out, context, slot, call.returnAddress, callee ?? 0);
       if (imported !== undefined) {
         out.u8(OP.i32Const);
         writeLater(out, context, { kind: "function", symbol: imported.symbol, addend: 0 });

@@ -51,7 +51,6 @@ describe("wrong usage", () => {
       ["boot", "--cpus", cpus],
       /--cpus .*: a machine has 1 to 8 CPUs/,
     ]),
-    [["boot", "--debug-kernel", "--modules", "crasher"], /--debug-kernel has no modules/],
     [["fuzz", "--runs", "1", "--cpus", "9"], /--cpus 9: a number from 1 to 8/],
     [["boot", "--memory", "4M", "--crash", "meltdown"], /--crash meltdown: the types are sysrq-c, none/],
     [["boot", "--seed", "x"], /--seed x: a seed is a number/],

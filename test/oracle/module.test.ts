@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type BootDump, bootDump, built } from "../support/boot.ts";
 import { describeStock } from "../support/stock.ts";
-import { type CrashRun, crash, drgn } from "./debuggers.ts";
+import { type CrashRun, crash, drgn, gdb, gdbFrames } from "./debuggers.ts";
 
 const COMMANDS = [
   "mod",
@@ -12,6 +12,7 @@ const COMMANDS = [
   "bt",
   "sym crash_bug",
   "sym -m crasher",
+  "sym -l",
   "dis crash_bug",
   "vtop ffffffffa0000000",
 ];
@@ -60,6 +61,10 @@ describe("a dump of a kernel that a module crashed", () => {
     it("knows its symbols and calls", () => {
       expect(output("sym crash_bug")).toMatch(/^ffffffffa000\w{4} \(T\) crash_bug \[crasher\]/m);
       expect(output("sym -m crasher")).toMatch(/MODULE START: crasher.* delay_ms.*MODULE END: crasher/s);
+      // All the module has is in the list of all symbols, at the same addresses.
+      const own = output("sym -m crasher").trim().split("\n");
+      expect(own.length).toBeGreaterThan(20);
+      expect(output("sym -l").trim().split("\n").slice(-own.length)).toEqual(own);
       expect(output("dis crash_bug")).toMatch(/call +0x\w+ <BUG>/);
     });
 
@@ -93,6 +98,45 @@ describe("a dump of a kernel that a module crashed", () => {
         const said = /\b(?:BUG\(|WARN\(true, )c`modules\/crasher\/main\.ts`, (\d+)/.exec(text)?.[1];
         if (said !== undefined) expect(Number(said)).toBe(index + 1);
       });
+    });
+  });
+
+  describeStock(["crash"], "crash, of the debug kernel", () => {
+    it("has the module for that kernel, which keeps its arguments too", () => {
+      const debug = bootDump(["--memory", "24M", "--seed", "5", "--crash", "module-bug", "--debug-kernel"]);
+      try {
+        expect(debug.dmesg).toMatch(/RIP: 0010:crash_bug\+0x\w+\/0x\w+ \[crasher\]/);
+        const load = `mod -s crasher ${built("modules-debug/crasher.ko.debug")}`;
+        const { start, output } = crash(debug, [load, "bt", "p delay_ms"]);
+        expect(start).not.toContain("WARNING");
+        const trace = output.get("bt") ?? "";
+        const names = [...trace.matchAll(/^ *#\d+ \[\w+\] (\S+) at \w+/gm)].map(([, name]) => name);
+        const from = names.indexOf("crash_bug");
+        expect(names.slice(from, from + 3)).toEqual(["crash_bug", "crasher_write", "proc_reg_write"]);
+        expect(names.at(-1)).toBe("entry_SYSCALL_64_after_hwframe");
+        expect(output.get("p delay_ms")).toMatch(/= 10$/m);
+      } finally {
+        debug.remove();
+      }
+    });
+  });
+
+  describeStock(["gdb"], "gdb, of the debug kernel", () => {
+    it("shows what a function of the module was called with", () => {
+      const debug = bootDump(["--memory", "24M", "--seed", "5", "--crash", "module-bug", "--debug-kernel"]);
+      try {
+        const symbols = `add-symbol-file ${built("modules-debug/crasher.ko.debug")} 0xffffffffa0000000`;
+        const trace = gdb(debug, [symbols, "bt"])[1] ?? "";
+        expect(trace).not.toMatch(/Backtrace stopped|corrupt|\?\?/);
+        const names = gdbFrames(trace).map(({ name }) => name);
+        const from = names.indexOf("crash_bug");
+        expect(names.slice(from, from + 3)).toEqual(["crash_bug", "crasher_write", "proc_reg_write"]);
+        expect(names.at(-1)).toBe("entry_SYSCALL_64_after_hwframe");
+        // What is written, without a newline: "bug".
+        expect(trace).toMatch(/ crasher_write \(.*count=3, .*\) at/);
+      } finally {
+        debug.remove();
+      }
     });
   });
 

@@ -90,7 +90,7 @@ export async function run(terminal: Terminal, args: readonly string[]): Promise<
   const image = readAsset(terminal, flags.debugKernel ? "vmlinuz-debug" : "vmlinuz");
   // While engine threads are at that, the rest is made ready, and later the first kernel runs.
   const prepared = prepare(image, host);
-  const initrd = readAsset(terminal, "initrd.img");
+  const initrd = readAsset(terminal, flags.debugKernel ? "initrd-debug.img" : "initrd.img");
   void prepare(initrd, host);
   // Checked, though it is a thread that reads it.
   if (flags.cpus > 1) readAsset(terminal, "cpu.js");

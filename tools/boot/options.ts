@@ -99,9 +99,6 @@ export function parseBootFlags(args: readonly string[]): BootFlags {
     throw new UsageError("--debug-kernel and --stop-at: wkdump capture goes on with the usual kernel only");
   }
   const modules = parseModules(get("--modules"), crash);
-  if (debugKernel && modules.length > 0) {
-    throw new UsageError("--debug-kernel has no modules: theirs are built for the usual kernel");
-  }
   const out = get("--out") ?? OUT_DEFAULT;
   if (out === "") throw new UsageError("--out wants the name of a directory");
   const truth = get("--truth");

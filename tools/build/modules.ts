@@ -27,6 +27,12 @@ export interface BuiltModule {
   debug: Uint8Array;
 }
 
+/** For the usual kernel, and for the one that keeps its arguments in memory. */
+export interface BuiltModules {
+  usual: BuiltModule;
+  arguments: BuiltModule;
+}
+
 export function moduleNames(): string[] {
   return readdirSync(join(ROOT, MODULES_FOLDER), { withFileTypes: true })
     .filter((entry) => entry.isDirectory())
@@ -77,7 +83,7 @@ function readSource(file: string): string | undefined {
   return existsSync(path) ? readFileSync(path, "utf8") : undefined;
 }
 
-export async function buildModule(name: string, kernel: Layout): Promise<BuiltModule> {
+export async function buildModule(name: string, kernel: Layout): Promise<BuiltModules> {
   const folder = `${MODULES_FOLDER}/${name}`;
   const file = `${folder}/abi.ts`;
   const { default: own, info } = (await import(pathToFileURL(join(ROOT, file)).href)) as {
@@ -91,7 +97,7 @@ export async function buildModule(name: string, kernel: Layout): Promise<BuiltMo
   });
   const param = offsetsOf(layout, "kernel_param");
   const module = offsetsOf(layout, "module");
-  const linked = linkLoadable({
+  const input = {
     name,
     wasm: compiled.wasm,
     sourceMap: compiled.sourceMap,
@@ -117,7 +123,11 @@ export async function buildModule(name: string, kernel: Layout): Promise<BuiltMo
         arg: param.arg ?? 0,
       },
     },
-  });
-  const debug = makeModuleDebug({ layout, linked, name: `${folder}/main.ts`, readSource });
-  return { name, object: linked.object, debug };
+  };
+  const link = (argumentsInMemory: boolean): BuiltModule => {
+    const linked = linkLoadable({ ...input, argumentsInMemory });
+    const debug = makeModuleDebug({ layout, linked, name: `${folder}/main.ts`, readSource });
+    return { name, object: linked.object, debug };
+  };
+  return { usual: link(false), arguments: link(true) };
 }

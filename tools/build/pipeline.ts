@@ -172,9 +172,11 @@ async function buildImages(log: (step: string) => void): Promise<void> {
       write("vmlinux", debugKernel(compiled, linked));
       for (const name of moduleNames()) {
         log(`compiling the module ${name}`);
-        const { object, debug } = await buildModule(name, compiled.layout);
-        write(`modules/${name}.ko`, object);
-        write(`modules/${name}.ko.debug`, debug);
+        const built = await buildModule(name, compiled.layout);
+        write(`modules/${name}.ko`, built.usual.object);
+        write(`modules/${name}.ko.debug`, built.usual.debug);
+        write(`modules-debug/${name}.ko`, built.arguments.object);
+        write(`modules-debug/${name}.ko.debug`, built.arguments.debug);
       }
       const debug = linkTarget(target, compiled, blobs, { argumentsInMemory: true });
       write("vmlinuz-debug", debug.image);
@@ -184,11 +186,11 @@ async function buildImages(log: (step: string) => void): Promise<void> {
   }
 }
 
-function builtModules(): Record<string, Uint8Array> {
+function builtModules(folder: "modules" | "modules-debug"): Record<string, Uint8Array> {
   const modules: Record<string, Uint8Array> = {};
   for (const name of moduleNames()) {
-    const object = readProduct(`modules/${name}.ko`);
-    if (!object) throw new BuildError(`build/modules/${name}.ko is gone: remove build/ and build again`);
+    const object = readProduct(`${folder}/${name}.ko`);
+    if (!object) throw new BuildError(`build/${folder}/${name}.ko is gone: remove build/ and build again`);
     modules[name] = object;
   }
   return modules;
@@ -210,7 +212,10 @@ export async function build({ log = () => {} }: BuildOptions = {}): Promise<void
     return bytes;
   };
   log("packing the initrd");
-  write("initrd.img", makeInitrd({ captureImage: image("capture"), modules: builtModules() }));
+  const initrd = (modules: Record<string, Uint8Array>): Uint8Array =>
+    makeInitrd({ captureImage: image("capture"), modules });
+  write("initrd.img", initrd(builtModules("modules")));
+  write("initrd-debug.img", initrd(builtModules("modules-debug")));
   write("vmlinuz", image("production"));
   write("System.map", readFileSync(join(ROOT, "build/production/System.map")));
   log("bundling the programs");

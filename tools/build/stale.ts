@@ -31,6 +31,7 @@ export const PRODUCTS = [
   "initrd.img",
   "vmlinux",
   "vmlinuz-debug",
+  "initrd-debug.img",
   "vmlinux-debug",
 ];
 
