@@ -5,6 +5,10 @@ export default abi({
   structs: `
     struct oom_control { unsigned int gfp_mask; int order; struct task_struct *chosen; long chosen_points; };
   `,
+  defines: {
+    OOM_SCORE_ADJ_MIN: -1000,
+    OOM_SCORE_ADJ_MAX: 1000,
+  },
   bss: `
     int (*oom_handler)(unsigned int gfp, unsigned int order);
     struct oom_control oom_control;

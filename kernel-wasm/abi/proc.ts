@@ -90,6 +90,8 @@ export default abi({
       umode_t mode;
       int (*show)(struct seq_file *, struct task_struct *);
       int (*get_link)(struct task_struct *, struct path *);
+      const struct inode_operations *iop;   /* of a directory */
+      const struct file_operations *fop;    /* of a directory, or a file that can be written */
     };
     struct proc_inode { struct pid *pid; unsigned int fd; struct pid_entry *entry; };
 
@@ -134,6 +136,9 @@ export default abi({
     struct file_operations proc_fd_operations;
     struct file_operations proc_single_file_operations;
     struct file_operations proc_pid_set_comm_operations;
+    struct file_operations proc_oom_score_adj_operations;
+    struct inode_operations proc_task_inode_operations;
+    struct file_operations proc_task_operations;
     struct dentry_operations pid_dentry_operations;
     struct super_operations proc_sops, ramfs_ops, sysfs_ops;
     struct dentry_operations kernfs_dops;

@@ -86,6 +86,7 @@ export default abi({
       u64 it_real_expires, it_real_incr;   /* jiffies; the timer fires on the way as well */
       struct pid *pids[PIDTYPE_MAX];
       struct rlimit rlim[16];
+      short oom_score_adj, oom_score_adj_min;
     };
 
     enum pid_type { PIDTYPE_PID, PIDTYPE_TGID, PIDTYPE_PGID, PIDTYPE_SID, PIDTYPE_MAX };

@@ -15,8 +15,13 @@ export default abi({
       struct sig_fault _sigfault;
     };
     struct kernel_siginfo { int si_signo, si_errno, si_code; union __sifields _sifields; };
-    /* 128 bytes of the user's; the kernel's record is their beginning. */
-    struct siginfo { struct kernel_siginfo info; u64 _pad[11]; };
+    /* The user's; the kernel's record is its beginning. */
+    struct siginfo {
+      union {
+        struct { int si_signo, si_errno, si_code; union __sifields _sifields; };
+        int _si_pad[32];
+      };
+    };
     struct sigqueue {
       struct list_head list;
       int flags;

@@ -32,7 +32,7 @@ import { BUG } from "../lib/bug";
 import { atomic_inc } from "../lib/atomic";
 import { list_add_tail, list_del_init, list_empty } from "../lib/list";
 import { kfree } from "../mm/slub";
-import { __cleanup_sighand, mmput, put_task_struct } from "./fork";
+import { mmput, put_task_struct } from "./fork";
 import { preempt_count } from "./locking/preempt";
 import {
   write_lock_irq,
@@ -48,6 +48,7 @@ import { pr_info } from "./printk/printk";
 import { schedule } from "./sched/core";
 import { task_lock, task_unlock } from "./sched/task";
 import { complete } from "./sched/wait";
+import { __cleanup_sighand } from "./sighand";
 import { do_notify_parent, flush_signals } from "./signal";
 import { exit_itimers } from "./time/itimer";
 
@@ -166,7 +167,7 @@ export function do_exit(code: i32): void {
   exit_notify(t);
   t.__state = TASK_DEAD;
   schedule();
-  BUG(c`kernel/exit.ts`, 169);
+  BUG(c`kernel/exit.ts`, 170);
 }
 
 export function do_group_exit(code: i32): void {

@@ -7,7 +7,6 @@
  */
 import {
   CONFIG_CRASH_DUMP,
-  CONFIG_SMP,
   CLONE_FILES,
   CLONE_FS,
   CLONE_SIGHAND,
@@ -47,7 +46,6 @@ import {
   mm_struct,
   pid,
   sighand_struct,
-  signal_struct,
   task_struct,
   vm_area_struct,
 } from "../include/generated/structs";
@@ -61,21 +59,15 @@ import { copy_fs, free_fs_struct } from "../fs/fs_struct";
 import { atomic_dec_and_test, atomic_inc, atomic_set } from "../lib/atomic";
 import { INIT_LIST_HEAD, list_add_tail } from "../lib/list";
 import { get_random_u32 } from "../lib/random";
-import { refcount_dec_and_test, refcount_inc, refcount_read, refcount_set } from "../lib/refcount";
+import { refcount_dec_and_test, refcount_set } from "../lib/refcount";
 import { __get_free_pages, free_pages } from "../mm/page_alloc";
-import { kfree, kmem_cache_alloc, kmem_cache_create, kmem_cache_free, kzalloc } from "../mm/slub";
+import { kmem_cache_alloc, kmem_cache_create, kmem_cache_free } from "../mm/slub";
 import { dup_mmap, exit_mmap } from "../mm/mmap";
 import { copy_creds, exit_creds } from "./cred";
-import { init_signal_struct, init_sighand_struct, init_task_lists } from "./init_task";
+import { init_task_lists } from "./init_task";
 import { write_lock_irqsave, write_unlock_irqrestore } from "./locking/qrwlock";
 import { init_rwsem } from "./locking/rwsem";
-import {
-  spin_lock,
-  spin_lock_init,
-  spin_lock_irqsave,
-  spin_unlock,
-  spin_unlock_irqrestore,
-} from "./locking/spinlock";
+import { spin_lock_init } from "./locking/spinlock";
 import { copy_namespaces, exit_task_namespaces } from "./nsproxy";
 import { alloc_pid, attach_pid, free_pid, init_task_pid, pid_nr } from "./pid";
 import { init_idle, sched_fork, schedule, wake_up_new_task } from "./sched/core";
@@ -83,9 +75,9 @@ import { cpu_startup_entry } from "./sched/idle";
 import { find_get_task_by_vpid, task_lock, task_unlock } from "./sched/task";
 import { finish_wait, init_completion, try_wait_for_completion } from "./sched/wait";
 import { fatal_signal_pending, init_sigpending, signal_pending, signals_init } from "./signal";
+import { __cleanup_sighand, copy_sighand, copy_signal, put_signal_struct } from "./sighand";
 import { sas_ss_reset } from "./signal_calls";
 import { ktime_get } from "./time";
-import { init_real_timer } from "./time/itimer";
 
 /** Sizes how many tasks the machine may hold: their stacks take an eighth of memory at most. */
 export function fork_init(): void {
@@ -160,64 +152,6 @@ export function put_task_stack(t: task_struct): void {
   if (!CONFIG_CRASH_DUMP && !refcount_dec_and_test(t.stack_refcount)) return;
   free_pages(t.stack, THREAD_SIZE_ORDER);
   t.stack_va = 0;
-}
-
-function copy_sighand(flags: u32, p: task_struct): i32 {
-  const old = p.sighand;
-  if (flags & CLONE_SIGHAND) {
-    refcount_inc(old.count);
-    return 0;
-  }
-  const sighand = changetype<sighand_struct>(kmem_cache_alloc(sym.sighand_cachep, GFP_KERNEL));
-  if (isnull(sighand)) return -ENOMEM;
-  const irq = spin_lock_irqsave(old.siglock);
-  memory.copy(changetype<usize>(sighand), changetype<usize>(old), sighand_struct.SIZE);
-  spin_unlock_irqrestore(old.siglock, irq);
-  init_sighand_struct(sighand);
-  p.sighand = sighand;
-  return 0;
-}
-
-/**
- * Leaves a shared sighand for one of its own (execve). Who signals this task finds its siglock through
- * t->sighand with tasklist_lock for reading, so that it changes only under the lock for writing.
- */
-export function unshare_sighand(t: task_struct): i32 {
-  const old = t.sighand;
-  // The capture kernel's init has been alone from the start.
-  if (CONFIG_CRASH_DUMP || refcount_read(old.count) == 1) return 0;
-  const fresh = changetype<sighand_struct>(kmem_cache_alloc(sym.sighand_cachep, GFP_KERNEL));
-  if (isnull(fresh)) return -ENOMEM;
-  const irq = write_lock_irqsave(sym.tasklist_lock);
-  spin_lock(old.siglock);
-  memory.copy(changetype<usize>(fresh), changetype<usize>(old), sighand_struct.SIZE);
-  init_sighand_struct(fresh);
-  t.sighand = fresh;
-  spin_unlock(old.siglock);
-  write_unlock_irqrestore(sym.tasklist_lock, irq);
-  __cleanup_sighand(old);
-  return 0;
-}
-
-export function __cleanup_sighand(sighand: sighand_struct): void {
-  if (refcount_dec_and_test(sighand.count)) kmem_cache_free(sym.sighand_cachep, changetype<usize>(sighand));
-}
-
-function copy_signal(p: task_struct, orig: task_struct): i32 {
-  const sig = changetype<signal_struct>(kzalloc(signal_struct.SIZE, GFP_KERNEL));
-  if (isnull(sig)) return -ENOMEM;
-  init_signal_struct(sig);
-  if (!CONFIG_CRASH_DUMP) init_real_timer(sig);
-  if (CONFIG_SMP) task_lock(orig.group_leader);
-  memory.copy(changetype<usize>(sig.rlim), changetype<usize>(orig.signal.rlim), 256);
-  if (CONFIG_SMP) task_unlock(orig.group_leader);
-  list_add_tail(p.thread_node, sig.thread_head);
-  p.signal = sig;
-  return 0;
-}
-
-function put_signal_struct(sig: signal_struct): void {
-  if (refcount_dec_and_test(sig.sigcnt)) kfree(changetype<usize>(sig));
 }
 
 /** The parent's address space or a copy of it; kernel threads have none. */

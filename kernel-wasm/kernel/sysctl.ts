@@ -6,6 +6,8 @@ import {
   CONFIG_CRASH_DUMP,
   CONFIG_KEXEC_FILE,
   EINVAL,
+  OVERCOMMIT_GUESS,
+  OVERCOMMIT_NEVER,
   TAINT_FLAGS_COUNT,
 } from "../include/generated/constants";
 import { ctl_table, kexec_load_limit, proc_dir_entry } from "../include/generated/structs";
@@ -25,6 +27,7 @@ import { hung_task_sysctl_init } from "./hung_task";
 import { mutex_lock, mutex_unlock } from "./locking/mutex";
 import { down_read, down_write, up_read, up_write } from "./locking/rwsem";
 import { set_max_huge_pages } from "../mm/hugetlb";
+import { init_reserves } from "../mm/overcommit";
 import { update_per_zone_wmarks } from "../mm/mm_init";
 import { add_taint } from "./panic";
 import { watchdog_sysctl_init } from "./watchdog";
@@ -129,8 +132,40 @@ export function hugetlb_sysctl_handler(table: ctl_table, write: i32, buffer: usi
   return n;
 }
 
+/** vm.overcommit_ratio: it or vm.overcommit_kbytes counts, whichever was set last. */
+export function overcommit_ratio_handler(table: ctl_table, write: i32, buffer: usize, len: usize): i64 {
+  const n = proc_dointvec_minmax(table, write, buffer, len);
+  if (n >= 0 && write) sym.sysctl_overcommit_kbytes = 0;
+  return n;
+}
+
+export function overcommit_kbytes_handler(table: ctl_table, write: i32, buffer: usize, len: usize): i64 {
+  const n = proc_doulongvec_minmax(table, write, buffer, len);
+  if (n >= 0 && write) sym.sysctl_overcommit_ratio = 0;
+  return n;
+}
+
+/** Below /proc/sys/vm. */
+function overcommit_sysctl_init(dir: proc_dir_entry): void {
+  init_reserves();
+  const most = i64.MAX_VALUE;
+  const ulong = fnptr(proc_doulongvec_minmax);
+  const mode = sym.addr_of_sysctl_overcommit_memory();
+  const ratio = sym.addr_of_sysctl_overcommit_ratio();
+  const kbytes = sym.addr_of_sysctl_overcommit_kbytes();
+  const user = sym.addr_of_sysctl_user_reserve_kbytes();
+  const admin = sym.addr_of_sysctl_admin_reserve_kbytes();
+  register_sysctl_int(dir, c`overcommit_memory`, mode, 0o644, OVERCOMMIT_GUESS, OVERCOMMIT_NEVER);
+  const by_ratio = fnptr(overcommit_ratio_handler);
+  register_sysctl(dir, c`overcommit_ratio`, ratio, 4, 0o644, by_ratio, 0, i32.MAX_VALUE);
+  register_sysctl(dir, c`overcommit_kbytes`, kbytes, 8, 0o644, fnptr(overcommit_kbytes_handler), 0, most);
+  register_sysctl(dir, c`user_reserve_kbytes`, user, 8, 0o644, ulong, 0, most);
+  register_sysctl(dir, c`admin_reserve_kbytes`, admin, 8, 0o644, ulong, 0, most);
+}
+
 function vm_sysctl_init(dir: proc_dir_entry): void {
   sym.proc_sys_vm = dir;
+  overcommit_sysctl_init(dir);
   const most = i32.MAX_VALUE;
   const marks = fnptr(watermark_sysctl_handler);
   const scale = sym.addr_of_watermark_scale_factor();

@@ -29,6 +29,7 @@ import {
   MAP_SHARED,
   MAP_SHARED_VALIDATE,
   MAP_TYPE,
+  OVERCOMMIT_NEVER,
   PAGE_SHIFT,
   PAGE_SIZE,
   RLIMIT_AS,
@@ -52,7 +53,15 @@ import { fget } from "../fs/file";
 import { fput, get_file } from "../fs/file_table";
 import { down_write, up_write } from "../kernel/locking/rwsem";
 import { mm_populate } from "./memory";
-import { find_vma, page_align, remove_vma, vm_area_alloc, vm_stat_account, vma_link } from "./mmap";
+import {
+  find_vma,
+  may_promise,
+  page_align,
+  remove_vma,
+  vm_area_alloc,
+  vm_stat_account,
+  vma_link,
+} from "./mmap";
 import { do_munmap } from "./munmap";
 import { shmem_zero_setup } from "./shmem";
 
@@ -128,6 +137,7 @@ function mmap_region(mm: mm_struct, filp: file, addr: u64, len: u64, vm_flags: u
   if (cleared) return cleared;
   const private_writable = (vm_flags & (VM_NORESERVE | VM_SHARED | VM_WRITE)) == VM_WRITE;
   const flags = private_writable ? vm_flags | VM_ACCOUNT : vm_flags;
+  if (!may_promise(mm, flags, len >> PAGE_SHIFT)) return -ENOMEM;
   const vma = vm_area_alloc(mm, addr, addr + len, flags, filp);
   if (isnull(vma)) return -ENOMEM;
   if (!isnull(filp)) {
@@ -158,7 +168,9 @@ function do_mmap(mm: mm_struct, filp: file, hint: u64, size: u64, prot: u32, fla
   if (flags & MAP_GROWSDOWN) vm_flags |= VM_GROWSDOWN;
   const allowed = isnull(filp) ? anonymous_flags(flags, vm_flags) : file_flags(filp, flags, prot, vm_flags);
   if (allowed < 0) return allowed;
-  vm_flags = flags & MAP_NORESERVE ? allowed | VM_NORESERVE : allowed;
+  let promised = (flags & MAP_NORESERVE) == 0;
+  if (!CONFIG_CRASH_DUMP && sym.sysctl_overcommit_memory == OVERCOMMIT_NEVER) promised = true;
+  vm_flags = promised ? allowed : allowed | VM_NORESERVE;
   return mmap_region(mm, filp, addr, len, vm_flags, pgoff);
 }
 

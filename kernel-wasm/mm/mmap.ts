@@ -11,6 +11,7 @@ import {
   PAGE_SIZE,
   RLIMIT_STACK,
   USER_STACK_TOP,
+  VM_ACCOUNT,
   VM_DATA_FLAGS,
   VM_EXEC,
   VM_GROWSDOWN,
@@ -28,6 +29,7 @@ import { rb_erase, rb_insert_color, rb_link_node } from "../lib/rbtree";
 import { vma_link_file, vma_unlink_file } from "./i_mmap";
 import { copy_page_range, mm_populate, prot_of, zap_page_range } from "./memory";
 import { do_munmap } from "./munmap";
+import { __vm_enough_memory, vm_acct_memory } from "./overcommit";
 import { anon_vma_fork, unlink_anon_vmas } from "./rmap";
 import { kmem_cache_alloc, kmem_cache_free } from "./slub";
 import { nr_free_pages } from "./vmstat";
@@ -71,8 +73,15 @@ function vma_link_list(mm: mm_struct, vma: vm_area_struct): void {
   if (!isnull(next)) next.vm_prev = vma;
 }
 
-/** By what a mapping is for: code, a stack, or data of the program's own. */
+/** Whether a mapping of so many pages may be promised, where it is one that promises. */
+export function may_promise(mm: mm_struct, flags: u64, pages: u64): bool {
+  if (!CONFIG_CRASH_DUMP && flags & VM_ACCOUNT) return __vm_enough_memory(mm, pages) == 0;
+  return true;
+}
+
+/** By what a mapping is for: code, a stack, or data of the program's own; and what it promises. */
 export function vm_stat_account(mm: mm_struct, flags: u64, pages: i64): void {
+  if (!CONFIG_CRASH_DUMP && flags & VM_ACCOUNT) vm_acct_memory(pages);
   mm.total_vm += pages;
   if ((flags & (VM_EXEC | VM_WRITE | VM_GROWSDOWN)) == VM_EXEC) mm.exec_vm += pages;
   else if (flags & VM_GROWSDOWN) mm.stack_vm += pages;
@@ -121,6 +130,7 @@ export function vma_unlink(mm: mm_struct, vma: vm_area_struct): void {
 
 /** A mapping in its place. Null: no memory. */
 export function insert_vma(mm: mm_struct, start: u64, end: u64, flags: u64, filp: file): vm_area_struct {
+  if (!may_promise(mm, flags, (end - start) >> PAGE_SHIFT)) return changetype<vm_area_struct>(0);
   const vma = vm_area_alloc(mm, start, end, flags, filp);
   if (isnull(vma)) return vma;
   if (!isnull(filp)) vma.vm_ops = sym.generic_file_vm_ops;
@@ -144,6 +154,8 @@ export function exit_mmap(mm: mm_struct): void {
   let vma = mm.mmap;
   while (!isnull(vma)) {
     const next = vma.vm_next;
+    const promised = vma.vm_flags & VM_ACCOUNT ? (vma.vm_end - vma.vm_start) >> PAGE_SHIFT : 0;
+    if (!CONFIG_CRASH_DUMP && promised) vm_acct_memory(-<i64>promised);
     if (!CONFIG_CRASH_DUMP) vma_unlink_file(vma);
     remove_vma(vma);
     vma = next;
@@ -158,6 +170,7 @@ export function exit_mmap(mm: mm_struct): void {
 
 function dup_vma(mm: mm_struct, vma: vm_area_struct): i32 {
   const filp = vma.vm_file;
+  if (!may_promise(mm, vma.vm_flags, (vma.vm_end - vma.vm_start) >> PAGE_SHIFT)) return -ENOMEM;
   const copy = vm_area_alloc(mm, vma.vm_start, vma.vm_end, vma.vm_flags, filp);
   if (isnull(copy)) return -ENOMEM;
   if (!isnull(filp)) get_file(filp);
@@ -212,7 +225,8 @@ function set_heap_end(mm: mm_struct, old: u64, end: u64): i32 {
  * Whether the heap may grow by so many pages. They are populated at once, so a program gets at most half of
  * what is free: the kernel must be able to work for it.
  */
-function vm_enough_memory(pages: u64): bool {
+function vm_enough_memory(mm: mm_struct, pages: u64): bool {
+  if (!CONFIG_CRASH_DUMP && __vm_enough_memory(mm, pages)) return false;
   return pages <= nr_free_pages() >> 1;
 }
 
@@ -228,7 +242,7 @@ function move_brk(mm: mm_struct, brk: u64): bool {
       const next = find_vma(mm, old);
       // Linux leaves a page between the heap and what follows it.
       if (!isnull(next) && next.vm_start < end + PAGE_SIZE) return false;
-      if (!vm_enough_memory((end - old) >> PAGE_SHIFT)) return false;
+      if (!vm_enough_memory(mm, (end - old) >> PAGE_SHIFT)) return false;
     }
     if (set_heap_end(mm, old, end)) return false;
   }

@@ -6,7 +6,10 @@ import {
   PAGE_SIZE,
   USER_STACK_TOP,
   VM_ACCESS_FLAGS,
+  VM_ACCOUNT,
   VM_EXEC,
+  VM_NORESERVE,
+  VM_SHARED,
   VM_WRITE,
   _PAGE_NX,
   _PAGE_RW,
@@ -18,7 +21,7 @@ import { user_pte } from "../arch/mm/pgtable";
 import { down_write, up_write } from "../kernel/locking/rwsem";
 import { spin_lock, spin_unlock } from "../kernel/locking/spinlock";
 import { pgd_of, prot_of } from "./memory";
-import { find_vma, page_align, vm_stat_account } from "./mmap";
+import { find_vma, may_promise, page_align, vm_stat_account } from "./mmap";
 import { __split_vma } from "./munmap";
 
 /** VM_MAYREAD and its like lie so far above VM_READ. */
@@ -47,6 +50,11 @@ function change_protection(vma: vm_area_struct): void {
 /** The part [start, end) of a mapping; where it is not all of it, it becomes a mapping of its own. */
 function mprotect_fixup(mm: mm_struct, at: vm_area_struct, start: u64, end: u64, flags: u64): i32 {
   let vma = at;
+  // Private pages that may be written from now on are promised.
+  if (flags & VM_WRITE && !(vma.vm_flags & (VM_ACCOUNT | VM_WRITE | VM_SHARED | VM_NORESERVE))) {
+    if (!may_promise(mm, VM_ACCOUNT, (end - start) / PAGE_SIZE)) return -ENOMEM;
+    flags |= VM_ACCOUNT;
+  }
   if (start > vma.vm_start) {
     if (__split_vma(mm, vma, start)) return -ENOMEM;
     vma = vma.vm_next;

@@ -6,6 +6,7 @@
 import {
   MM_ANONPAGES,
   MM_FILEPAGES,
+  OOM_SCORE_ADJ_MIN,
   PAGE_SHIFT,
   PF_EXITING,
   PF_KTHREAD,
@@ -28,6 +29,7 @@ import { atomic_inc } from "../lib/atomic";
 import { dump_stack } from "../lib/dump_stack";
 import { show_mem } from "../lib/show_mem";
 import { reap_anonymous } from "./memory";
+import { totalram_pages } from "./vmstat";
 
 const KB_SHIFT: u64 = PAGE_SHIFT - 10;
 
@@ -52,16 +54,27 @@ function oom_badness(t: task_struct): i64 {
   return <i64>total_rss(t.mm);
 }
 
+/**
+ * With the task's oom_score_adj, in thousandths of memory, as Linux's oom_badness() counts; i64.MIN_VALUE for
+ * one that is not to be killed.
+ */
+export function oom_points(t: task_struct): i64 {
+  const badness = oom_badness(t);
+  const adj = <i64>t.signal.oom_score_adj;
+  if (badness < 0 || adj == OOM_SCORE_ADJ_MIN) return i64.MIN_VALUE;
+  return badness + adj * (<i64>totalram_pages() / 1000);
+}
+
 /** The chosen one comes with a reference. */
 function select_bad_process(oc: oom_control): void {
   oc.chosen_va = 0;
-  oc.chosen_points = -1;
+  oc.chosen_points = i64.MIN_VALUE;
   read_lock(sym.tasklist_lock);
   const first = sym.init_task;
   let t = task_struct.from_tasks(first.tasks.next);
   while (changetype<usize>(t) != changetype<usize>(first)) {
     task_lock(t);
-    const points = oom_badness(t);
+    const points = oom_points(t);
     task_unlock(t);
     if (points > oc.chosen_points) {
       oc.chosen = t;
@@ -85,7 +98,7 @@ function dump_tasks(): void {
       const mm = t.mm;
       pr_info(
         c`[%7d] %5d %5d %8lu %8lu %8ld %8lu         %5d %s\n`,
-        t.pid, 0, t.tgid, mm.total_vm, total_rss(mm), 0, 0, 0, t.comm,
+        t.pid, 0, t.tgid, mm.total_vm, total_rss(mm), 0, 0, t.signal.oom_score_adj, t.comm,
       );
     }
     task_unlock(t);
@@ -97,7 +110,8 @@ function dump_tasks(): void {
 function dump_header(oc: oom_control): void {
   const comm = get_current().comm;
   pr_warn(
-    c`%s invoked oom-killer: gfp_mask=%#x, order=%d, oom_score_adj=%d\n`, comm, oc.gfp_mask, oc.order, 0,
+    c`%s invoked oom-killer: gfp_mask=%#x, order=%d, oom_score_adj=%d\n`, comm, oc.gfp_mask, oc.order,
+    get_current().signal.oom_score_adj,
   );
   dump_stack();
   show_mem();

@@ -127,13 +127,18 @@ function proc_pid_lookup(dir: inode, d: dentry): dentry {
   const node = proc_pid_make_inode(dir.i_sb, p, S_IFDIR | 0o555);
   put_pid(p);
   if (isnull(node)) return ERR_PTR<dentry>(-ENOMEM);
+  return proc_base_instantiate(d, node);
+}
+
+/** The directory of a process, or of a thread. */
+export function proc_base_instantiate(d: dentry, node: inode): dentry {
   node.i_op = sym.proc_tgid_base_inode_operations;
   node.i_fop = sym.proc_tgid_base_operations;
   return proc_pid_instantiate(d, node);
 }
 
 /** A task's number with a reference; null when it has given it back. */
-function get_task_pid(task: task_struct): pid {
+export function get_task_pid(task: task_struct): pid {
   read_lock(sym.tasklist_lock);
   const p = task.thread_pid;
   if (!isnull(p)) refcount_inc(p.count);
@@ -177,25 +182,26 @@ export function proc_root_readdir(filp: file, ctx: dir_context): i32 {
   }
 }
 
-/** /proc/PID/NAME. */
+/** A thread's directory is known by the entry that its inode has: the process's `task`. */
+function nr_entries(dir: inode): usize {
+  return <usize>sym.nr_tgid_base_stuff - (isnull(PROC_I(dir).entry) ? 0 : 1);
+}
+
+/** /proc/PID/NAME; /proc/PID/task/TID has all but the last of these, which is `task`. */
 export function proc_tgid_base_lookup(dir: inode, d: dentry, flags: u32): dentry {
   const task = get_proc_task(dir);
   if (isnull(task)) return ERR_PTR<dentry>(-ENOENT);
   put_task_struct(task);
-  for (let i: usize = 0; i < <usize>sym.nr_tgid_base_stuff; i++) {
+  for (let i: usize = 0; i < nr_entries(dir); i++) {
     const entry: pid_entry = sym.tgid_base_stuff[i];
     if (entry.len != d.d_name.len || memcmp(entry.name, d.d_name.name, entry.len) != 0) continue;
     const node = proc_pid_make_inode(dir.i_sb, PROC_I(dir).pid, entry.mode);
     if (isnull(node)) return ERR_PTR<dentry>(-ENOMEM);
     PROC_I(node).entry = entry;
-    if (entry.mode == (S_IFDIR | 0o500)) {
-      node.i_op = sym.proc_fd_inode_operations;
-      node.i_fop = sym.proc_fd_operations;
-    } else if (entry.get_link != 0) {
-      node.i_op = sym.proc_pid_link_inode_operations;
-    } else {
-      const writable = (entry.mode & 0o222) != 0;
-      node.i_fop = writable ? sym.proc_pid_set_comm_operations : sym.proc_single_file_operations;
+    if (entry.get_link != 0) node.i_op = sym.proc_pid_link_inode_operations;
+    else {
+      node.i_op = entry.iop;
+      node.i_fop = isnull(entry.fop) ? sym.proc_single_file_operations : entry.fop;
     }
     return proc_pid_instantiate(d, node);
   }
@@ -204,7 +210,7 @@ export function proc_tgid_base_lookup(dir: inode, d: dentry, flags: u32): dentry
 
 export function proc_tgid_base_readdir(filp: file, ctx: dir_context): i32 {
   if (!dir_emit_dots(filp, ctx)) return 0;
-  while (ctx.pos - 2 < sym.nr_tgid_base_stuff) {
+  while (ctx.pos - 2 < <i64>nr_entries(filp.f_inode)) {
     const entry: pid_entry = sym.tgid_base_stuff[<usize>(ctx.pos - 2)];
     const ino = filp.f_inode.i_ino + ctx.pos;
     if (!dir_emit(ctx, entry.name, entry.len, ino, dt_type(entry.mode))) return 0;
@@ -289,7 +295,6 @@ export function proc_self_readlink(d: dentry, user: u64, size: i32): i32 {
 /** Operations, and the links of /proc itself. */
 export function proc_base_init(): void {
   const none = changetype<proc_dir_entry>(0);
-  tgid_base_init();
   sym.pid_dentry_operations.d_revalidate = fnptr(pid_revalidate);
   sym.pid_dentry_operations.d_delete = sym.simple_dentry_operations.d_delete;
   sym.proc_sops.evict_inode = fnptr(proc_evict_inode);
@@ -305,11 +310,7 @@ export function proc_base_init(): void {
   files.read = fnptr(seq_read);
   files.llseek = fnptr(seq_lseek);
   files.release = fnptr(single_release);
-  const comm = sym.proc_pid_set_comm_operations;
-  comm.open = files.open;
-  comm.read = files.read;
-  comm.llseek = files.llseek;
-  comm.release = files.release;
+  tgid_base_init();
   sym.proc_pid_link_inode_operations.get_link = fnptr(proc_pid_get_link);
   sym.proc_pid_link_inode_operations.readlink = fnptr(proc_pid_readlink);
   sym.proc_self_inode_operations.get_link = fnptr(proc_self_get_link);

@@ -27,6 +27,7 @@ import { seq_file } from "../../include/generated/structs";
 import { sym } from "../../include/generated/symbols";
 import { nr_blockdev_pages } from "../buffer/bdev";
 import { lru_pages, si_mem_available } from "../../mm/meminfo";
+import { vm_commit_limit, vm_memory_committed } from "../../mm/overcommit";
 import { vmalloc_nr_pages } from "../../mm/vmalloc";
 import {
   global_node_page_state_pages,
@@ -78,6 +79,10 @@ export function meminfo_proc_show(m: seq_file, v: usize): i32 {
   show_val_kb(m, c`SUnreclaim:`, unreclaimable);
   seq_printf(m, c`KernelStack:    %8lu kB\n`, node_pages(NR_KERNEL_STACK_KB));
   show_val_kb(m, c`PageTables:`, node_pages(NR_PAGETABLE));
+  if (!CONFIG_CRASH_DUMP) {
+    show_val_kb(m, c`CommitLimit:`, vm_commit_limit());
+    show_val_kb(m, c`Committed_AS:`, vm_memory_committed());
+  }
   seq_printf(m, c`VmallocTotal:   %8lu kB\n`, (VMALLOC_END - VMALLOC_START) >> 10);
   show_val_kb(m, c`VmallocUsed:`, CONFIG_CRASH_DUMP ? 0 : vmalloc_nr_pages());
   show_val_kb(m, c`Percpu:`, (<u64>sym.pcpu_unit_size >> PAGE_SHIFT) * sym.nr_cpu_ids);

@@ -15,7 +15,16 @@ import {
   TASK_COMM_LEN,
   ESRCH,
 } from "../../include/generated/constants";
-import { file, mm_struct, path, pid_entry, seq_file, task_struct } from "../../include/generated/structs";
+import {
+  file,
+  file_operations,
+  inode_operations,
+  mm_struct,
+  path,
+  pid_entry,
+  seq_file,
+  task_struct,
+} from "../../include/generated/structs";
 import { sym } from "../../include/generated/symbols";
 import { copy_from_buf } from "../../arch/lib/usercopy";
 import { follow_user } from "../../arch/mm/pgtable";
@@ -33,7 +42,9 @@ import { seq_printf, seq_putc, seq_puts, seq_write } from "../seq_file";
 import { proc_pid_stat, proc_pid_statm, proc_pid_status, task_call_sites } from "./array";
 import { get_proc_task } from "./base";
 import { proc_fd_init } from "./fd";
+import { oom_score_adj_write, proc_oom_score, proc_oom_score_adj } from "./oom";
 import { proc_pid_smaps } from "./smaps";
+import { proc_pid_personality, proc_pid_syscall, proc_task_init } from "./task";
 import { proc_pid_maps } from "./task_mmu";
 
 /** Room for a limit in digits. */
@@ -193,7 +204,7 @@ export function proc_exe_link(task: task_struct, to: path): i32 {
   return isnull(filp) ? -ENOENT : 0;
 }
 
-function add(name: usize, mode: u32, show: u64, link: u64): void {
+function add(name: usize, mode: u32, show: u64, link: u64): pid_entry {
   const index = sym.nr_tgid_base_stuff++;
   if (index >= PID_ENTRIES_MAX) panic(c`proc: too many entries`);
   const entry: pid_entry = sym.tgid_base_stuff[index];
@@ -202,16 +213,39 @@ function add(name: usize, mode: u32, show: u64, link: u64): void {
   entry.mode = <u16>mode;
   entry.show = show;
   entry.get_link = link;
+  return entry;
 }
 
+/** Text that can be written. */
+function add_writable(name: usize, show: u64, fop: file_operations, write: u64): void {
+  fop.open = sym.proc_single_file_operations.open;
+  fop.read = sym.proc_single_file_operations.read;
+  fop.llseek = sym.proc_single_file_operations.llseek;
+  fop.release = sym.proc_single_file_operations.release;
+  fop.write = write;
+  add(name, S_IFREG | 0o644, show, 0).fop = fop;
+}
+
+function add_directory(name: usize, mode: u32, iop: inode_operations, fop: file_operations): void {
+  const entry = add(name, S_IFDIR | mode, 0, 0);
+  entry.iop = iop;
+  entry.fop = fop;
+}
+
+/** After the operations of text files are there. */
 export function tgid_base_init(): void {
   proc_fd_init();
+  proc_task_init();
   const text = S_IFREG | 0o444;
-  add(c`fd`, S_IFDIR | 0o500, 0, 0);
-  add(c`environ`, S_IFREG | 0o400, fnptr(proc_pid_environ), 0);
+  const secret = S_IFREG | 0o400;
+  add_directory(c`fd`, 0o500, sym.proc_fd_inode_operations, sym.proc_fd_operations);
+  add(c`environ`, secret, fnptr(proc_pid_environ), 0);
   add(c`status`, text, fnptr(proc_pid_status), 0);
+  add(c`personality`, secret, fnptr(proc_pid_personality), 0);
   add(c`limits`, text, fnptr(proc_pid_limits), 0);
-  add(c`comm`, S_IFREG | 0o644, fnptr(proc_pid_comm), 0);
+  const comm = sym.proc_pid_set_comm_operations;
+  add_writable(c`comm`, fnptr(proc_pid_comm), comm, fnptr(comm_write));
+  add(c`syscall`, secret, fnptr(proc_pid_syscall), 0);
   add(c`cmdline`, text, fnptr(proc_pid_cmdline), 0);
   add(c`stat`, text, fnptr(proc_pid_stat), 0);
   add(c`statm`, text, fnptr(proc_pid_statm), 0);
@@ -223,7 +257,10 @@ export function tgid_base_init(): void {
   add(c`mounts`, text, fnptr(proc_pid_mounts), 0);
   add(c`mountinfo`, text, fnptr(proc_pid_mountinfo), 0);
   add(c`wchan`, text, fnptr(proc_pid_wchan), 0);
-  add(c`stack`, S_IFREG | 0o400, fnptr(proc_pid_stack), 0);
-  const comm = sym.proc_pid_set_comm_operations;
-  comm.write = fnptr(comm_write);
+  add(c`stack`, secret, fnptr(proc_pid_stack), 0);
+  add(c`oom_score`, text, fnptr(proc_oom_score), 0);
+  const adj = sym.proc_oom_score_adj_operations;
+  add_writable(c`oom_score_adj`, fnptr(proc_oom_score_adj), adj, fnptr(oom_score_adj_write));
+  // The last: a thread has it not.
+  add_directory(c`task`, 0o555, sym.proc_task_inode_operations, sym.proc_task_operations);
 }
