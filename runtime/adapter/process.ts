@@ -8,6 +8,8 @@ import { hostError } from "./node.ts";
 export interface Finished {
   /** Exit status; null when a signal ended it, as the time limit does. */
   status: number | null;
+  /** The name of that signal; SIGKILL is the time limit's. */
+  signal: string | null;
   /** From the start until it had ended and its output was read. */
   elapsed_ms: number;
   stdout: string;
@@ -27,12 +29,12 @@ export function runCommand(command: readonly string[], timeout_ms: number): Fini
     encoding: "utf8",
   } as const;
   const { spawnSync } = process.getBuiltinModule("node:child_process");
-  const { status, stdout, stderr, error } = spawnSync(program, args, options);
+  const { status, signal, stdout, stderr, error } = spawnSync(program, args, options);
   const elapsed_ms = performance.now() - start;
   if (error !== undefined && (error as { code?: unknown }).code !== "ETIMEDOUT") {
     throw hostError(error, "run", program);
   }
-  return { status, elapsed_ms, stdout, stderr };
+  return { status, signal, elapsed_ms, stdout, stderr };
 }
 
 /**

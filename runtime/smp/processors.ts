@@ -150,7 +150,7 @@ export class ThreadedProcessors implements Processors {
 
   /** Nobody has asked for long: whether that is because a thread has died, the host tells in between. */
   async #lookUp(): Promise<CpuExit> {
-    await new Promise((resolve) => setTimeout(resolve));
+    await this.#machine.host.turn();
     if (this.#failure !== undefined) throw this.#failure.error;
     return this.#next();
   }

@@ -12,6 +12,7 @@ import { Disagreement } from "./story.ts";
 type RawProc = Proc & { syscall(nr: number, ...args: number[]): Promise<number> };
 
 const EFAULT = 14;
+const AT_FDCWD = -100;
 const LONG_MS = 3_600_000;
 const FULL = 3;
 /** More tasks, descriptors and pieces of memory than any of the machines has. */
@@ -87,7 +88,50 @@ const POINTERS: readonly (readonly [what: string, nr: number, args: (at: number)
   ["rt_sigprocmask", syscall.rt_sigprocmask, (at) => [0, at, 0, 8]],
   ["getrlimit", syscall.getrlimit, (at) => [7, at]],
   ["clock_gettime", syscall.clock_gettime, (at) => [0, at]],
+  ["lstat", 6, (at) => [at, at]],
+  ["pipe", syscall.pipe, (at) => [at]],
+  ["uname", 63, (at) => [at]],
+  ["rmdir", 84, (at) => [at]],
+  ["rt_sigpending", syscall.rt_sigpending, (at) => [at, 8]],
+  ["setrlimit", syscall.setrlimit, (at) => [7, at]],
+  ["init_module", syscall.init_module, (at) => [at, 4096, at]],
+  ["delete_module", syscall.delete_module, (at) => [at, 0]],
+  ["time", syscall.time, (at) => [at]],
+  ["openat", 257, (at) => [AT_FDCWD, at, 0, 0]],
+  ["renameat2", syscall.renameat2, (at) => [AT_FDCWD, at, AT_FDCWD, at, 0]],
+  ["write", syscall.write, (at) => [1, at, 8]],
 ];
+
+/**
+ * Calls that garbage must not make: those that change what others rely on (kill, reboot, kexec_file_load,
+ * shared positions and files), that wait for ever, or that need more of the host than registers (clone).
+ */
+const NOT_GARBAGE: readonly number[] = [
+  ...[0, 1, 7, 8, 17, 18, 19, 20, 23, 34, 56, 57, 58, 62, 128, 130, 169, 200, 202, 234],
+  ...[246, 281, 317, 320, 326, 424, 435],
+];
+const CALL_NUMBERS = 450;
+const GARBAGE_CALLS = 100;
+
+/** A program that asks for anything. It ends as it may, if it does. */
+function garbage(random: Random): Program {
+  const seed = random.u32();
+  return async (proc) => {
+    let state = seed;
+    const next = (): number => {
+      state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+      // Small numbers, addresses that lead nowhere, anything.
+      const kind = state >>> 30;
+      return kind === 0 ? (state >>> 8) & 15 : kind === 1 ? (NOWHERE[(state >>> 8) % 6] as number) : state;
+    };
+    for (let i = 0; i < GARBAGE_CALLS; i++) {
+      const nr = (next() >>> 4) % CALL_NUMBERS;
+      const args = [next(), next(), next(), next(), next(), next()];
+      if (!NOT_GARBAGE.includes(nr)) await (proc as RawProc).syscall(nr, ...args);
+    }
+    return 0;
+  };
+}
 
 /** All calls at once with one bad address, in init itself: nothing may come of them. */
 export async function badPointers(proc: Proc, random: Random): Promise<void> {
@@ -98,16 +142,20 @@ export async function badPointers(proc: Proc, random: Random): Promise<void> {
   }
 }
 
-/** How the program of a hardship may end. */
-async function endure(proc: Proc, name: string, program: Program): Promise<void> {
-  let pid: number;
+/** undefined: there was no room for it at all. */
+async function forkIfRoom(proc: Proc, program: Program): Promise<number | undefined> {
   try {
-    pid = await proc.fork(program);
+    return await proc.fork(program);
   } catch (error) {
-    // There was no room for it at all.
-    if (error instanceof SyscallError && ["EAGAIN", "ENOMEM"].includes(error.code)) return;
+    if (error instanceof SyscallError && ["EAGAIN", "ENOMEM"].includes(error.code)) return undefined;
     throw error;
   }
+}
+
+/** How the program of a hardship may end. */
+async function endure(proc: Proc, name: string, program: Program): Promise<void> {
+  const pid = await forkIfRoom(proc, program);
+  if (pid === undefined) return;
   const { status } = await proc.wait(pid);
   // Status 1: a program without the memory for its own first call.
   if (![0, 1 << 8, SIGKILL].includes(status)) {
@@ -120,4 +168,8 @@ export const HARDSHIPS: readonly ((proc: Proc, random: Random) => Promise<void>)
   (proc) => endure(proc, "opens files until it cannot", table),
   (proc) => endure(proc, "takes memory until it cannot", takeMemory),
   badPointers,
+  async (proc, random) => {
+    const pid = await forkIfRoom(proc, garbage(random));
+    if (pid !== undefined) await proc.wait(pid);
+  },
 ];

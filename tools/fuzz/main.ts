@@ -37,8 +37,9 @@ or for a reason that is known; the second run gives the same dump.
                   number: up to 200, in one seed of twenty up to 10000
   --limit SECONDS what a seed may take until its process is killed for hanging
                   (2, 1 more for each 1000 of --operations, and 20 a process)
-  --out DIR       where runs with a finding leave their folder: seed, title,
-                  console and vmcore (./var/fuzz); with --replay, in any case
+  --out DIR       where runs with a finding leave their folder, seed-N with --cpus and
+                  --operations if given: title, console and vmcore (./var/fuzz); with
+                  --replay, in any case
   --json          one JSON object on stdout and nothing else: outcomes, what was excused,
                   and how many are unseen: machines that stopped without a trace of what
                   was under way
@@ -131,6 +132,8 @@ export function parseFuzzFlags(args: readonly string[]): FuzzFlags {
 export async function run(terminal: Terminal, args: readonly string[]): Promise<number> {
   const flags = parseFuzzFlags(args);
   if (flags.worker) return work(terminal, flags);
+  // Better to hear of it now than with the first finding.
+  openDirectory(flags.out);
   const verdicts: Verdict[] = [];
   const outcomes: Record<string, number> = {};
   let elapsed_ms = 0;
@@ -184,12 +187,12 @@ function describe({ seed, title, outcome, finding }: Verdict): string {
 function runBatch(flags: FuzzFlags, from: number, runs: number): { verdicts: Verdict[]; elapsed_ms: number } {
   const { program } = ownCommand();
   const seeds = flags.replay ? ["--replay", String(from)] : ["--from", String(from), "--runs", String(runs)];
-  const steps = flags.operations === undefined ? [] : ["--operations", String(flags.operations)];
-  const cpus = ["--cpus", String(flags.cpus)];
-  const command = [...program, "fuzz", "--worker", ...seeds, ...steps, ...cpus, "--out", flags.out];
+  const command = [...program, "fuzz", "--worker", ...seeds, ...choices(flags), "--out", flags.out];
   const each_ms = SEED_LIMIT_MS + (flags.operations ?? 0) * OPERATION_LIMIT_MS;
   const limit_ms = flags.limit === undefined ? PROCESS_LIMIT_MS + runs * each_ms : runs * flags.limit * 1000;
-  const { status, stdout, stderr, elapsed_ms } = runCommand(command, limit_ms);
+  const { status, signal, stdout, stderr, elapsed_ms } = runCommand(command, limit_ms);
+  // Somebody wants no more of it: that is no finding.
+  if (signal === "SIGINT" || signal === "SIGTERM") throw new CommandError(`stopped by ${signal}`);
   const lines = stdout.split("\n").slice(0, -1);
   const verdicts = lines.map((line) => JSON.parse(line) as Verdict);
   if (verdicts.length < runs) {
@@ -222,15 +225,27 @@ async function work(terminal: Terminal, flags: FuzzFlags): Promise<number> {
   const memories: Memories = new Map();
   for (let seed = flags.from; seed < flags.from + flags.runs; seed++) {
     const { verdict, remains } = await runSeed(seed, assets, memories);
-    if (verdict.finding !== undefined || flags.replay) save(flags.out, verdict, remains);
+    if (verdict.finding !== undefined || flags.replay) save(flags, verdict, remains);
     terminal.out(`${JSON.stringify(verdict)}\n`);
   }
   return 0;
 }
 
-/** OUT/seed-N: the seed and its title, what was found, the console, the dump. */
-function save(out: string, verdict: Verdict, { console, vmcore }: Remains): void {
-  const hostfs = openDirectory(`${out}/seed-${verdict.seed}`);
+/** What was asked for beside the seeds: a seed's run depends on it. */
+function choices({ cpus, operations }: FuzzFlags): string[] {
+  const steps = operations === undefined ? [] : ["--operations", String(operations)];
+  return [...(cpus === 1 ? [] : ["--cpus", String(cpus)]), ...steps];
+}
+
+/**
+ * OUT/seed-N, and the choices: the seed and its title, what was found, how to see it again, the console, the
+ * dump.
+ */
+function save(flags: FuzzFlags, verdict: Verdict, { console, vmcore }: Remains): void {
+  const chosen = choices(flags);
+  const hostfs = openDirectory(
+    `${flags.out}/${[`seed-${verdict.seed}`, ...chosen].join("").replaceAll("--", "-")}`,
+  );
   const write = (name: string, bytes: Uint8Array): void => {
     const handle = hostfs.open(name, { write: true, create: true, truncate: true });
     hostfs.writev(handle, [bytes], 0);
@@ -238,7 +253,9 @@ function save(out: string, verdict: Verdict, { console, vmcore }: Remains): void
   };
   const encoder = new TextEncoder();
   const { seed, title, outcome, finding } = verdict;
-  write("title", encoder.encode(`seed ${seed}: ${title}\n${outcome}: ${finding ?? "nothing found"}\n`));
+  const again = ["wkdump fuzz --replay", seed, ...chosen].join(" ");
+  const text = `seed ${seed}: ${title}\n${outcome}: ${finding ?? "nothing found"}\n${again}\n`;
+  write("title", encoder.encode(text));
   write("console", encoder.encode(console));
   if (vmcore !== undefined) write("vmcore", vmcore);
 }

@@ -231,7 +231,8 @@ function look(record: RunRecord, { memory }: Machine, symbols: SystemMap, interr
  * machine that was not interrupted in the middle of something, and whose other CPUs did nothing.
  */
 function seen(kernel: CrashedKernel, { stacks }: InFlight, interrupted: boolean): boolean {
-  if (kernel.s32(kernel.symbol("crashing_cpu")) >= 0) return true;
+  const saved = [...stacks.values()].every((stack) => stack !== undefined);
+  if (kernel.s32(kernel.symbol("crashing_cpu")) >= 0 && saved) return true;
   if (interrupted && kernel.s32(kernel.symbol("panic_cpu")) >= 0) return false;
   const cpus = kernel.u32(kernel.symbol("nr_cpu_ids"));
   return Array.from({ length: cpus }, (_, cpu) => cpu).every((cpu) => {

@@ -201,7 +201,8 @@ export function checkSlabs(kernel: CrashedKernel, part: Part = strict): Cache[] 
     part(guard, () => checkNode(kernel, found, cache));
   }
   for (const at of pages) {
-    if (!held.has(at)) part(guard, () => checkUnheld(kernel, ownerOf(at) as Cache, at));
+    const cache = ownerOf(at);
+    if (cache !== undefined && !held.has(at)) part(guard, () => checkUnheld(kernel, cache, at));
   }
   return [...caches.values()];
 }
