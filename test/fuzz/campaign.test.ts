@@ -150,8 +150,10 @@ describe("campaigns", () => {
       const program = join(directory, "stopped.mjs");
       writeFileSync(
         program,
-        `if (process.argv.includes("--worker")) process.kill(process.pid, "SIGTERM"), setInterval(() => {}, 1000);
-else await import(${JSON.stringify(built("wkdump.js"))});
+        `if (process.argv.includes("--worker")) {
+  process.kill(process.pid, "SIGTERM");
+  setInterval(() => {}, 1000);
+} else await import(${JSON.stringify(built("wkdump.js"))});
 `,
       );
       const output = await start(program, "--runs", "50", "--out", join(directory, "stopped")).ended;

@@ -1,4 +1,4 @@
-/** What a machine must bear, on one CPU and on several: each hardship by itself, and memory wanted by all at once. */
+/** What a machine must bear, on one CPU and on several: each hardship, and memory that all want at once. */
 import { describe, expect, it } from "vitest";
 import { Random } from "../../runtime/machine/random.ts";
 import { SIGKILL, SyscallError } from "../../runtime/user/proc.ts";

@@ -117,8 +117,8 @@ function stackOf(kernel: CrashedKernel, symbols: SystemMap, cpu: number): Set<st
   for (let depth = 0; at !== 0 && depth < DEPTH_MAX; depth++) {
     const record = depth > 0 ? nameAt(at + RECORD_RETURN) : undefined;
     const name = record ?? nameAt(at + pt_regs.ip);
-    if (name === undefined) break;
-    names.add(name);
+    if (name !== undefined) names.add(name);
+    else if (depth > 0) break;
     at = saved(record === undefined ? at + pt_regs.bp : at);
   }
   return names;
