@@ -1,7 +1,6 @@
 /**
  * Hard lockups (kernel/watchdog_perf.c): a performance counter gives an NMI for every watchdog_thresh seconds
  * that this CPU has run. If no timer interrupt came since the last one, interrupts have been off all the time.
- * Production only.
  */
 import {
   MSR_IA32_PMC0,

@@ -2,7 +2,6 @@
  * Overcommit (mm/util.c): a mapping that may need pages of its own (VM_ACCOUNT) is a promise of all of them,
  * and vm.overcommit_memory says how many may be promised. There is no reserve for root to be kept from: all
  * tasks are root's.
- * Production only.
  */
 import {
   ENOMEM,

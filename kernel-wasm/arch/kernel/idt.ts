@@ -2,7 +2,6 @@
  * The interrupt descriptor table (arch/x86/kernel/idt.c): for each vector the function that it enters, and
  * which stack of the TSS it comes on. Polls go by it (irq.ts); debuggers find the exception stacks' names
  * here.
- * Production only.
  */
 import {
   CALL_FUNCTION_VECTOR,

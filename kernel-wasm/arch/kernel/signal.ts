@@ -7,7 +7,6 @@
  *     - 128            red zone
  *     struct rt_sigframe {pretcode, uc {mcontext: the registers, sigmask}, info}, at 16n + 8     <- sp
  *
- * Production only.
  */
 import {
   EINTR,

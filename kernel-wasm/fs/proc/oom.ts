@@ -1,7 +1,6 @@
 /**
  * /proc/PID/oom_score, and oom_score_adj, which moves it (fs/proc/base.c): the OOM killer takes the task with
  * the highest.
- * Production only.
  */
 import {
   EFAULT,

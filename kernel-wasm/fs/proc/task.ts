@@ -1,7 +1,6 @@
 /**
  * /proc/PID/task, a directory for each thread of a process (fs/proc/base.c); and what it and the process's
  * own tell of a task: syscall, personality. Processes here have one thread each.
- * Production only.
  */
 import {
   ENOENT,

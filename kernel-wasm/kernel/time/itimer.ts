@@ -2,7 +2,6 @@
  * The interval timer of real time, and alarm(2), which is one (kernel/time/itimer.c). SIGALRM is as exact as
  * the tick. A timer of the wheel may be late by an eighth of its time, so this one fires on the way too, and
  * is set again for what is left.
- * Production only.
  */
 import {
   EFAULT,
