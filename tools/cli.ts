@@ -12,6 +12,7 @@ import * as capture from "./capture/main.ts";
 import { DumpError } from "./dump/error.ts";
 import { CommandError, UsageError } from "./flags.ts";
 import * as fuzz from "./fuzz/main.ts";
+import * as fuzzDump from "./fuzz-dump/main.ts";
 import { strerror } from "./strerror.ts";
 import * as vmcoreDmesg from "./vmcore-dmesg/main.ts";
 import * as vmlinux from "./vmlinux/main.ts";
@@ -46,6 +47,11 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     run: onHost("vmcore-dmesg", vmcoreDmesg.main),
   },
   fuzz: { help: fuzz.HELP, summary: "explore crash paths from seeds", run: fuzz.run },
+  "fuzz-dump": {
+    help: fuzzDump.HELP,
+    summary: "read damaged dumps of every format, from seeds",
+    run: fuzzDump.run,
+  },
   bench: { help: bench.HELP, summary: "measure, and compare with the stock tools", run: bench.run },
 };
 

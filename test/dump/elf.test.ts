@@ -1,6 +1,8 @@
 import { describe, expect, it } from "vitest";
+import { AddressSpace } from "../../tools/dump/address-space.ts";
 import { type ByteSource, MemoryBytes, readExactly } from "../../tools/dump/bytes.ts";
 import { ElfCore } from "../../tools/dump/elf.ts";
+import { ELF32, ELF64, ET_CORE, type Field, PT_LOAD, PT_NOTE } from "../../tools/dump/elf-header.ts";
 import { DumpError } from "../../tools/dump/error.ts";
 import { bytesOf, elfCore, type MockLoad, prstatusNote, vmcoreinfoNote } from "../support/vmcore.ts";
 
@@ -23,6 +25,39 @@ const plain = elfCore({
   notes: vmcoreinfoNote(["OSRELEASE=5.15.0-mock"]),
   loads: [load(0x1000, fill(0x2000, 1)), load(0x3000, fill(0x1000, 2)), load(0x8000, fill(0x1000, 3))],
 });
+
+/** A core of another class or byte order: a page of sevens at 0x1000, and one more that was left out. */
+function foreignCore(elfClass: 1 | 2, little: boolean, machine: number): Uint8Array {
+  const layout = elfClass === 1 ? ELF32 : ELF64;
+  const bytes = new Uint8Array(0x3000);
+  const view = new DataView(bytes.buffer);
+  const put = ([offset, size]: Field, base: number, value: number) => {
+    if (size === 2) view.setUint16(base + offset, value, little);
+    else if (size === 4) view.setUint32(base + offset, value, little);
+    else view.setBigUint64(base + offset, BigInt(value), little);
+  };
+  bytes.set([0x7f, 0x45, 0x4c, 0x46, elfClass, little ? 1 : 2, 1]);
+  put(layout.type, 0, ET_CORE);
+  put(layout.machine, 0, machine);
+  put(layout.phoff, 0, layout.ehdrSize);
+  put(layout.phentsize, 0, layout.phdrSize);
+  put(layout.phnum, 0, 2);
+  const note = bytesOf("VMCOREINFO\0\0OSRELEASE=6.1.0\n\0");
+  view.setUint32(0x1000, 11, little);
+  view.setUint32(0x1004, 16, little);
+  bytes.set(note, 0x100c);
+  const [first, second] = [layout.ehdrSize, layout.ehdrSize + layout.phdrSize];
+  put(layout.p.type, first, PT_NOTE);
+  put(layout.p.offset, first, 0x1000);
+  put(layout.p.filesz, first, 12 + note.length);
+  put(layout.p.type, second, PT_LOAD);
+  put(layout.p.offset, second, 0x2000);
+  put(layout.p.paddr, second, 0x1000);
+  put(layout.p.filesz, second, 0x1000);
+  put(layout.p.memsz, second, 0x2000);
+  bytes.fill(7, 0x2000);
+  return bytes;
+}
 
 describe("ElfCore", () => {
   it("reads headers, notes and memory, across loads that touch", async () => {
@@ -98,18 +133,10 @@ describe("ElfCore", () => {
   const refusals: [string, Uint8Array, RegExp][] = [
     ["an empty file", new Uint8Array(0), /the file has 0 bytes/],
     ["text", bytesOf("Lorem ipsum dolor sit amet"), /does not begin with ELF's magic number/],
-    [
-      "a compressed dump",
-      bytesOf("KDUMP   \x06\0\0\0\0\0\0\0"),
-      /a kdump-compressed dump[\s\S]*makedumpfile --dump-dmesg/,
-    ],
-    ["a flattened dump", bytesOf("makedumpfile\0\0\0\0"), /a flattened dump[\s\S]*makedumpfile -R/],
-    ["ELF32", edited(plain, (v) => v.setUint8(4, 1)), /a 32-bit ELF file/],
-    ["an unknown class", edited(plain, (v) => v.setUint8(4, 9)), /unknown ELF class 9/],
-    ["big endian", edited(plain, (v) => v.setUint8(5, 2)), /byte order 2/],
+    ["an unknown class", edited(plain, (v) => v.setUint8(4, 9)), /offset 0x4: ELF class 9, not 1 or 2/],
+    ["an unknown byte order", edited(plain, (v) => v.setUint8(5, 3)), /offset 0x5: byte order 3/],
     ["another version", edited(plain, (v) => v.setUint8(6, 3)), /ELF version 3/],
     ["a vmlinux", edited(plain, (v) => v.setUint16(16, 2, true)), /ELF type 2, not a core \(4\)/],
-    ["another machine", edited(plain, (v) => v.setUint16(18, 183, true)), /machine 183, not x86_64/],
     ["other program headers", edited(plain, (v) => v.setUint16(54, 32, true)), /program headers of 32 bytes/],
     ["no program headers", edited(plain, (v) => v.setUint16(56, 0, true)), /no program headers/],
     [
@@ -161,6 +188,37 @@ describe("ElfCore", () => {
   it.each(refusals)("refuses %s, saying what is wrong", async (_name, bytes, message) => {
     await expect(open(bytes)).rejects.toThrow(message);
     await expect(open(bytes)).rejects.toBeInstanceOf(DumpError);
+  });
+
+  it.each([
+    ["ELF32, little endian", 1, true, "arm", 40],
+    ["ELF32, big endian", 1, false, "ppc", 20],
+    ["ELF64, big endian", 2, false, "s390x", 22],
+  ] as const)("reads the headers of %s", async (_name, elfClass, little, machine, number) => {
+    const core = await open(foreignCore(elfClass, little, number));
+    expect([core.machine, core.format]).toEqual([machine, `ELF${elfClass * 32} core`]);
+    expect(core.vmcoreinfo.value("OSRELEASE")).toBe("6.1.0");
+    expect(core.ranges).toEqual([{ start: 0x1000, end: 0x3000 }]);
+    expect([...(await core.read(0x1ffe, 4))]).toEqual([7, 7, 0, 0]);
+    expect(await core.pageState(1)).toBe("present");
+    expect(await core.pageState(2)).toBe("excluded");
+    expect(await core.pageState(3)).toBe("missing");
+    expect(() => new AddressSpace(core)).toThrow(`made on ${machine}: virtual addresses are x86_64's only`);
+  });
+
+  it("takes the page size from VMCOREINFO", async () => {
+    const notes = vmcoreinfoNote(["PAGESIZE=65536"]);
+    expect((await open(elfCore({ notes, loads: [load(0, fill(16, 0))] }))).pageSize).toBe(65536);
+    const wrong = vmcoreinfoNote(["PAGESIZE=65537"]);
+    expect((await open(elfCore({ notes: wrong, loads: [load(0, fill(16, 0))] }))).pageSize).toBe(4096);
+  });
+
+  it("says which pages were cut off, and that makedumpfile did not finish", async () => {
+    const cut = edited(plain, (view) => view.setUint32(48, 1, true)).subarray(0, plain.length - 0x800);
+    const core = await open(cut);
+    expect(core.problems[0]).toMatch(/could not write the whole dump/);
+    expect(await core.pageState(8)).toBe("lost");
+    expect(await core.pageState(3)).toBe("present");
   });
 
   it("refuses an absurd count in section header 0", async () => {

@@ -3,7 +3,7 @@
  * with a log in it (log.ts has the log's writers). Readers are tested on these, so that no test needs a
  * kernel or a file from elsewhere.
  */
-import { EHDR_SIZE, EM_X86_64, ET_CORE, PHDR_SIZE, PT_LOAD, PT_NOTE } from "../../tools/dump/elf.ts";
+import { EHDR_SIZE, EM_X86_64, ET_CORE, PHDR_SIZE, PT_LOAD, PT_NOTE } from "../../tools/dump/elf-header.ts";
 import { NT_PRSTATUS, PRSTATUS, PRSTATUS_REGISTERS, type RegisterName } from "../../tools/dump/notes.ts";
 
 export const START_KERNEL_MAP = 0xffffffff80000000n;

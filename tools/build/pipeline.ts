@@ -4,7 +4,7 @@
  * bundle of the programs.
  */
 import { createHash } from "node:crypto";
-import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { config, KERNEL_RELEASE } from "../../kernel-wasm/abi/config.ts";
 import type { Target } from "../../kernel-wasm/abi/dsl.ts";
@@ -13,6 +13,7 @@ import { type LinkOutput, link } from "../../runtime/link/index.ts";
 import { makeVmlinux } from "../vmlinux/generate.ts";
 import { captureBudget, describeBudget } from "./budget.ts";
 import { bundle } from "./bundle.ts";
+import { buildCollector } from "./collector.ts";
 import { BuildError, type Compiled, compile } from "./compile.ts";
 import { ikconfig } from "./ikconfig.ts";
 import { captureInitrd, makeInitrd } from "./initrd.ts";
@@ -123,7 +124,10 @@ export interface BuildOptions {
 const IMAGE_SOURCES = [
   "asconfig.json",
   "package-lock.json",
-  "kernel-wasm",
+  // The codecs of dumps are no part of a kernel.
+  ...readdirSync(join(ROOT, "kernel-wasm"))
+    .filter((name) => name !== "collector")
+    .map((name) => `kernel-wasm/${name}`),
   "runtime/boot/image.ts",
   "runtime/link",
   "tools/build/compile.ts",
@@ -218,6 +222,8 @@ export async function build({ log = () => {} }: BuildOptions = {}): Promise<void
   write("initrd-debug.img", initrd(builtModules("modules-debug")));
   write("vmlinuz", image("production"));
   write("System.map", readFileSync(join(ROOT, "build/production/System.map")));
+  log("compiling the codecs of dumps");
+  await buildCollector();
   log("bundling the programs");
   await bundle();
 }

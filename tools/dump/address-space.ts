@@ -50,8 +50,14 @@ export class AddressSpace {
 
   constructor(private readonly dump: KernelDump) {
     const info = dump.vmcoreinfo;
+    if (dump.machine !== "x86_64") {
+      const advice = "Read this dump with crash on a machine of its kind.";
+      throw new DumpError(dump.name, `made on ${dump.machine}: virtual addresses are x86_64's only`, advice);
+    }
     this.imageEnd = START_KERNEL_MAP + info.numberOr("KERNEL_IMAGE_SIZE", KERNEL_IMAGE_SIZE);
-    this.physBase = info.has("NUMBER(phys_base)") ? info.number("phys_base") : this.physBaseOfMappings();
+    this.physBase = info.has("NUMBER(phys_base)")
+      ? info.number("phys_base")
+      : (dump.physBase ?? this.physBaseOfMappings());
     const offset = info.value("KERNELOFFSET") ?? "0";
     this.kernelOffset = /^[0-9a-f]{1,16}$/i.test(offset) ? BigInt(`0x${offset}`) : 0n;
   }

@@ -1,10 +1,6 @@
 /**
- * ElfCore: a vmcore in ELF form, from /proc/vmcore, `cp`, or `makedumpfile -E`, as a KernelDump with notes.
- *
- *     0   e_ident 7f 45 4c 46, class, data, version      p_type    0   p_paddr  24
- *     16  e_type     18  e_machine    20  e_version      p_flags   4   p_filesz 32
- *     32  e_phoff    40  e_shoff      52  e_ehsize       p_offset  8   p_memsz  40
- *     54  e_phentsize   56  e_phnum   60  e_shnum        p_vaddr  16   p_align  48
+ * ElfCore: a vmcore in ELF form, 32 or 64 bit, of any machine and byte order: from /proc/vmcore, `cp`, or
+ * `makedumpfile -E`, as a KernelDump. elf-header.ts says where the fields lie.
  *
  * Nothing read here is trusted. What makes the whole file unreadable throws; what spoils a part of it is
  * told in `problems`, and a read that meets it throws: the log of a dump that was cut off is still worth
@@ -13,19 +9,31 @@
  * cuts runs of excluded pages so).
  */
 import { type ByteSource, readExactly } from "./bytes.ts";
+import {
+  DUMP_ELF_INCOMPLETE,
+  ELF32,
+  ELF64,
+  type ElfLayout,
+  ET_CORE,
+  type Field,
+  getField,
+  machineName,
+  PN_XNUM,
+  PT_LOAD,
+  PT_NOTE,
+} from "./elf-header.ts";
 import { ADVICE_DAMAGED, ADVICE_TRUNCATED, DumpError, hex } from "./error.ts";
-import { type KernelDump, type Mapping, type PhysicalRange, READ_MAX } from "./memory-source.ts";
+import {
+  type KernelDump,
+  type Mapping,
+  type PageState,
+  type PhysicalRange,
+  READ_MAX,
+} from "./memory-source.ts";
 import { type Note, parseNotes } from "./notes.ts";
-import { VMCOREINFO_NOTE, VMCOREINFO_SIZE_MAX, VmcoreInfo } from "./vmcoreinfo.ts";
+import { PageBitmap } from "./page-bitmap.ts";
+import { pageSizeOf, type VmcoreInfo, vmcoreinfoOf } from "./vmcoreinfo.ts";
 
-export const PT_LOAD = 1;
-export const PT_NOTE = 4;
-export const ET_CORE = 4;
-export const EM_X86_64 = 62;
-export const EHDR_SIZE = 64;
-export const PHDR_SIZE = 56;
-/** e_phnum when there are more headers than it can hold: the count is sh_info of section header 0. */
-export const PN_XNUM = 0xffff;
 /** Program headers that we accept: a kernel lists one a memory range, 32768 with kexec-tools. */
 export const PHNUM_MAX = 1 << 18;
 /** All notes together: 8192 CPUs need 3 MiB, device dumps (NT_VMCOREDD) some more. */
@@ -53,7 +61,15 @@ interface Run extends PhysicalRange {
 
 export class ElfCore implements KernelDump {
   readonly name: string;
+  readonly format: string;
+  readonly machine: string;
+  /** EI_CLASS, e_machine, and p_align of the notes: what a filtered copy keeps. */
+  readonly image: { class: 1 | 2; machine: number; notesAlign: bigint };
+  /** What the dump holds, ascending and disjoint. */
   readonly ranges: readonly PhysicalRange[];
+  readonly header = null;
+  readonly physBase = null;
+  readonly dumpLevel = null;
   readonly mappings: readonly Mapping[];
   private readonly data: Run[];
   private readonly zero: Run[];
@@ -61,12 +77,17 @@ export class ElfCore implements KernelDump {
 
   private constructor(
     private readonly source: ByteSource,
+    header: Header,
     readonly segments: readonly Segment[],
     readonly notes: readonly Note[],
-    /** What is wrong with the file without making it useless, one sentence each. */
+    readonly noteBytes: Uint8Array,
     readonly problems: readonly string[],
   ) {
     this.name = source.name;
+    this.format = `${header.layout.name} core`;
+    this.machine = machineName(header.machine);
+    const notesAlign = segments.find(({ type }) => type === PT_NOTE)?.align ?? 0n;
+    this.image = { class: header.layout.class, machine: header.machine, notesAlign };
     const loads = segments.filter((s) => s.type === PT_LOAD && s.physical !== null);
     // Dumps made from outside (QEMU's) have p_vaddr 0 everywhere, which says nothing.
     this.mappings = loads
@@ -78,15 +99,15 @@ export class ElfCore implements KernelDump {
   }
 
   /**
-   * Reads headers and notes. Throws DumpError when the file is no ELF core of x86_64 or its headers are
-   * damaged.
+   * Reads headers and notes. Throws DumpError when the file is no ELF core or its headers are damaged.
+   * `known` are problems of the file that were found before.
    */
-  static async open(source: ByteSource): Promise<ElfCore> {
+  static async open(source: ByteSource, known: readonly string[] = []): Promise<ElfCore> {
     const header = await readHeader(source);
-    const problems: string[] = [];
+    const problems = [...known];
     const segments = await readSegments(source, header, problems);
-    const notes = await readNotes(source, segments, problems);
-    return new ElfCore(source, segments, notes, problems);
+    const { notes, bytes } = await readNotes(source, header, segments, problems);
+    return new ElfCore(source, header, segments, notes, bytes, problems);
   }
 
   /** Loads in the order of their headers. */
@@ -96,19 +117,53 @@ export class ElfCore implements KernelDump {
 
   /** The VMCOREINFO note. Throws DumpError when there is none: the dump is none of a Linux kernel's. */
   get vmcoreinfo(): VmcoreInfo {
-    if (this.info !== null) return this.info;
-    const note = this.notes.find((n) => n.name === VMCOREINFO_NOTE && n.type === 0);
-    if (note === undefined) {
-      const advice =
-        "Only dumps made by kdump have one; take the dump of another tool to crash with a vmlinux.";
-      throw new DumpError(this.name, "no VMCOREINFO note among the notes", advice);
-    }
-    const { length } = note.descriptor;
-    if (length > VMCOREINFO_SIZE_MAX) {
-      throw new DumpError(this.name, `the VMCOREINFO note claims ${length} bytes`, ADVICE_DAMAGED);
-    }
-    this.info = new VmcoreInfo(this.name, latin1(note.descriptor));
+    this.info ??= vmcoreinfoOf(this.name, this.notes);
     return this.info;
+  }
+
+  get pageSize(): number {
+    return pageSizeOf(this);
+  }
+
+  get end(): number {
+    return this.ranges.at(-1)?.end ?? 0;
+  }
+
+  async held(): Promise<number> {
+    return this.ranges.reduce((sum, { start, end }) => sum + end - start, 0);
+  }
+
+  /** As makedumpfile counts them: a load's last page only when the load has all of it. */
+  async pages(): Promise<{ exist: PageBitmap; dumped: PageBitmap }> {
+    const { pageSize } = this;
+    const exist = new PageBitmap(Math.ceil(this.end / pageSize));
+    const dumped = new PageBitmap(exist.pages);
+    const add = (bitmap: PageBitmap, { start, end }: PhysicalRange) => {
+      const first = Math.floor(start / pageSize);
+      const begun = this.ranges.some(
+        (range) => range.start <= first * pageSize && first * pageSize < range.end,
+      );
+      for (let pfn = begun ? first : first + 1; (pfn + 1) * pageSize <= end; pfn++) bitmap.add(pfn);
+    };
+    for (const range of this.ranges) add(exist, range);
+    for (const range of union(this.data.map(({ start, end }) => ({ start, end })))) add(dumped, range);
+    return { exist, dumped };
+  }
+
+  async pageState(pfn: number): Promise<PageState> {
+    const start = pfn * this.pageSize;
+    const end = start + this.pageSize;
+    let state: PageState = "missing";
+    for (let at = start; at < end; ) {
+      const found = findRun(this.data, at);
+      if (found?.offset !== undefined && found.offset !== null) {
+        if (found.offset + Math.min(end, found.end) - found.start <= this.source.size) return "present";
+        state = "lost";
+      } else if (findRun(this.zero, at) !== undefined && state === "missing") state = "excluded";
+      const next = found?.end ?? Math.min(nextStart(this.data, at), nextStart(this.zero, at));
+      at = Math.max(at + 1, next);
+    }
+    return state;
   }
 
   async read(physical: number, length: number): Promise<Uint8Array> {
@@ -144,103 +199,119 @@ export class ElfCore implements KernelDump {
 }
 
 interface Header {
+  layout: ElfLayout;
+  little: boolean;
+  machine: number;
   phoff: number;
   phnum: number;
 }
 
-const SIGNATURES: readonly [string, string, string][] = [
-  ["KDUMP   ", "a kdump-compressed dump", "Read it with crash, drgn, or makedumpfile --dump-dmesg."],
-  ["DISKDUMP", "a diskdump dump", "Read it with crash."],
-  ["makedumpfile\0", "a flattened dump", "Rebuild it first: makedumpfile -R NEWFILE < FILE."],
-];
-
 async function readHeader(source: ByteSource): Promise<Header> {
   const start = await readExactly(source, 0, Math.min(16, source.size), "the start of the file");
-  const refuse = (what: string, advice: string) => new DumpError(source.name, what, advice);
-  const text = latin1(start);
-  for (const [signature, what, advice] of SIGNATURES) {
-    if (text.startsWith(signature)) throw refuse(`this is ${what}, not an ELF core`, advice);
-  }
-  if (!text.startsWith("\x7fELF")) {
-    if (source.size < 4) throw refuse(`the file has ${source.size} bytes: no dump`, ADVICE_TRUNCATED);
+  const refuse = (offset: number, what: string, advice: string) =>
+    new DumpError(`${source.name}, offset ${hex(offset)}`, what, advice);
+  if (![0x7f, 0x45, 0x4c, 0x46].every((byte, at) => start[at] === byte)) {
+    if (source.size < 4) throw refuse(0, `the file has ${source.size} bytes: no dump`, ADVICE_TRUNCATED);
     throw refuse(
+      0,
       "the file does not begin with ELF's magic number 7f 45 4c 46",
       "Give the vmcore of a crash.",
     );
   }
-  const bytes = await readExactly(source, 0, EHDR_SIZE, "the ELF header");
-  const view = new DataView(bytes.buffer);
-  const only = "Only little endian 64-bit x86_64 cores can be read.";
-  if (bytes[4] === 1) throw refuse("a 32-bit ELF file (ELFCLASS32)", only);
-  if (bytes[4] !== 2) throw refuse(`unknown ELF class ${bytes[4]}`, ADVICE_DAMAGED);
-  if (bytes[5] !== 1) throw refuse(`byte order ${bytes[5]}, not little endian (1)`, only);
-  if (bytes[6] !== 1) throw refuse(`ELF version ${bytes[6]}, not 1`, ADVICE_DAMAGED);
-  const type = view.getUint16(16, true);
-  const machine = view.getUint16(18, true);
-  const entry = view.getUint16(54, true);
-  if (type !== ET_CORE) throw refuse(`ELF type ${type}, not a core (4)`, "Give the vmcore, not the vmlinux.");
-  if (machine !== EM_X86_64) throw refuse(`made on machine ${machine}, not x86_64 (62)`, only);
-  if (entry !== PHDR_SIZE)
-    throw refuse(`program headers of ${entry} bytes, not ${PHDR_SIZE}`, ADVICE_DAMAGED);
-  const phoff = exact(source, view.getBigUint64(32, true), "e_phoff");
-  let phnum = view.getUint16(56, true);
-  if (phnum === PN_XNUM) {
-    const shoff = exact(source, view.getBigUint64(40, true), "e_shoff");
-    const section = await readExactly(
-      source,
-      shoff,
-      64,
-      "section header 0, which holds the count of program headers",
-    );
-    phnum = new DataView(section.buffer).getUint32(44, true);
+  if (start[4] !== 1 && start[4] !== 2) throw refuse(4, `ELF class ${start[4]}, not 1 or 2`, ADVICE_DAMAGED);
+  if (start[5] !== 1 && start[5] !== 2) throw refuse(5, `byte order ${start[5]}, not 1 or 2`, ADVICE_DAMAGED);
+  if (start[6] !== 1) throw refuse(6, `ELF version ${start[6]}, not 1`, ADVICE_DAMAGED);
+  const layout = start[4] === 1 ? ELF32 : ELF64;
+  const little = start[5] === 1;
+  const view = new DataView((await readExactly(source, 0, layout.ehdrSize, "the ELF header")).buffer);
+  const field = (it: Field) => Number(getField(view, it, 0, little));
+  const type = field(layout.type);
+  if (type !== ET_CORE) {
+    throw refuse(layout.type[0], `ELF type ${type}, not a core (4)`, "Give the vmcore, not the vmlinux.");
   }
-  if (phnum === 0) throw refuse("no program headers: the core describes no memory", ADVICE_DAMAGED);
-  if (phnum > PHNUM_MAX) throw refuse(`${phnum} program headers, more than ${PHNUM_MAX}`, ADVICE_DAMAGED);
-  return { phoff, phnum };
+  const entry = field(layout.phentsize);
+  if (entry !== layout.phdrSize) {
+    const what = `program headers of ${entry} bytes, not ${layout.phdrSize}`;
+    throw refuse(layout.phentsize[0], what, ADVICE_DAMAGED);
+  }
+  const phoff = exact(source, 0, layout.phoff, view, little, "e_phoff");
+  let phnum = field(layout.phnum);
+  if (phnum === PN_XNUM) {
+    const shoff = exact(source, 0, layout.shoff, view, little, "e_shoff");
+    const what = "section header 0, which holds the count of program headers";
+    const section = await readExactly(source, shoff, layout.shdrSize, what);
+    phnum = Number(getField(new DataView(section.buffer), layout.shInfo, 0, little));
+  }
+  const at = layout.phnum[0];
+  if (phnum === 0) throw refuse(at, "no program headers: the core describes no memory", ADVICE_DAMAGED);
+  if (phnum > PHNUM_MAX) {
+    throw refuse(at, `${phnum} program headers, more than ${PHNUM_MAX}`, ADVICE_DAMAGED);
+  }
+  return { layout, little, machine: field(layout.machine), phoff, phnum };
 }
 
-/** A 64-bit offset or size as a number. Beyond 2^53 it is damage: no file system holds such a file. */
-function exact(source: ByteSource, value: bigint, what: string): number {
+/**
+ * An offset or size as a number; `base` is where the header lies in the file. Beyond 2^53 it is damage: no
+ * file system holds such a file.
+ */
+function exact(
+  source: ByteSource,
+  base: number,
+  field: Field,
+  view: DataView,
+  little: boolean,
+  what: string,
+  within = 0,
+): number {
+  const value = getField(view, field, within, little);
   if (value > BigInt(Number.MAX_SAFE_INTEGER)) {
-    throw new DumpError(source.name, `${what} is ${hex(value)}`, ADVICE_DAMAGED);
+    const where = `${source.name}, offset ${hex(base + within + field[0])}`;
+    throw new DumpError(where, `${what} is ${hex(value)}`, ADVICE_DAMAGED);
   }
   return Number(value);
 }
 
 async function readSegments(source: ByteSource, header: Header, problems: string[]): Promise<Segment[]> {
-  const size = header.phnum * PHDR_SIZE;
-  const table = await readExactly(source, header.phoff, size, `the table of ${header.phnum} program headers`);
+  const { layout, little, phoff, phnum } = header;
+  const { p, phdrSize } = layout;
+  const table = await readExactly(source, phoff, phnum * phdrSize, `the table of ${phnum} program headers`);
   const view = new DataView(table.buffer);
+  const flags = await readExactly(source, layout.flags[0], 4, "e_flags");
+  if ((new DataView(flags.buffer).getUint32(0, little) & DUMP_ELF_INCOMPLETE) !== 0) {
+    problems.push("makedumpfile could not write the whole dump (e_flags 1): its last pages are not there");
+  }
   const segments: Segment[] = [];
-  for (let index = 0; index < header.phnum; index++) {
-    const at = index * PHDR_SIZE;
-    const field = (offset: number, name: string) =>
-      exact(source, view.getBigUint64(at + offset, true), `program header ${index}: ${name}`);
-    const paddr = view.getBigUint64(at + 24, true);
+  for (let index = 0; index < phnum; index++) {
+    const at = index * phdrSize;
+    const field = (it: Field, name: string) =>
+      exact(source, phoff, it, view, little, `program header ${index}: ${name}`, at);
+    const paddr = getField(view, p.paddr, at, little);
+    const none = BigInt.asUintN(p.paddr[1] * 8, -1n);
     const segment: Segment = {
       index,
-      type: view.getUint32(at, true),
-      flags: view.getUint32(at + 4, true),
-      offset: field(8, "p_offset"),
-      virtual: view.getBigUint64(at + 16, true),
-      physical: paddr < BigInt(PHYSICAL_END) ? Number(paddr) : null,
-      fileSize: field(32, "p_filesz"),
-      memorySize: field(40, "p_memsz"),
-      align: view.getBigUint64(at + 48, true),
+      type: Number(getField(view, p.type, at, little)),
+      flags: Number(getField(view, p.flags, at, little)),
+      offset: field(p.offset, "p_offset"),
+      virtual: getField(view, p.vaddr, at, little),
+      physical: paddr !== none && paddr < BigInt(PHYSICAL_END) ? Number(paddr) : null,
+      fileSize: field(p.filesz, "p_filesz"),
+      memorySize: field(p.memsz, "p_memsz"),
+      align: getField(view, p.align, at, little),
     };
     if (segment.type === PT_LOAD || segment.type === PT_NOTE) segments.push(segment);
-    if (segment.type === PT_LOAD) checkLoad(source, segment, problems);
+    if (segment.type === PT_LOAD) checkLoad(source, header, segment, problems);
   }
   return segments;
 }
 
-function checkLoad(source: ByteSource, segment: Segment, problems: string[]): void {
+function checkLoad(source: ByteSource, header: Header, segment: Segment, problems: string[]): void {
   const { index, offset, physical, fileSize, memorySize } = segment;
   const where = `program header ${index}`;
   if (physical !== null && physical + Math.max(fileSize, memorySize) > PHYSICAL_END) {
     const size = hex(Math.max(fileSize, memorySize));
     const what = `${where}: ${size} bytes at physical address ${hex(physical)}`;
-    throw new DumpError(source.name, what, ADVICE_DAMAGED);
+    const at = header.phoff + index * header.layout.phdrSize;
+    throw new DumpError(`${source.name}, offset ${hex(at)}`, what, ADVICE_DAMAGED);
   }
   const add = (text: string) => {
     // A file cut off at its start makes every later load incomplete: a few examples tell as much as all.
@@ -252,22 +323,39 @@ function checkLoad(source: ByteSource, segment: Segment, problems: string[]): vo
   }
 }
 
-async function readNotes(source: ByteSource, segments: Segment[], problems: string[]): Promise<Note[]> {
-  const notes: Note[] = [];
+async function readNotes(
+  source: ByteSource,
+  header: Header,
+  segments: Segment[],
+  problems: string[],
+): Promise<{ notes: Note[]; bytes: Uint8Array }> {
+  const parts = segments.filter((s) => s.type === PT_NOTE);
   let total = 0;
-  for (const segment of segments.filter((s) => s.type === PT_NOTE)) {
+  for (const segment of parts) {
     total += segment.fileSize;
     if (total > NOTES_SIZE_MAX) {
       const sizes = `${hex(total)} bytes of notes, more than ${hex(NOTES_SIZE_MAX)}`;
       const what = `program header ${segment.index}: ${sizes}`;
-      throw new DumpError(source.name, what, ADVICE_DAMAGED);
+      const at = header.phoff + segment.index * header.layout.phdrSize;
+      throw new DumpError(`${source.name}, offset ${hex(at)}`, what, ADVICE_DAMAGED);
     }
-    const what = `the notes of program header ${segment.index}`;
-    const parsed = parseNotes(await readExactly(source, segment.offset, segment.fileSize, what));
-    notes.push(...parsed.notes);
-    for (const problem of parsed.problems) problems.push(`program header ${segment.index}: ${problem}`);
   }
-  return notes;
+  const notes: Note[] = [];
+  // Segments that lie beyond the file's end are refused before memory is taken for all.
+  const read: Uint8Array[] = [];
+  for (const { index, offset, fileSize } of parts) {
+    read.push(await readExactly(source, offset, fileSize, `the notes of program header ${index}`));
+  }
+  const bytes = new Uint8Array(total);
+  let at = 0;
+  for (const [order, part] of read.entries()) {
+    bytes.set(part, at);
+    const parsed = parseNotes(bytes.subarray(at, at + part.length), header.little);
+    notes.push(...parsed.notes);
+    for (const problem of parsed.problems) problems.push(`program header ${parts[order]!.index}: ${problem}`);
+    at += part.length;
+  }
+  return { notes, bytes };
 }
 
 function run(segment: Segment, from: number, to: number, fileOffset: number | null): Run {
@@ -289,7 +377,7 @@ function disjoint(runs: Run[]): Run[] {
   return result;
 }
 
-function union(runs: Run[]): PhysicalRange[] {
+function union(runs: PhysicalRange[]): PhysicalRange[] {
   const result: PhysicalRange[] = [];
   for (const { start, end } of runs.sort((a, b) => a.start - b.start)) {
     const last = result.at(-1);
@@ -318,10 +406,4 @@ function findRun(runs: Run[], at: number): Run | undefined {
 
 function nextStart(runs: Run[], at: number): number {
   return runs[upperBound(runs, at)]?.start ?? Number.POSITIVE_INFINITY;
-}
-
-function latin1(bytes: Uint8Array): string {
-  let text = "";
-  for (const byte of bytes) text += String.fromCharCode(byte);
-  return text;
 }

@@ -24,15 +24,15 @@ const align4 = (size: number) => Math.ceil(size / 4) * 4;
  * Parses the notes of one segment. An all-zero header ends them, as in a crash_notes buffer; so does a note
  * that claims more than is left, which is told in `problems`.
  */
-export function parseNotes(bytes: Uint8Array): { notes: Note[]; problems: string[] } {
+export function parseNotes(bytes: Uint8Array, little = true): { notes: Note[]; problems: string[] } {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const notes: Note[] = [];
   const problems: string[] = [];
   let at = 0;
   while (at + NOTE_HEADER_SIZE <= bytes.length) {
-    const nameSize = view.getUint32(at, true);
-    const descriptorSize = view.getUint32(at + 4, true);
-    const type = view.getUint32(at + 8, true);
+    const nameSize = view.getUint32(at, little);
+    const descriptorSize = view.getUint32(at + 4, little);
+    const type = view.getUint32(at + 8, little);
     if (nameSize === 0 && descriptorSize === 0 && type === 0) break;
     const nameAt = at + NOTE_HEADER_SIZE;
     const descriptorAt = nameAt + align4(nameSize);

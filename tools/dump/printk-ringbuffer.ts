@@ -113,8 +113,7 @@ async function openRing(dump: KernelDump, space: AddressSpace, layout: Layout): 
   const count = bits(layout.countBits, "desc_ring.count_bits", COUNT_BITS_MAX);
   const size = bits(layout.sizeBits, "text_data_ring.size_bits", SIZE_BITS_MAX);
   const array = (at: number, length: number) => new VirtualArray(space, prb.getBigUint64(at, true), length);
-  const held = dump.ranges.reduce((sum, { start, end }) => sum + end - start, 0);
-  if (count * (layout.descSize + layout.infoSize) + size > held) {
+  if (count * (layout.descSize + layout.infoSize) + size > (await dump.held())) {
     const what = `a log of ${count} descriptors and ${size} bytes is larger than the memory in the dump`;
     throw new DumpError(dump.name, what, ADVICE_DAMAGED);
   }

@@ -8,11 +8,15 @@
  * Lines are kept in the order found; of two with the same key the last counts. What is asked for and absent
  * throws a DumpError that names the line.
  */
-import { DumpError } from "./error.ts";
+import { ADVICE_DAMAGED, DumpError } from "./error.ts";
+import type { Note } from "./notes.ts";
 
 /** Linux's own limit is one page, 64 KiB in newer kernels; far above both the note is damaged. */
 export const VMCOREINFO_SIZE_MAX = 1024 * 1024;
 export const VMCOREINFO_NOTE = "VMCOREINFO";
+/** Pages of the machines that Linux runs on. */
+export const PAGE_SIZE_MIN = 1024;
+export const PAGE_SIZE_MAX = 65536;
 
 const ADVICE =
   "The kernel that crashed does not describe what this command needs, or its VMCOREINFO note is damaged.";
@@ -93,4 +97,36 @@ export class VmcoreInfo {
   private malformed(key: string, text: string): DumpError {
     return new DumpError(`${this.name}, VMCOREINFO`, `${key} has the value "${text.slice(0, 40)}"`, ADVICE);
   }
+}
+
+/** The VMCOREINFO among a dump's notes. Throws DumpError when there is none. */
+export function vmcoreinfoOf(name: string, notes: readonly Note[]): VmcoreInfo {
+  const note = notes.find((it) => it.name === VMCOREINFO_NOTE && it.type === 0);
+  if (note === undefined) {
+    const advice =
+      "Only dumps made by kdump have one; take the dump of another tool to crash with a vmlinux.";
+    throw new DumpError(name, "no VMCOREINFO note among the notes", advice);
+  }
+  return vmcoreinfoFrom(name, note.descriptor);
+}
+
+/** The VMCOREINFO that these bytes are. Throws DumpError when they are more than any kernel writes. */
+export function vmcoreinfoFrom(name: string, bytes: Uint8Array): VmcoreInfo {
+  if (bytes.length > VMCOREINFO_SIZE_MAX) {
+    throw new DumpError(name, `the VMCOREINFO note claims ${bytes.length} bytes`, ADVICE_DAMAGED);
+  }
+  let text = "";
+  for (const byte of bytes) text += String.fromCharCode(byte);
+  return new VmcoreInfo(name, text);
+}
+
+/** PAGESIZE of a dump whose format has no field for it; 4096 when VMCOREINFO does not tell. */
+export function pageSizeOf(dump: { vmcoreinfo: VmcoreInfo }): number {
+  try {
+    const size = Number(dump.vmcoreinfo.value("PAGESIZE"));
+    if (Number.isInteger(Math.log2(size)) && size >= PAGE_SIZE_MIN && size <= PAGE_SIZE_MAX) return size;
+  } catch (error) {
+    if (!(error instanceof DumpError)) throw error;
+  }
+  return 4096;
 }

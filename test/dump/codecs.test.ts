@@ -1,0 +1,213 @@
+/**
+ * The codecs of compressed dumps: what they pack they unpack, they read the stock libraries' data, and no
+ * damage stops them.
+ */
+import * as zlib from "node:zlib";
+import { describe, expect, it } from "vitest";
+import { type Codec, loadCodecs } from "../../tools/dump/codecs.ts";
+import { pageCompressor } from "../../tools/dump/compress.ts";
+import { bytesOf, concat, seededRandom } from "../support/vmcore.ts";
+
+/** Kernel-like text from a linear congruential generator, the same as the stock libraries packed. */
+function textPage(size: number, seed: number): Uint8Array {
+  const words = ["kernel ", "page ", "crash", "\0\0\0\0\0\0\0\0", "\x80\x88\xff\xff", "dump "].map(bytesOf);
+  const out: number[] = [];
+  let x = seed;
+  while (out.length < size) {
+    x = (Math.imul(x, 1103515245) + 12345) & 0x7fffffff;
+    out.push(...words[(x >> 16) % 6]!);
+    if ((x >> 8) % 7 === 0) out.push((x >> 20) & 255);
+  }
+  return Uint8Array.from(out.slice(0, size));
+}
+
+/** textPage(1024, 1) as packed by liblzo2 2.10, libsnappy 1.1.9 and libzstd 1.5.4. */
+const STOCK: readonly [string, Codec, readonly string[]][] = [
+  [
+    "lzo",
+    "lzo",
+    [
+      "B2NyYXNogIj//wDAAAJwYWdlIJAACmR1bXAgX2tlcm5lbCDVAwDYAdgAnQSrgAXEAtgAiAKQAOAHLh0AI8QFJwACM7QA0ATx",
+      "ByiQBHgVmAaQAIgChAF8ApQBkAB0AZwT8AfMCYkFU5QA5QPV4AGcBStoAIkJRYkCPcAI8QWnlAJ4DJAE1AN8AcgBlQmlkAOI",
+      "AS0QANQEYAboCsgCiAaQAHAD7QBqnA3IBHACKSgAKGgB0AKUB8wBkAPMAXwGnAEoEADFAzWIBowMhAEtTAIovACIBPQDkAGM",
+      "A9gI4APZARUtPACIC5AGKCUAbCdQAtAGiANwAvAHbAEqDAD8AoAJkQB1lAD8AoAI0QnjlBMqRACAApEAUZQGZQvPhAHIBpAF",
+      "gAJoA/AKgAKYBpAAkATsA3wElAIqBAGAAiuYACswACh5AGl5B+ycAeAKhQVAiAKIAfwC/ABkBmwAhASEE3UBjiclAOfAEdkA",
+      "U5wEAAFkdW1wIHBhZ2UgcGFnZSBjcmFzEQAA",
+    ],
+  ],
+  [
+    "snappy",
+    "snappy",
+    [
+      "gAgkY3Jhc2iAiP//AA0BEHBhZ2UgBQUwZHVtcCBfa2VybmVsIA0eAAANDw0HBSgAqwUpDRINBwUTBQUROT4BAAAjDSoVgVIu",
+      "AA0lET0AKAUlAa8FNwUFBRMFCgEYBQ4FBQEOBaARPQ1MBSsAUwUGERoA1REJBTAyGwAFSwBFBRMAPQ1BES0ApwUWAWcFJQ0e",
+      "ARANCwVOAKUFHQULOgUADSYBMRFTDRMFMwUFAR0RBABqBXANIwEVHQsZWw0VBT4NDAUdDQwBOAUQGQUNGgA1BTMFZAUKOpQA",
+      "GTAFIxEeBQ0FHA1HERkNDwAVOhAABVsFNRkKAGwVlQ01BRsBFRE9AQwuBAARGAVJBQUAdQUGERgFQQ1NAOMFni4SAAURBQUA",
+      "UQU2AVoAzwUKDTMFLQURARsRVQURBTcFBQUlERwBKAUWLkIABREyJwAyDQAZHwBpAT8A7AUQEVEFKgBABRMFCxEYEQEBMgEE",
+      "BSIFmgEOAI4VCgDnDYkNBwBTBSgFSjRwYWdlIHBhZ2UgY3Jhcw==",
+    ],
+  ],
+  [
+    "zstd, level 1",
+    "zstd",
+    [
+      "KLUv/WAAA3UJALLGFyGgKR0/49E1qtqzADaYOKv2aivfGslNbgzSGp87ww9X/aSRak6D+Wvkr4XMXxes/PVwgRACkOSA8VfJ",
+      "XyckCQYLyYZ//asgQEnrUYxM0Hq01UAk5oAk0noU418VkWpOfKhATZpMayAC41jaNhHUDVdEqsmyBkU2+zJULk5KTpSVYhs2",
+      "30vTHcNWyYFVKo6gVOnzYbEzRjSfDQhBaiitNS15yKJMrUMA9Ct34wlHM6/cLrSB6MbqH3OLoehh6IVj/vWBeWnlB9PF/PQQ",
+      "Ndz2qdjAXgpJ6z+DasAYmd2Syswwv9QPZZ1RAd4pDDQvRY7iOgcDLp7TiAm4uXPSPwFUJpSdOPeo4/IoQZmYhlFEtIsMQUEx",
+      "YxZCszEmqhZok5rqgM2aUAYITMKMNEAG",
+    ],
+  ],
+  [
+    "zstd, level 19",
+    "zstd",
+    [
+      "KLUv/WAAAzUHAEQDY3Jhc2iAiP//AHBhZ2UgZHVtcCBfa2VybmVsIKsAIyhT1UU9p6VqNRVsdeNRz2nsQI7nU1uoYDltrAEg",
+      "hCjGzDwRQDiBMk4JJFMWaqHFzITGy5OjV3HB8UfXUuxbeP4ShoICcxVf9EcR/SP4hlIrh/HaaWdouYCCGTQJwhtToDcwFBvj",
+      "7IrfG6IXygGwkQWhcOzMVHY25K2zfGXUSuo713wfEm8CqS56lwcQwp5awIIPQ972OnPHCLDRp6ic8XSjTFonw1CQGgY3NA0g",
+      "jiqCkAaNcZAtZgTDr0XJJEMFT5i1DSAD",
+    ],
+  ],
+];
+
+const bytesFrom64 = (lines: readonly string[]) => bytesOf(atob(lines.join("")));
+
+function randomPage(size: number, seed: number): Uint8Array {
+  const random = seededRandom(seed);
+  return Uint8Array.from({ length: size }, () => random(256));
+}
+
+const PAGES: readonly [string, (size: number) => Uint8Array][] = [
+  ["zeros", (size) => new Uint8Array(size)],
+  ["one byte repeated", (size) => new Uint8Array(size).fill(0xa5)],
+  ["random bytes", (size) => randomPage(size, 7)],
+  ["text", (size) => textPage(size, 3)],
+  ["text, then random bytes", (size) => concat(textPage(size / 2, 4), randomPage(size / 2, 5))],
+  ["random bytes, then zeros", (size) => concat(randomPage(size / 2, 9), new Uint8Array(size / 2))],
+  [
+    "pointers",
+    (size) =>
+      new Uint8Array(
+        BigUint64Array.from({ length: size / 8 }, (_, n) => 0xffff888000000000n + BigInt(n * 64)).buffer,
+      ),
+  ],
+  ["a far repetition", (size) => concat(randomPage(size / 2, 11), randomPage(size / 2, 11))],
+];
+const SIZES = [1024, 4096, 16384, 65536];
+
+describe.each(["lzo", "snappy"] as const)("%s", (codec) => {
+  it.each(PAGES)("packs and unpacks %s", async (_name, make) => {
+    const codecs = await loadCodecs();
+    for (const size of SIZES) {
+      const page = make(size);
+      const [packed] = codecs.compressPages(codec, page, size, false);
+      if (packed!.stored) expect([...packed!.bytes]).toEqual([...page]);
+      else {
+        const bytes = packed!.bytes.slice();
+        expect(bytes.length).toBeLessThan(size);
+        expect(Buffer.compare(codecs.decompress(codec, bytes, size)!, page)).toBe(0);
+      }
+    }
+  });
+
+  it("packs many pages at once, with zero pages left out and random ones stored", async () => {
+    const codecs = await loadCodecs();
+    const pages = concat(textPage(4096, 1), new Uint8Array(4096), randomPage(4096, 2), textPage(4096, 8));
+    const packed = codecs.compressPages(codec, pages, 4096, true);
+    expect(packed.map(({ zero, stored }) => [zero, stored])).toEqual([
+      [false, false],
+      [true, false],
+      [false, true],
+      [false, false],
+    ]);
+    const last = packed[3]!.bytes.slice();
+    expect(Buffer.compare(codecs.decompress(codec, last, 4096)!, pages.subarray(3 * 4096))).toBe(0);
+    expect(packed[0]!.bytes.length).toBeLessThan(2048);
+  });
+});
+
+describe("data of the stock libraries", () => {
+  it.each(STOCK)("%s", async (_name, codec, lines) => {
+    const page = (await loadCodecs()).decompress(codec, bytesFrom64(lines), 1024);
+    expect(page && Buffer.compare(page, textPage(1024, 1))).toBe(0);
+  });
+
+  it.each([
+    ["level 1", { level: 1 }],
+    ["level 9", { level: 9 }],
+    ["stored", { level: 0 }],
+    ["fixed codes", { strategy: zlib.constants.Z_FIXED }],
+    ["Huffman codes alone", { strategy: zlib.constants.Z_HUFFMAN_ONLY }],
+    ["runs", { strategy: zlib.constants.Z_RLE }],
+  ])("zlib, %s", async (_name, options) => {
+    const codecs = await loadCodecs();
+    for (const [, make] of PAGES) {
+      for (const size of SIZES) {
+        const page = make(size);
+        const found = codecs.decompress("zlib", zlib.deflateSync(page, options), size);
+        expect(found && Buffer.compare(found, page)).toBe(0);
+      }
+    }
+  });
+});
+
+describe("damaged data", () => {
+  const packed = async (codec: Codec): Promise<Uint8Array> => {
+    if (codec === "zlib") return new Uint8Array(zlib.deflateSync(textPage(1024, 1)));
+    return bytesFrom64(STOCK.find(([, name]) => name === codec)![2]);
+  };
+
+  it.each(["zlib", "lzo", "snappy", "zstd"] as const)("%s: too short, too long, cut off", async (codec) => {
+    const codecs = await loadCodecs();
+    const whole = await packed(codec);
+    expect(codecs.decompress(codec, whole, 1023)).toBeNull();
+    expect(codecs.decompress(codec, whole, 1025)).toBeNull();
+    for (let length = 0; length < whole.length; length++) {
+      expect(codecs.decompress(codec, whole.subarray(0, length), 1024)).toBeNull();
+    }
+    expect(codecs.decompress(codec, new Uint8Array(3 << 20), 1024)).toBeNull();
+  });
+
+  it.each(["zlib", "lzo", "snappy", "zstd"] as const)("%s: flipped bytes end", async (codec) => {
+    const codecs = await loadCodecs();
+    const whole = await packed(codec);
+    const random = seededRandom(codec.length);
+    let refused = 0;
+    for (let run = 0; run < 5000; run++) {
+      const bytes = whole.slice();
+      for (let flips = 1 + random(4); flips > 0; flips--) bytes[random(bytes.length)]! ^= 1 + random(255);
+      if (codecs.decompress(codec, bytes, 1024) === null) refused++;
+    }
+    expect(refused).toBeGreaterThan(codec === "zlib" ? 4900 : 500);
+    // And the codec is none the worse for it.
+    expect(codecs.decompress(codec, whole, 1024)).not.toBeNull();
+  });
+
+  it.each(["zlib", "lzo", "snappy", "zstd"] as const)("%s: random bytes end", async (codec) => {
+    const codecs = await loadCodecs();
+    const start = (await packed(codec)).subarray(0, codec === "zstd" ? 6 : 2);
+    for (let run = 0; run < 2000; run++) {
+      codecs.decompress(codec, concat(start, randomPage(1 + (run % 600), run + 1)), 1024);
+    }
+  });
+});
+
+describe("compressors of the host", () => {
+  it("that are not there are not", async () => {
+    expect(await pageCompressor("zstd")).toBeNull();
+  });
+
+  it("store pages that would not get smaller, and leave out zero pages", async () => {
+    const compress = (await pageCompressor("zlib", {
+      zlib: (page) => zlib.deflateSync(page, { level: 1 }),
+    }))!;
+    const pages = concat(new Uint8Array(4096), randomPage(4096, 1), textPage(4096, 1));
+    const packed = compress(pages, 4096, true);
+    expect(packed.map(({ zero, stored }) => [zero, stored])).toEqual([
+      [true, false],
+      [false, true],
+      [false, false],
+    ]);
+    expect([...zlib.inflateSync(packed[2]!.bytes)]).toEqual([...pages.subarray(2 * 4096)]);
+  });
+});

@@ -1,0 +1,45 @@
+/**
+ * What a writer of dumps needs to know of the dump that it reads: notes, name and time of the crashed kernel.
+ */
+import { AddressSpace } from "./address-space.ts";
+import { type Extent, UTSNAME, UTSNAME_LENGTH } from "./kdump-header.ts";
+import type { KdumpImage } from "./kdump-writer.ts";
+import type { KernelDump } from "./memory-source.ts";
+import { cString, NT_PRSTATUS } from "./notes.ts";
+import { VMCOREINFO_NOTE } from "./vmcoreinfo.ts";
+
+/**
+ * The headers of a kdump-compressed dump of this one, filtered with `dumpLevel` once more. Throws DumpError
+ * when the kernel's name cannot be read.
+ */
+export async function kdumpImage(dump: KernelDump, dumpLevel: number): Promise<KdumpImage> {
+  const maxMapnr = Math.ceil(dump.end / dump.pageSize);
+  const { pageSize, noteBytes: notes } = dump;
+  const common = { pageSize, maxMapnr, notes, vmcoreinfo: vmcoreinfoIn(dump) };
+  if (dump.header !== null) {
+    const { utsname, timestamp, nrCpus, physBase } = dump.header;
+    return { ...common, dumpLevel: dumpLevel | dump.header.dumpLevel, utsname, timestamp, nrCpus, physBase };
+  }
+  const info = dump.vmcoreinfo;
+  const space = new AddressSpace(dump);
+  const name = info.symbol("init_uts_ns") + BigInt(info.offset("uts_namespace.name"));
+  const bytes = await space.read(name, UTSNAME.length * UTSNAME_LENGTH);
+  const member = (index: number) =>
+    cString(bytes.subarray(index * UTSNAME_LENGTH, (index + 1) * UTSNAME_LENGTH));
+  const crashed = info.value("CRASHTIME") ?? "";
+  return {
+    ...common,
+    dumpLevel,
+    utsname: Object.fromEntries(UTSNAME.map((key, index) => [key, member(index)])) as KdumpImage["utsname"],
+    timestamp: { seconds: /^\d{1,18}$/.test(crashed) ? BigInt(crashed) : 0n, microseconds: 0n },
+    nrCpus: dump.notes.filter((note) => note.type === NT_PRSTATUS && note.name === "CORE").length,
+    physBase: space.physBase,
+  };
+}
+
+/** Where VMCOREINFO's text lies among the notes; size 0 when there is none. */
+function vmcoreinfoIn({ notes, noteBytes }: KernelDump): Extent {
+  const note = notes.find((it) => it.name === VMCOREINFO_NOTE && it.type === 0);
+  if (note === undefined) return { offset: 0, size: 0 };
+  return { offset: note.descriptor.byteOffset - noteBytes.byteOffset, size: note.descriptor.length };
+}

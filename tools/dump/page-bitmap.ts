@@ -1,0 +1,35 @@
+/** PageBitmap: a set of pages by number, a bit each: 3 MiB for 100 GiB of memory. */
+export class PageBitmap {
+  readonly bytes: Uint8Array;
+
+  /** For the pages below `pages`. */
+  constructor(readonly pages: number) {
+    this.bytes = new Uint8Array(Math.ceil(pages / 8));
+  }
+
+  has(pfn: number): boolean {
+    return pfn < this.pages && ((this.bytes[pfn >>> 3]! >> (pfn & 7)) & 1) === 1;
+  }
+
+  add(pfn: number): void {
+    this.bytes[pfn >>> 3]! |= 1 << (pfn & 7);
+  }
+
+  remove(pfn: number): void {
+    this.bytes[pfn >>> 3]! &= ~(1 << (pfn & 7));
+  }
+
+  /** Pages in the set. */
+  count(): number {
+    let sum = 0;
+    for (let byte of this.bytes) for (; byte !== 0; byte &= byte - 1) sum++;
+    return sum;
+  }
+
+  /** The first page from `pfn` on that is in the set, or `pages`. */
+  next(pfn: number): number {
+    let at = pfn;
+    while (at < this.pages && !this.has(at)) at += (at & 7) === 0 && this.bytes[at >>> 3] === 0 ? 8 : 1;
+    return Math.min(at, this.pages);
+  }
+}
