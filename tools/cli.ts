@@ -13,6 +13,8 @@ import { DumpError } from "./dump/error.ts";
 import { CommandError, UsageError } from "./flags.ts";
 import * as fuzz from "./fuzz/main.ts";
 import * as fuzzDump from "./fuzz-dump/main.ts";
+import { HELP as MAKEDUMPFILE_HELP } from "./makedumpfile/help.ts";
+import * as makedumpfile from "./makedumpfile/main.ts";
 import { strerror } from "./strerror.ts";
 import * as vmcoreDmesg from "./vmcore-dmesg/main.ts";
 import * as vmlinux from "./vmlinux/main.ts";
@@ -40,6 +42,11 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     help: vmlinux.HELP,
     summary: "write the debug kernel that goes with the dumps",
     run: vmlinux.run,
+  },
+  makedumpfile: {
+    help: MAKEDUMPFILE_HELP,
+    summary: "filter and compress a dump",
+    run: onHost("makedumpfile", makedumpfile.main),
   },
   "vmcore-dmesg": {
     help: vmcoreDmesg.HELP,

@@ -9,21 +9,9 @@ import { parseFuzzDumpFlags } from "../../tools/fuzz-dump/main.ts";
 import { damage } from "../../tools/fuzz-dump/mutate.ts";
 import { readAll } from "../../tools/fuzz-dump/read.ts";
 import { type BootDump, bootDump, wkdump } from "../support/boot.ts";
-import { imageAddress, MOCK, mockPrb } from "../support/log.ts";
-import { bytesOf } from "../support/vmcore.ts";
+import { namedKernel } from "../support/dumps.ts";
 
-/** A mock kernel that has a name. */
-function core(): Uint8Array<ArrayBuffer> {
-  const kernel = mockPrb();
-  kernel.log.add("message");
-  kernel.memory.bytes.set(bytesOf("Linux"), 0x30000);
-  kernel.memory.bytes.fill(0x5a, MOCK.text + 0x10000, MOCK.text + 0x20000);
-  kernel.lines.push(
-    `SYMBOL(init_uts_ns)=${imageAddress(0x30000).toString(16)}`,
-    "OFFSET(uts_namespace.name)=0",
-  );
-  return kernel.build();
-}
+const core = () => namedKernel().build();
 
 describe("the fuzzer of dumps", () => {
   it("makes every format, reads it, and leaves it as it was after each damage", async () => {

@@ -11,7 +11,8 @@ import type { KdumpImage } from "../../tools/dump/kdump-writer.ts";
 import { writeKdump } from "../../tools/dump/kdump-writer.ts";
 import { openDump } from "../../tools/dump/open.ts";
 import { MemorySink } from "../../tools/dump/sink.ts";
-import { concat } from "./vmcore.ts";
+import { imageAddress, MOCK, type MockVmcore, mockPrb } from "./log.ts";
+import { bytesOf, concat } from "./vmcore.ts";
 
 export const UTSNAME = {
   sysname: "Linux",
@@ -77,3 +78,17 @@ export async function flattened(
   await writer.end();
   return concat(...parts);
 }
+
+/** A mock kernel with a log and a name, as a kdump-compressed dump's header wants one. */
+export function namedKernel(): MockVmcore {
+  const kernel = mockPrb();
+  kernel.log.add("first");
+  kernel.log.add("two\nlines", { ts_nsec: 1_000_000_000n });
+  kernel.memory.bytes.set(bytesOf("Linux"), NAME_AT);
+  kernel.memory.bytes.fill(0x5a, MOCK.text + 0x10000, MOCK.text + 0x20000);
+  const name = imageAddress(NAME_AT).toString(16);
+  kernel.lines.push(`SYMBOL(init_uts_ns)=${name}`, "OFFSET(uts_namespace.name)=0");
+  return kernel;
+}
+
+const NAME_AT = 0x30000;

@@ -41,6 +41,8 @@ interface Part {
   from: number;
   fileSize: number;
   memorySize: number;
+  /** It ends where its load does. */
+  last: boolean;
 }
 
 /** Throws the sink's errors and those of reading. Returns the bytes of the file. */
@@ -74,11 +76,11 @@ export async function writeElf(sink: ByteSink, image: ElfImage, pages: ElfPages)
   setField(view, p.memsz, at, image.notes.length);
   setField(view, p.align, at, image.notesAlign);
   let offset = notesAt + image.notes.length;
-  for (const { load, from, fileSize, memorySize } of parts) {
+  for (const { load, from, fileSize, memorySize, last } of parts) {
     at += layout.phdrSize;
     setField(view, p.type, at, PT_LOAD);
     setField(view, p.flags, at, load.flags);
-    setField(view, p.offset, at, fileSize === 0 ? 0 : offset);
+    setField(view, p.offset, at, fileSize === 0 && !last ? 0 : offset);
     setField(view, p.vaddr, at, BigInt.asUintN(p.vaddr[1] * 8, load.virtual + BigInt(from)));
     setField(view, p.paddr, at, BigInt.asUintN(p.paddr[1] * 8, BigInt((load.physical ?? 0) + from)));
     setField(view, p.filesz, at, fileSize);
@@ -97,7 +99,7 @@ function cut(load: Segment, pageSize: number, dumped: PageBitmap): Part[] {
   const start = load.physical;
   const end = start + load.memorySize;
   const parts: Part[] = [];
-  let part: Part = { load, from: 0, fileSize: 0, memorySize: 0 };
+  let part: Part = { load, from: 0, fileSize: 0, memorySize: 0, last: false };
   let excluded = 0;
   for (let pfn = Math.floor(start / pageSize); pfn * pageSize < end; pfn++) {
     const size = Math.min(end, (pfn + 1) * pageSize) - Math.max(start, pfn * pageSize);
@@ -108,13 +110,13 @@ function cut(load: Segment, pageSize: number, dumped: PageBitmap): Part[] {
     }
     if (excluded >= PFN_EXCLUDED) {
       parts.push(part);
-      part = { load, from: part.from + part.memorySize, fileSize: 0, memorySize: 0 };
+      part = { load, from: part.from + part.memorySize, fileSize: 0, memorySize: 0, last: false };
     }
     part.memorySize += size;
     part.fileSize = part.memorySize;
     excluded = 0;
   }
-  parts.push(part);
+  parts.push({ ...part, last: true });
   return parts;
 }
 

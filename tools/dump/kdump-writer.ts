@@ -52,8 +52,15 @@ export interface KdumpPages {
 /** What buffers hold before they are written: makedumpfile's own size. */
 const BUFFER_SIZE = 64 * 1024;
 
+export interface Written {
+  /** Pages of zeros, which share one descriptor. */
+  zero: number;
+  /** Bytes of the file. */
+  bytes: number;
+}
+
 /** Writes the dump, or one file of a split set. Throws the sink's errors and those of reading. */
-export async function writeKdump(sink: ByteSink, image: KdumpImage, pages: KdumpPages): Promise<void> {
+export async function writeKdump(sink: ByteSink, image: KdumpImage, pages: KdumpPages): Promise<Written> {
   const { pageSize, maxMapnr } = image;
   const subBlocks = Math.ceil((KDUMP64.subHeaderSize + image.notes.length) / pageSize);
   const bitmapBlocks = Math.ceil(maxMapnr / 8 / pageSize);
@@ -66,7 +73,7 @@ export async function writeKdump(sink: ByteSink, image: KdumpImage, pages: Kdump
     await sink.write(bitmaps + index * padded.length, padded);
   }
   const descriptors = bitmaps + 2 * bitmapBlocks * pageSize;
-  await writePages(sink, image, pages, descriptors);
+  return writePages(sink, image, pages, descriptors);
 }
 
 function header(image: KdumpImage, subBlocks: number, bitmapBlocks: number, codec: Codec | null): Uint8Array {
@@ -118,7 +125,12 @@ function subHeader(image: KdumpImage, blocks: number): Uint8Array {
   return bytes;
 }
 
-async function writePages(sink: ByteSink, image: KdumpImage, pages: KdumpPages, at: number): Promise<void> {
+async function writePages(
+  sink: ByteSink,
+  image: KdumpImage,
+  pages: KdumpPages,
+  at: number,
+): Promise<Written> {
   const { pageSize, dumpLevel, split } = image;
   const { dumped, codec } = pages;
   const descriptors = new BufferedWriter(sink, at, BUFFER_SIZE);
@@ -126,6 +138,7 @@ async function writePages(sink: ByteSink, image: KdumpImage, pages: KdumpPages, 
   const data = new BufferedWriter(sink, at + dumped.count() * PAGE_DESC.size, BUFFER_SIZE);
   const findZero = (dumpLevel & 1) !== 0;
   const zeroAt = data.position;
+  let zero = 0;
   if (findZero) await data.append(new Uint8Array(pageSize));
 
   const descriptor = new Uint8Array(PAGE_DESC.size);
@@ -142,6 +155,7 @@ async function writePages(sink: ByteSink, image: KdumpImage, pages: KdumpPages, 
       setField(view, PAGE_DESC.offset, 0, page.zero ? zeroAt : data.position);
       setField(view, PAGE_DESC.bytes, 0, page.zero ? pageSize : page.bytes.length);
       setField(view, PAGE_DESC.flags, 0, page.zero || page.stored || codec === null ? 0 : CODECS[codec]);
+      if (page.zero) zero++;
       await descriptors.append(descriptor);
       await data.append(page.bytes);
     }
@@ -150,6 +164,7 @@ async function writePages(sink: ByteSink, image: KdumpImage, pages: KdumpPages, 
   }
   await descriptors.flush();
   await data.flush();
+  return { zero, bytes: data.position };
 }
 
 /** Reads the pages into `batch`, neighbours at once. */

@@ -2,6 +2,7 @@
  * ByteSink: where a writer of dumps puts its bytes, at any offset and in any order: an array in a test, a
  * file of a program, or a flattened stream (flattened-writer.ts).
  */
+import type { Proc } from "../../runtime/user/proc.ts";
 
 export interface ByteSink {
   /** All bytes, or the error of what is behind. The sink does not keep `bytes`. */
@@ -26,6 +27,22 @@ export class MemorySink implements ByteSink {
 
   get bytes(): Uint8Array {
     return this.data.subarray(0, this.length);
+  }
+}
+
+/** A file opened for writing by a program's own system calls. Throws their SyscallError. */
+export class FileSink implements ByteSink {
+  private at = -1;
+
+  constructor(
+    private readonly proc: Proc,
+    private readonly fd: number,
+  ) {}
+
+  async write(offset: number, bytes: Uint8Array): Promise<void> {
+    if (offset !== this.at) await this.proc.lseek(this.fd, offset, 0);
+    await this.proc.write(this.fd, bytes);
+    this.at = offset + bytes.length;
   }
 }
 
