@@ -132,7 +132,8 @@ const debugged = (name: string): BootDump => {
 
 describeStock(["makedumpfile"], "formats", () => {
   beforeAll(async () => {
-    whole = makeDump({ memory: "16M", seed: 11, workload: 60, cpus: 2, append: "crashkernel=1M" });
+    const options = { memory: "16M", seed: 11, workload: 60, cpus: 2, append: "crashkernel=1M" };
+    whole = makeDump({ options, wanted: () => true });
     vmcore = readFileSync(whole.vmcore);
     core = await ElfCore.open(new MemoryBytes("vmcore", vmcore));
     for (const level of [0, 1, 31]) {

@@ -19,6 +19,7 @@ export const START_KERNEL_MAP = 0xffffffff80000000n;
 /** KERNEL_IMAGE_SIZE without CONFIG_RANDOMIZE_BASE. */
 const KERNEL_IMAGE_SIZE = 512n << 20n;
 const ADDRESS_BITS = 48;
+const TABLE_SIZE = 4096;
 /** Bits 12..51 of an entry: the physical address of what it points at. */
 const PTE_PFN_MASK = 0x000ffffffffff000n;
 const PRESENT = 1n;
@@ -47,6 +48,8 @@ export class AddressSpace {
   /** What KASLR added to the addresses of the vmlinux. */
   readonly kernelOffset: bigint;
   private readonly imageEnd: bigint;
+  /** The last table looked at of each level: neighbours are asked for one after another. */
+  private readonly tables: { at: number; view: DataView }[] = [];
 
   constructor(private readonly dump: KernelDump) {
     const info = dump.vmcoreinfo;
@@ -80,10 +83,14 @@ export class AddressSpace {
     const first = await this.translate(virtual);
     if (first.contiguous >= length) return this.dump.read(first.physical, length);
     const bytes = new Uint8Array(length);
-    let done = 0;
-    while (done < length) {
-      const { physical, contiguous } = await this.translate(virtual + BigInt(done));
-      const count = Math.min(contiguous, length - done);
+    for (let done = 0, next = first; done < length; ) {
+      const { physical } = next;
+      let count = Math.min(next.contiguous, length - done);
+      // Pages that are neighbours in physical memory too are read at once.
+      for (; done + count < length; count += Math.min(next.contiguous, length - done - count)) {
+        next = await this.translate(virtual + BigInt(done + count));
+        if (next.physical !== physical + count) break;
+      }
       bytes.set(await this.dump.read(physical, count), done);
       done += count;
     }
@@ -115,10 +122,9 @@ export class AddressSpace {
     const root = info.has("SYMBOL(init_top_pgt)") ? "init_top_pgt" : "swapper_pg_dir";
     const mask = PTE_PFN_MASK & ~info.numberOr("sme_mask", 0n);
     let table = this.imageToPhysical(info.symbol(root));
-    for (const [shift, level] of LEVELS) {
+    for (const [depth, [shift, level]] of LEVELS.entries()) {
       const index = Number((virtual >> shift) & 511n);
-      const bytes = await this.dump.read(table + index * 8, 8);
-      const entry = new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(0, true);
+      const entry = await this.entry(depth, table, index);
       if ((entry & PRESENT) === 0n) {
         const what = `virtual address ${hex(virtual)} is not mapped (${level} ${index} is ${hex(entry)})`;
         throw new DumpError(
@@ -137,6 +143,24 @@ export class AddressSpace {
       table = Number(entry & mask);
     }
     throw new Error("the lowest level is always a leaf");
+  }
+
+  /** An entry of the table at a physical address. */
+  private async entry(depth: number, table: number, index: number): Promise<bigint> {
+    const kept = this.tables[depth];
+    if (kept?.at === table) return kept.view.getBigUint64(index * 8, true);
+    let bytes: Uint8Array;
+    try {
+      bytes = await this.dump.read(table, TABLE_SIZE);
+    } catch (error) {
+      if (!(error instanceof DumpError)) throw error;
+      // A dump that was cut off may have the entry, though not the whole table.
+      bytes = await this.dump.read(table + index * 8, 8);
+      return new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(0, true);
+    }
+    const view = new DataView(bytes.buffer, bytes.byteOffset);
+    this.tables[depth] = { at: table, view };
+    return view.getBigUint64(index * 8, true);
   }
 
   /** Image and direct map, by arithmetic; null elsewhere. */

@@ -174,9 +174,14 @@ export class ElfCore implements KernelDump {
         ADVICE_DAMAGED,
       );
     }
+    const end = physical + length;
+    const whole = findRun(this.data, physical);
+    if (whole !== undefined && whole.offset !== null && end <= whole.end) {
+      const what = `physical memory ${hex(physical)}..${hex(end)}`;
+      return readExactly(this.source, whole.offset + (physical - whole.start), length, what);
+    }
     const bytes = new Uint8Array(length);
     let at = physical;
-    const end = physical + length;
     while (at < end) {
       const found = findRun(this.data, at) ?? findRun(this.zero, at);
       if (found === undefined) {
