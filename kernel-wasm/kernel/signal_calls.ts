@@ -1,6 +1,6 @@
 /**
  * System calls about signals (kernel/signal.c): kill and its kin, actions and masks, waiting for one, the
- * alternate stack. 
+ * alternate stack.
  */
 import {
   EFAULT,

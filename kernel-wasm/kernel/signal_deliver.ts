@@ -1,6 +1,6 @@
 /**
  * What a task does about its signals on its way back to user mode (get_signal of kernel/signal.c): it ends,
- * stops, or has a handler to run. 
+ * stops, or has a handler to run.
  */
 import {
   CLD_CONTINUED,
