@@ -109,7 +109,7 @@ return [[a.sa.sa_handler.value_() for a in task.sighand.action], limits[7].rlim_
   "%x" % prog["__per_cpu_offset"][cpu].value_()] for cpu in for_each_online_cpu(prog)]`,
     (crash) => {
       const queues = crash("struct rq.curr,clock runqueues:a").matchAll(
-        /^\[\d+\]: (\w+)\n {2}curr = (\w+),\n {2}clock = (\d+),$/gm,
+        /^\[\d+\]: (\w+)\n {2}curr = (\w+)(?: <\w+>)?,\n {2}clock = (\d+),$/gm,
       );
       const offsets = [...crash("kmem -o").matchAll(/^ +CPU \d+: (\w+)$/gm)].map(([, at]) => at);
       return [...queues].map(([, at, curr, clock], cpu) => [at, curr, Number(clock), offsets[cpu]]);

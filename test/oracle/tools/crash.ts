@@ -5,7 +5,7 @@ import { crash } from "../debuggers.ts";
 import type { Feature, OracleDump, Tool } from "../features.ts";
 import { DUMPS } from "../table.ts";
 import { memory } from "./crash-memory.ts";
-import { byTask, described, names, plain, said } from "./said.ts";
+import { byTask, described, names, plain, said, settled } from "./said.ts";
 
 /** crash's name of a state, by that of `ps`. */
 const STATES: Record<string, string> = { R: "RU", S: "IN", D: "UN", T: "ST", Z: "ZO", I: "ID" };
@@ -22,12 +22,12 @@ const once = (chain: readonly string[]): string[] => chain.filter((name, i) => n
 
 /**
  * What an interrupted CPU did before: what lies outside of the interrupt's entry. Between the interrupted
- * function's registers and its record lies where its last call returned to, in which crash may see a frame.
+ * function's registers and its record may lie where its last calls returned to, which crash takes for frames.
  */
 function interrupted(trace: string, depth: number): string[] {
   const found = names(trace.replaceAll(/^ +\[exception RIP: (\w+)\+.*$/gm, "#0 [0] $1 at"));
   const [inner, ...outer] = once(found.slice(found.indexOf("asm_exc_nmi") + 1));
-  return outer.length === depth ? [inner!, ...outer.slice(1)] : [inner!, ...outer];
+  return [inner!, ...(depth > 1 ? outer.slice(1 - depth) : [])];
 }
 
 const tasks: Feature[] = [
@@ -178,7 +178,7 @@ const tasks: Feature[] = [
 
   everywhere("`foreach files`: the open files of each task", (dump) => {
     const found = byTask(said(dump, "foreach files"));
-    for (const { pid, files } of dump.truth.tasks) {
+    for (const { pid, files } of settled(dump.truth)) {
       const open = [...(found.get(pid) ?? "").matchAll(/^ *(\d+) \w{16} \w{16} \w{16} (\w+) *(.*)$/gm)];
       const told = open.map(([, fd, type, path]) => ({ fd: +fd!, path: type === "FIFO" ? PIPE : path }));
       expect(told, `${pid}`).toEqual(files);

@@ -5,6 +5,7 @@ import type { Feature, OracleDump, Tool } from "../features.ts";
 import { Questions } from "../questions.ts";
 import { DUMPS } from "../table.ts";
 import { asCrash } from "./crash-and-drgn.ts";
+import { settled } from "./said.ts";
 
 const drgn = new Questions(
   () => DRGN_IMPORTS,
@@ -76,9 +77,12 @@ item(
   "`for_each_file`: the open files of each task",
   `def path(f):
   return "pipe" if f.f_inode.i_mode.value_() & 0o170000 == 0o010000 else d_path(f.f_path).decode()
-return [[{"fd": fd, "path": path(f)} for fd, f in for_each_file(t)] if t.files else []
-  for t in for_each_task(prog)]`,
-  ({ truth }) => truth.tasks.map(({ files }) => files),
+opening = ["open", "close", "pipe", "dup2"]
+def settled(t):
+  return t["kthread"] or t["state"] in "ZX" or (t["files"] and t.get("call") not in opening)
+tasks = [find_task(prog, t["pid"]) for t in truth["tasks"] if settled(t)]
+return [[{"fd": fd, "path": path(f)} for fd, f in for_each_file(t)] if t.files else [] for t in tasks]`,
+  ({ truth }) => settled(truth).map(({ files }) => files),
 );
 
 item(

@@ -1,4 +1,5 @@
 /** What crash says to all commands that the tests ask, in one run of it for a dump. */
+import type { TaskTruth, Truth } from "../../../tools/fixtures/types.ts";
 import type { BootDump } from "../../support/boot.ts";
 import { COMMANDS } from "../crash-commands.ts";
 import { type CrashRun, crash } from "../debuggers.ts";
@@ -60,3 +61,16 @@ export const plain = (text: string): string[] =>
     .trimEnd()
     .split("\n")
     .map((line) => line.trimEnd());
+
+/** Calls that change what a task has open. */
+const OPENING = new Set(["open", "close", "pipe", "dup2"]);
+
+/**
+ * Tasks whose open files the host knows: the crash may come when such a call is done, but not answered, or
+ * when a program has ended, but not the task.
+ */
+export const settled = ({ tasks }: Truth): TaskTruth[] =>
+  tasks.filter(({ kthread, state, call, files }) => {
+    if (kthread || state === "Z" || state === "X") return true;
+    return files.length > 0 && !OPENING.has(call ?? "");
+  });
