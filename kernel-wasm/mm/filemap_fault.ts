@@ -33,7 +33,7 @@ import {
 } from "./filemap";
 import { alloc_anon_page, pgd_of, prot_of, set_pte_if_none } from "./memory";
 import { page_flag, page_to_phys, set_page_flag } from "./page";
-import { get_page, put_page } from "./page_alloc";
+import { put_page } from "./page_alloc";
 import { page_add_file_rmap, page_add_new_anon_rmap } from "./rmap";
 
 /** readpage of what lives in the cache alone: a page that was not there is a hole. */
