@@ -47,6 +47,13 @@ export default abi({
     bool watchdog_hardlockup_warned;
   `,
   defines: { MSR_IA32_PMC0: 0xc1 },
-  backtrace: ["perf_event_nmi_handler", "watchdog_hardlockup_check", "nmi_panic", "watchdog_timer_fn", "watchdog", "check_hung_task"],
+  backtrace: [
+    "perf_event_nmi_handler",
+    "watchdog_hardlockup_check",
+    "nmi_panic",
+    "watchdog_timer_fn",
+    "watchdog",
+    "check_hung_task",
+  ],
   targets: ["production"],
 });

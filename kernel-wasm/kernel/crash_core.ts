@@ -132,9 +132,10 @@ export function crash_notes_memory_init(): i32 {
 }
 
 /**
- * What makes gdb see a CPU that idles: a thread is what NT_PRSTATUS calls pr_pid, unless that is 0; then it is
- * the pid of the NT_PRPSINFO before it. All idle tasks have pid 0, so without this they would be one thread.
- * drgn tells idle tasks by the 0 in NT_PRSTATUS, where no other number may stand. Returns the note's end.
+ * What makes gdb see a CPU that idles: a thread is what NT_PRSTATUS calls pr_pid, unless that is 0; then it
+ * is the pid of the NT_PRPSINFO before it. All idle tasks have pid 0, so without this they would be one
+ * thread. drgn tells idle tasks by the 0 in NT_PRSTATUS, where no other number may stand. Returns the note's
+ * end.
  */
 function append_idle_psinfo(buf: usize, cpu: u32, task: task_struct): usize {
   const desc = append_elf_note_header(buf, c`CORE`, NT_PRPSINFO, elf_prpsinfo.SIZE);

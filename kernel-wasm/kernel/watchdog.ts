@@ -1,8 +1,8 @@
 /**
- * The lockup detectors (kernel/watchdog.c). A hard lockup, interrupts off for watchdog_thresh seconds, is found
- * by an NMI of a counter (watchdog_perf.ts). A soft one is a CPU that has run kernel code for twice watchdog_thresh
- * seconds without a look at its other tasks. Linux has a timer for each CPU and a thread of highest priority
- * that the timer wakes; if the thread does not come to run, the CPU is stuck.
+ * The lockup detectors (kernel/watchdog.c). A hard lockup, interrupts off for watchdog_thresh seconds, is
+ * found by an NMI of a counter (watchdog_perf.ts). A soft one is a CPU that has run kernel code for twice
+ * watchdog_thresh seconds without a look at its other tasks. Linux has a timer for each CPU and a thread of
+ * highest priority that the timer wakes; if the thread does not come to run, the CPU is stuck.
  *
  * Here the tick samples, every fifth of that time, and what it asks for is TIF_NEED_RESCHED: if the next
  * sample finds it still set, and the same task running, schedule() has not been called. There is no timer of

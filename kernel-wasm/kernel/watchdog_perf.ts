@@ -1,6 +1,7 @@
 /**
  * Hard lockups (kernel/watchdog_perf.c): a performance counter gives an NMI for every watchdog_thresh seconds
- * that this CPU has run. If no timer interrupt came since the last one, interrupts have been off all the time.
+ * that this CPU has run. If no timer interrupt came since the last one, interrupts have been off all the
+ * time.
  */
 import {
   MSR_IA32_PMC0,

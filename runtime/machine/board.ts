@@ -179,8 +179,8 @@ export class CpuCells {
   }
 
   /**
-   * When the performance counter overflows if the CPU runs until then, in nanoseconds since power-on; 0: never.
-   * While it waits: what is left.
+   * When the performance counter overflows if the CPU runs until then, in nanoseconds since power-on; 0:
+   * never. While it waits: what is left.
    */
   get overflow_ns(): number {
     return this.#doubles[CPU.overflow_ns / 8] as number;

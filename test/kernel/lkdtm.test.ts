@@ -20,8 +20,8 @@ const DIRECT = "/sys/kernel/debug/provoke-crash/DIRECT";
 const KERNEL = join(import.meta.dirname, "../../kernel-wasm");
 
 /**
- * What a type ends in: `panic` by itself, `oops` of the writer, `warning`, `lockup` and `hardlockup` of the CPU, `hang`
- * of the writer, or `nothing` that is noticed; and what the console says.
+ * What a type ends in: `panic` by itself, `oops` of the writer, `warning`, `lockup` and `hardlockup` of the
+ * CPU, `hang` of the writer, or `nothing` that is noticed; and what the console says.
  */
 const OUTCOMES: readonly (readonly [type: string, ends: Ends, RegExp])[] = [
   ["PANIC", "panic", /^Kernel panic - not syncing: dumptest$/m],

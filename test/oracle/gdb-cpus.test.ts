@@ -34,7 +34,8 @@ describeStock(["gdb", "drgn", "crash"], "a dump", () => {
       notes = core.notes.map(readPrstatus).filter((it) => it !== null);
       pids = drgn(
         dump,
-        "print(json.dumps([per_cpu(prog['runqueues'], n).curr.pid.value_() for n in for_each_online_cpu(prog)]))",
+        `queues = [per_cpu(prog['runqueues'], cpu) for cpu in for_each_online_cpu(prog)]
+print(json.dumps([q.curr.pid.value_() for q in queues]))`,
       ) as number[];
     }, 120_000);
     afterAll(() => dump?.remove());

@@ -1,6 +1,5 @@
 /**
- * Stacks of a CPU's own in the stock tools: what was interrupted, and by what, from one stack to the next. The
- * last call trace of the log says what is true; the tools find it in the dump.
+ * Stacks of a CPU's own in the stock tools: what was interrupted, and by what, from one stack to the next.
  */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type BootDump, bootDump } from "../support/boot.ts";

@@ -1,7 +1,7 @@
 /**
- * The task state segment, from which the hardware takes stacks: of a CPU's task (sp0), and for exceptions that
- * must not rely on it (ist); and the stack that interrupts come on, which Linux switches to by itself. Each
- * begins at a multiple of THREAD_SIZE: that is where frame records find the guard.
+ * The task state segment, from which the hardware takes stacks: of a CPU's task (sp0), and for exceptions
+ * that must not rely on it (ist); and the stack that interrupts come on, which Linux switches to by itself.
+ * Each begins at a multiple of THREAD_SIZE: that is where frame records find the guard.
  */
 import {
   CONFIG_CRASH_DUMP,
@@ -38,8 +38,8 @@ export function setup_cpu_tss(): void {
     tss.x86_tss.io_bitmap_base = <u16>x86_hw_tss.SIZE;
   }
   if (CONFIG_CRASH_DUMP) return;
-  // gdb takes a caller that lies lower for a damaged stack. So what interrupts goes below what it may interrupt,
-  // and all below where tasks' stacks can be.
+  // gdb takes a caller that lies lower for a damaged stack. So what interrupts goes below what it may
+  // interrupt, and all below where tasks' stacks can be.
   memblock_set_bottom_up(true);
   for (let cpu: u32 = 0; cpu < cpus; cpu++) {
     percpu.cpu_tss_rw(cpu).x86_tss.ist[IST_INDEX_NMI] = va(alloc_stack(EXCEPTION_STKSZ));
