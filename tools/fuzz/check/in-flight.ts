@@ -3,8 +3,9 @@
  * held. A check of something that an operation may have left half changed says so by a Guard; what it finds
  * is excused if that operation was really under way, and counted.
  */
-import { elf_prstatus, pt_regs } from "../../../build/generated/offsets.ts";
 import type { SystemMap } from "../../boot/system-map.ts";
+import { Stacks } from "../../fixtures/stacks.ts";
+import { KernelText } from "../../fixtures/text.ts";
 import { type CrashedKernel, Inconsistency } from "./kernel.ts";
 
 /** What may leave something half changed. */
@@ -36,14 +37,6 @@ export type Part = (guard: Guard, look: () => void) => void;
 /** Nothing is excused: for a kernel that nobody has interrupted. */
 export const strict: Part = (_guard, look) => look();
 
-/** Elf64_Nhdr and "CORE". */
-const NOTE_DESC = 20;
-/** A record: the saved frame pointer, and the return address. */
-const RECORD_RETURN = 8;
-const DIRECT_HI = 0xffff8880n;
-/** More records than a stack has room for. */
-const DEPTH_MAX = 2048;
-
 /** The functions on the stack of each CPU that left its registers in its note; undefined: it has not. */
 export class InFlight {
   readonly #kernel: CrashedKernel;
@@ -55,7 +48,13 @@ export class InFlight {
 
   constructor(kernel: CrashedKernel, symbols: SystemMap) {
     this.#kernel = kernel;
-    this.stacks = new Map(kernel.onlineCpus.map((cpu) => [cpu, stackOf(kernel, symbols, cpu)]));
+    const stacks = new Stacks(kernel, new KernelText(kernel, symbols));
+    this.stacks = new Map(
+      kernel.onlineCpus.map((cpu) => {
+        const chain = stacks.ofCpu(cpu);
+        return [cpu, chain && new Set(chain)];
+      }),
+    );
   }
 
   /** Runs a check whose parts are excused where something was under way. */
@@ -95,31 +94,4 @@ export class InFlight {
       return [...stack].some((name) => functions.test(name));
     });
   }
-}
-
-/**
- * The functions that a CPU was in, from its registers and the records on its stack. The record above an
- * interrupt's is no record but the registers of what it came into.
- */
-function stackOf(kernel: CrashedKernel, symbols: SystemMap, cpu: number): Set<string> | undefined {
-  const notes = kernel.percpuBase(cpu) + kernel.u32(kernel.symbol("crash_notes"));
-  if (kernel.u32(notes) === 0) return undefined;
-  const names = new Set<string>();
-  const nameAt = (at: number): string | undefined => symbols.textAt(kernel.raw(at));
-  // Stacks are in the direct map: what leads elsewhere is the chain's end.
-  const saved = (at: number): number => {
-    const value = kernel.raw(at);
-    const physical = Number(value & 0xffffffffn);
-    const inside = physical % 8 === 0 && physical + pt_regs.SIZE <= kernel.size;
-    return value >> 32n === DIRECT_HI && inside ? physical : 0;
-  };
-  let at = notes + NOTE_DESC + elf_prstatus.pr_reg;
-  for (let depth = 0; at !== 0 && depth < DEPTH_MAX; depth++) {
-    const record = depth > 0 ? nameAt(at + RECORD_RETURN) : undefined;
-    const name = record ?? nameAt(at + pt_regs.ip);
-    if (name !== undefined) names.add(name);
-    else if (depth > 0) break;
-    at = saved(record === undefined ? at + pt_regs.bp : at);
-  }
-  return names;
 }
