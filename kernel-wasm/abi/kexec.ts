@@ -114,7 +114,7 @@ export default abi({
   `,
   init: { crashing_cpu: -1 },
   percpu: `
-    u32 crash_note_buf[CRASH_CORE_NOTE_BYTES / 4] __aligned(512);
+    u32 crash_note_buf[CRASH_CORE_NOTE_BYTES / 4] __aligned(1024);
   `,
   defines: {
     KEXEC_SEGMENT_MAX: 16,
