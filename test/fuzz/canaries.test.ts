@@ -38,30 +38,56 @@ let assets: FuzzAssets;
 let seed = 0;
 const memories: Memories = new Map();
 
-beforeAll(() => {
+beforeAll(async () => {
   const read = (name: string): Uint8Array => new Uint8Array(readFileSync(built(name)));
   const symbols = SystemMap.parse(read("System.map"));
   assets = { image: read("vmlinuz"), initrd: read("initrd.img"), symbols, operations: OPERATIONS };
-  // init itself writes the c, so that all its children are known by their numbers.
+  // init itself writes the c when the work is done, so that all its children are known by their numbers.
   const plain = (n: number): boolean => {
-    const { crash, damage, crashkernel, writer, daemons, memory } = makePlan(n);
+    const { crash, damage, crashkernel, writer, daemons, memory, moment } = makePlan(n);
     const quiet = /quiet|loglevel|fill|hwpoison|balloon/.test(makePlan(n).cmdline);
     const simple = crash === "sysrq-c" && damage === undefined && crashkernel.fits && !quiet;
-    return simple && writer === "init" && !daemons && memory >= 16 << 20;
+    return simple && moment === "after" && writer === "init" && !daemons && memory >= 16 << 20;
   };
-  while (!plain(seed)) seed++;
+  let rich = false;
+  for (seed = 0; ; seed++) {
+    if (!plain(seed)) continue;
+    await runSeed(seed, assets, memories, {
+      first: (_machine, record) => {
+        rich = sleepingChild(record) !== undefined && openNamed(initOf(record)) !== undefined;
+        return undefined;
+      },
+    });
+    if (rich) break;
+  }
 });
+
+const initOf = (record: RunRecord): TaskRecord =>
+  [...record.calls.tasks].find(({ pid }) => pid === 1) as TaskRecord;
+
+/** A child of init that sleeps in the kernel. */
+function sleepingChild(record: RunRecord): TaskRecord | undefined {
+  const init = initOf(record);
+  return [...record.calls.tasks].find(({ pid, parent, call, signalled }) => {
+    return pid !== undefined && parent === init && call !== undefined && call.nr !== 1 && !signalled;
+  });
+}
 
 interface Scene {
   kernel: CrashedKernel;
   record: RunRecord;
   set(at: number, value: number): void;
   init: TaskRecord;
-  /** A child of init that sleeps in the kernel. */
+  /** Of init, and asleep in the kernel. */
   child: TaskRecord;
   /** Physical address of a task's struct. */
   at(task: TaskRecord): number;
 }
+
+const openNamed = ({ files }: TaskRecord) =>
+  [...files].find(
+    ([, { file: known }]) => known.path?.startsWith("/root/file") && known.position !== undefined,
+  );
 
 /** A file of init's with a name, and where its struct file lies. */
 function openFile({ kernel, init, at }: Scene): {
@@ -70,13 +96,10 @@ function openFile({ kernel, init, at }: Scene): {
   struct: number;
   slot: number;
 } {
-  for (const [fd, { file: known }] of init.files) {
-    if (known.path?.startsWith("/root/file") !== true || known.position === undefined) continue;
-    const files = kernel.pointer(at(init) + task_struct.files);
-    const slot = kernel.pointer(kernel.pointer(files + files_struct.fdt) + fdtable.fd) + fd * 8;
-    return { fd, known, struct: kernel.pointer(slot), slot };
-  }
-  throw new Error("init has no file open");
+  const [fd, { file: known }] = openNamed(init)!;
+  const files = kernel.pointer(at(init) + task_struct.files);
+  const slot = kernel.pointer(kernel.pointer(files + files_struct.fdt) + fdtable.fd) + fd * 8;
+  return { fd, known, struct: kernel.pointer(slot), slot };
 }
 
 /** A file that the workload has left, and its inode. */
@@ -242,12 +265,8 @@ const plantOf =
   (defect: (scene: Scene) => void): Plant =>
   ({ memory }, record) => {
     const kernel = new CrashedKernel(memory.view, assets.symbols);
-    const all = [...record.calls.tasks];
-    const init = all.find(({ pid }) => pid === 1) as TaskRecord;
-    const child = all.find(({ pid, parent, call, signalled }) => {
-      return pid !== undefined && parent === init && call !== undefined && call.nr !== 1 && !signalled;
-    });
-    if (child === undefined) throw new Error(`seed ${seed} leaves no child`);
+    const init = initOf(record);
+    const child = sleepingChild(record)!;
     const tasks = taskList(kernel);
     const at = ({ pid }: TaskRecord): number => tasks.get(pid as number) as number;
     defect({ kernel, record, init, child, at, set: (pa, value) => memory.setU32(pa, value >>> 0) });

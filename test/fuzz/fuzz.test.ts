@@ -105,7 +105,7 @@ describe("wkdump fuzz", () => {
   it("comes to every kind of crash in 500 seeds, in the middle of the work and on every CPU", () => {
     const plans = [...Array(500).keys()].map((seed) => makePlan(seed, undefined, 4));
     const kinds = new Set(plans.map(({ crash }) => crash));
-    const slow = ["lockup", "hang"];
+    const slow = ["lockup", "hardlockup", "hang"];
     const all = CRASH_TYPES.filter(({ name, ends }) => name !== "none" && !slow.includes(ends));
     expect([...kinds].sort()).toEqual(["nmi", "init-exit", "oom", ...all.map(({ name }) => name)].sort());
     const middle = plans.flatMap(({ moment }) => (moment === "after" ? [] : [moment]));
