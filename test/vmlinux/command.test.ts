@@ -16,7 +16,7 @@ describe("wkdump vmlinux", () => {
   it("writes the build's debug kernel", () => {
     const { status, stdout, stderr } = wkdump(["vmlinux", "-o", "here"], { cwd: directory });
     expect([status, stderr]).toEqual([0, ""]);
-    expect(stdout).toMatch(/^here: \d+\.\d KiB, build id [0-9a-f]{40}\n$/);
+    expect(stdout).toMatch(/^here: \d+\.\d [KM]iB, build id [0-9a-f]{40}\n$/);
     expect(readFileSync(path("here")).equals(readFileSync(built("vmlinux")))).toBe(true);
   });
 

@@ -170,13 +170,15 @@ async function fill(proc: Proc, percent: number | undefined, mix: readonly numbe
   const places = new Places(proc, random, percent !== undefined);
   const contents = new Contents(random);
   await makeDirectory(proc);
-  if (percent === undefined) {
-    const pages = Math.max(1, Math.min(DEFAULT_PAGES, Math.floor(free / DEFAULT_SHARE)));
-    for (const kind of [0, 1, 2]) if (mix[kind]) await places.put(kind, contents.pages(pages));
-    return;
-  }
-  const goal = Math.max(Math.floor(total * (1 - percent / 100)), KEEP_FREE);
-  for (let left = free, before = Number.POSITIVE_INFINITY; left > goal && left < before; ) {
+  const goal = percent === undefined ? 0 : Math.max(Math.floor(total * (1 - percent / 100)), KEEP_FREE);
+  if (free <= goal) return;
+  // Some of each kind, also where the rest has no room for all.
+  const pages = Math.max(1, Math.min(DEFAULT_PAGES, Math.floor(free / DEFAULT_SHARE)));
+  const some = percent === undefined ? pages : Math.min(pages, STEP_MIN);
+  for (const kind of [0, 1, 2]) if (mix[kind]) await places.put(kind, contents.pages(some));
+  if (percent === undefined) return;
+  let left = (await memory(proc)).free;
+  for (let before = Number.POSITIVE_INFINITY; left > goal && left < before; ) {
     await fillSteps(places, contents, () => kindOf(random, mix), left - goal, random);
     before = left;
     left = (await memory(proc)).free;
