@@ -164,7 +164,7 @@ export class LocalApic {
     this.#cells.overflow_ns = value === 0 ? 0 : this.#clock.now_ns + PMC_RANGE - value;
   }
 
-  /** pause: what a loop does that waits for another CPU. Whether one has had its turn. */
+  /** pause: what a loop does that waits for another CPU. Whether one has had its turn, or time has passed. */
   relax(): boolean {
     if (this.#board.cpus.length === 1 || !this.#turns.relax(this.id)) return false;
     this.#elapsed();

@@ -75,20 +75,31 @@ export class Turns {
   }
 
   /**
-   * A loop that waits for another CPU: hands the turn on to one that could run. False: there is none. When
-   * all that run only wait, it is for one that sleeps: time passes faster and faster then, or a second of
-   * such waiting would take minutes.
+   * A loop that waits for another CPU: hands the turn on to one that could run. When all that run only wait,
+   * it is for one that sleeps, or for ever: time passes faster and faster then, or a second of such waiting
+   * would take minutes. False: no time has passed, and nobody had a turn.
    */
   relax(self: number): boolean {
-    if (!this.#others(self)) return false;
+    const others = this.#others(self);
     const board = this.#board;
     const now = this.#clock.now_ns;
     board.spins = now - this.#began_ns <= SPIN_POLLS * POLL_NS ? board.spins + 1 : 0;
     const patience = board.cpus.length * SPINS_EACH;
-    if (this.#clock.virtual && board.spins > patience) {
-      this.#clock.sleepUntil(now + Math.min(POLL_NS * 2 ** (board.spins - patience), SPIN_MAX_NS));
+    const hurry = this.#clock.virtual && board.spins > patience;
+    if (hurry) {
+      const later = now + Math.min(POLL_NS * 2 ** (board.spins - patience), SPIN_MAX_NS);
+      this.#clock.sleepUntil(others ? later : Math.min(later, this.#event_ns(self)));
     }
-    return this.#next(self, true);
+    if (others) return this.#next(self, true);
+    this.#began_ns = this.#clock.now_ns;
+    return hurry;
+  }
+
+  /** When something wants the attention of a CPU that runs alone. */
+  #event_ns(self: number): number {
+    const cells = this.#board.cpus[self] as CpuCells;
+    const timer = timerArmed(cells) ? cells.deadline_ns : Number.POSITIVE_INFINITY;
+    return Math.min(this.horizon_ns(self), timer, cells.overflow_ns || Number.POSITIVE_INFINITY);
   }
 
   /**
