@@ -46,6 +46,7 @@ describe("/proc/vmcore", () => {
       "fs/read_write.ts": `
         import { file } from "../include/generated/structs";
         export function default_llseek(f: file, offset: i64, whence: i32): i64 { return offset; }`,
+      "arch/mm/pgtable.ts": "export function user_pte_alloc(pgd: usize, addr: usize): usize { return 0; }",
       "fs/proc/generic.ts": `
         import { proc_dir_entry, proc_ops } from "../../include/generated/structs";
         export function proc_create(n: usize, m: u32, parent: proc_dir_entry, ops: proc_ops): proc_dir_entry {
