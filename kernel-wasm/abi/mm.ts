@@ -132,8 +132,14 @@ export default abi({
     } __aligned(64);
     struct zoneref { struct zone *zone; int zone_idx; };
     struct zonelist { struct zoneref _zonerefs[MAX_NUMNODES * __MAX_NR_ZONES + 1]; };
-    struct lruvec { struct list_head lists[NR_LRU_LISTS]; spinlock_t lru_lock; unsigned long flags;
-      struct pglist_data *pgdat; };
+    struct lruvec {
+      struct list_head lists[NR_LRU_LISTS];
+      spinlock_t lru_lock;
+      unsigned long anon_cost;
+      unsigned long file_cost;
+      unsigned long flags;
+      struct pglist_data *pgdat;
+    };
     typedef struct pglist_data {
       struct zone node_zones[__MAX_NR_ZONES];
       struct zonelist node_zonelists[MAX_ZONELISTS];
@@ -142,6 +148,11 @@ export default abi({
       unsigned long node_present_pages;
       unsigned long node_spanned_pages;
       int node_id;
+      wait_queue_head_t kswapd_wait;
+      struct task_struct *kswapd;
+      int kswapd_order;
+      enum zone_type kswapd_highest_zoneidx;
+      int kswapd_failures;
       unsigned long totalreserve_pages;
       struct lruvec __lruvec __aligned(64);
       unsigned long flags;
@@ -421,6 +432,7 @@ export default abi({
     PG_guard: 0x400,
     PAGE_BUDDY_MAPCOUNT_VALUE: "~PG_buddy",
     PAGE_OFFLINE_MAPCOUNT_VALUE: "~PG_offline",
+    AS_UNEVICTABLE: 3,
     PAGE_MAPPING_ANON: 1,
     PAGE_MAPPING_MOVABLE: 2,
     SECTION_SIZE_BITS: 27,

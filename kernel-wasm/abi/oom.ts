@@ -14,7 +14,6 @@ export default abi({
     struct oom_control oom_control;
     bool oom_in_progress;
     int sysctl_panic_on_oom;
-    unsigned long oom_kills;
   `,
   backtrace: ["out_of_memory", "oom_kill_process"],
   targets: ["production"],

@@ -400,6 +400,8 @@ export default abi({
 
     PF_IDLE: 2,
     PF_EXITING: 4,
+    PF_MEMALLOC: 0x800,
+    PF_KSWAPD: 0x20000,
     PF_IO_WORKER: 0x10,
     PF_WQ_WORKER: 0x20,
     PF_FORKNOEXEC: 0x40,

@@ -3,18 +3,20 @@
  * names and inodes that nobody uses, 3 both. What is dirty stays, and so does everything of a ramfs, which
  * has no other home. 4 turns the message off.
  */
+import { DROP_PAGECACHE, DROP_SLAB } from "../include/generated/constants";
 import { ctl_table, inode, super_block } from "../include/generated/structs";
 import { sym } from "../include/generated/symbols";
 import { get_current } from "../arch/kernel/current";
 import { pr_info } from "../kernel/printk/printk";
+import { count_vm_event } from "../mm/vm_event";
 import { invalidate_mapping_pages } from "./buffer/bdev";
 import { shrink_dcache_sb } from "./dcache";
 import { inode_lock, inode_unlock, next_inode } from "./inode";
 import { proc_dointvec_minmax } from "./proc/proc_sysctl";
 import { iterate_supers } from "./super";
 
-const DROP_PAGES: i32 = 1;
-const DROP_SLAB: i32 = 2;
+const PAGES: i32 = 1;
+const SLAB: i32 = 2;
 const QUIET: i32 = 4;
 
 export function drop_pagecache_sb(sb: super_block): u64 {
@@ -34,9 +36,15 @@ export function drop_caches_sysctl_handler(table: ctl_table, write: i32, buffer:
   const n = proc_dointvec_minmax(table, write, buffer, len);
   if (n < 0 || !write) return n;
   const what = sym.sysctl_drop_caches;
-  if (what & DROP_PAGES) iterate_supers(fnptr(drop_pagecache_sb));
+  if (what & PAGES) {
+    iterate_supers(fnptr(drop_pagecache_sb));
+    count_vm_event(DROP_PAGECACHE);
+  }
   // A name that goes may have been the last in its directory's.
-  if (what & DROP_SLAB) while (iterate_supers(fnptr(shrink_dcache_sb))) {}
+  if (what & SLAB) {
+    while (iterate_supers(fnptr(shrink_dcache_sb))) {}
+    count_vm_event(DROP_SLAB);
+  }
   if ((sym.drop_caches_quiet & QUIET) == 0) {
     const t = get_current();
     pr_info(c`%s (%d): drop_caches: %d\n`, t.comm, t.pid, what);

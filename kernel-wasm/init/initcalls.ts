@@ -37,8 +37,10 @@ import { ksysfs_init } from "../kernel/ksysfs";
 import { panic } from "../kernel/panic";
 import { register_kernel_offset_dumper } from "../arch/kernel/kernel_offset";
 import { hugetlb_init } from "../mm/hugetlb";
+import { kswapd_init } from "../mm/kswapd";
 import { oom_init } from "../mm/oom_kill";
 import { memory_failure_init } from "../mm/memory-failure";
+import { swap_init } from "../mm/swapon";
 import { printk_level } from "../kernel/printk/printk";
 import { ktime_get } from "../kernel/time";
 import { populate_rootfs } from "./initramfs";
@@ -65,7 +67,10 @@ function initcalls_init(): void {
     add(LEVEL_SUBSYS, fnptr(crash_notes_memory_init), c`crash_notes_memory_init`);
     add(LEVEL_SUBSYS, fnptr(cpu_dev_init), c`cpu_dev_init`);
   }
-  if (!CONFIG_CRASH_DUMP) add(LEVEL_SUBSYS, fnptr(hung_task_init), c`hung_task_init`);
+  if (!CONFIG_CRASH_DUMP) {
+    add(LEVEL_SUBSYS, fnptr(hung_task_init), c`hung_task_init`);
+    add(LEVEL_SUBSYS, fnptr(swap_init), c`swap_init`);
+  }
   if (CONFIG_NET) add(LEVEL_SUBSYS, fnptr(net_dev_init), c`net_dev_init`);
   if (CONFIG_PROC_VMCORE) add(LEVEL_FS, fnptr(vmcore_init), c`vmcore_init`);
   if (!CONFIG_CRASH_DUMP) {
@@ -82,6 +87,7 @@ function initcalls_init(): void {
   add(LEVEL_DEVICE, fnptr(cmos_init), c`cmos_init`);
   add(LEVEL_DEVICE, fnptr(sysrq_init), c`sysrq_init`);
   if (!CONFIG_CRASH_DUMP) {
+    add(LEVEL_DEVICE, fnptr(kswapd_init), c`kswapd_init`);
     add(LEVEL_DEVICE, fnptr(brd_init), c`brd_init`);
     add(LEVEL_DEVICE, fnptr(hugetlb_init), c`hugetlb_init`);
     add(LEVEL_DEVICE, fnptr(memory_failure_init), c`memory_failure_init`);

@@ -174,6 +174,7 @@ function vm_sysctl_init(dir: proc_dir_entry): void {
   register_sysctl(dir, c`watermark_scale_factor`, scale, 4, 0o644, marks, 1, 3000);
   const drop = fnptr(drop_caches_sysctl_handler);
   register_sysctl(dir, c`drop_caches`, sym.addr_of_sysctl_drop_caches(), 4, 0o200, drop, 1, 4);
+  register_sysctl_int(dir, c`swappiness`, sym.addr_of_vm_swappiness(), 0o644, 0, 200);
   const pool = fnptr(hugetlb_sysctl_handler);
   register_sysctl(dir, c`nr_hugepages`, sym.addr_of_nr_hugepages_written(), 8, 0o644, pool, 0, i64.MAX_VALUE);
 }

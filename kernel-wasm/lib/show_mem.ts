@@ -1,7 +1,16 @@
 /** show_mem(): where the memory is (lib/show_mem.c, show_free_areas of mm/page_alloc.c). */
-import { MAX_NR_ZONES, MAX_ORDER, NR_FREE_PAGES, PAGE_SHIFT } from "../include/generated/constants";
+import {
+  CONFIG_CRASH_DUMP,
+  MAX_NR_ZONES,
+  MAX_ORDER,
+  NR_FILE_PAGES,
+  NR_FREE_PAGES,
+  NR_SWAPCACHE,
+  PAGE_SHIFT,
+} from "../include/generated/constants";
 import { sym } from "../include/generated/symbols";
 import { printk, pr_cont } from "../kernel/printk/printk";
+import { global_node_page_state_pages } from "../mm/vmstat";
 
 const PAGE_KB_SHIFT: u64 = PAGE_SHIFT - 10;
 
@@ -31,6 +40,12 @@ export function show_mem(): void {
       pr_cont(c`%lu*%lukB `, blocks, (1 << PAGE_KB_SHIFT) << order);
     }
     pr_cont(c`= %lukB\n`, total << PAGE_KB_SHIFT);
+  }
+  printk(c`%lu total pagecache pages\n`, global_node_page_state_pages(NR_FILE_PAGES));
+  printk(c`%lu pages in swap cache\n`, global_node_page_state_pages(NR_SWAPCACHE));
+  if (!CONFIG_CRASH_DUMP) {
+    printk(c`Free swap  = %ldkB\n`, sym.nr_swap_pages.counter << PAGE_KB_SHIFT);
+    printk(c`Total swap = %lukB\n`, sym.total_swap_pages << PAGE_KB_SHIFT);
   }
   printk(c`%lu pages RAM\n`, present);
   printk(c`%d pages HighMem/MovableOnly\n`, 0);

@@ -33,7 +33,13 @@ import { clear_bit, test_and_set_bit } from "../lib/atomic";
 import { xa_erase, xa_find, xa_load, xa_store } from "../lib/xarray";
 import { unmap_mapping_pages } from "./i_mmap";
 import { clear_page_flag, page_flag, page_to_phys, set_page_flag } from "./page";
-import { alloc_page, get_page, put_page } from "./page_alloc";
+import {
+  alloc_page,
+  get_page,
+  memalloc_noreclaim_restore,
+  memalloc_noreclaim_save,
+  put_page,
+} from "./page_alloc";
 import { page_mapcount } from "./rmap";
 import { is_shmem } from "./shmem";
 import { lru_cache_add, lru_cache_del } from "./swap";
@@ -44,6 +50,14 @@ export function lock_page(p: page): void {
   if (!CONFIG_SMP) return;
   preempt_disable();
   while (test_and_set_bit(PG_locked, page.addr_of_flags(p))) cpu_relax();
+}
+
+/** False when somebody else has it. */
+export function trylock_page(p: page): bool {
+  preempt_disable();
+  const locked = !test_and_set_bit(PG_locked, page.addr_of_flags(p));
+  if (!locked) preempt_enable();
+  return locked;
 }
 
 export function unlock_page(p: page): void {
@@ -71,6 +85,8 @@ export function filemap_get_page(mapping: address_space, index: u64): page {
 
 /** -EEXIST: a fault of a mapping was first, which does not take the inode's lock. */
 function __filemap_add(mapping: address_space, p: page, index: u64): i32 {
+  // The page was to be had, so what the tree needs for it is.
+  const flags = CONFIG_CRASH_DUMP ? 0 : memalloc_noreclaim_save();
   spin_lock(mapping.i_pages.xa_lock);
   const there = !CONFIG_CRASH_DUMP && xa_load(mapping.i_pages, index) != 0;
   const err = there ? -EEXIST : xa_store(mapping.i_pages, index, va(changetype<usize>(p)));
@@ -80,6 +96,7 @@ function __filemap_add(mapping: address_space, p: page, index: u64): i32 {
     mapping.nrpages += 1;
   }
   spin_unlock(mapping.i_pages.xa_lock);
+  if (!CONFIG_CRASH_DUMP) memalloc_noreclaim_restore(flags);
   return err;
 }
 

@@ -35,6 +35,8 @@ import { alloc_anon_page, pgd_of, prot_of, set_pte_if_none } from "./memory";
 import { page_flag, page_to_phys, set_page_flag } from "./page";
 import { put_page } from "./page_alloc";
 import { page_add_file_rmap, page_add_new_anon_rmap } from "./rmap";
+import { is_shmem } from "./shmem";
+import { count_major_fault } from "./vm_event";
 
 /** readpage of what lives in the cache alone: a page that was not there is a hole. */
 export function simple_readpage(mapping: address_space, p: page): i32 {
@@ -69,6 +71,7 @@ function cached_page(mapping: address_space, index: u64): page {
   while (true) {
     const p = filemap_get_page(mapping, index);
     if (!isnull(p) || CONFIG_CRASH_DUMP) return p;
+    if (!CONFIG_CRASH_DUMP && !is_shmem(mapping)) count_major_fault();
     const made = add_to_page_cache_lru(mapping, index);
     if (IS_ERR(made) && PTR_ERR(made) == -ENOMEM) return made;
   }

@@ -11,6 +11,8 @@ import {
   EINVAL,
   GFP_HIGHUSER,
   HPAGE_SIZE,
+  HTLB_BUDDY_PGALLOC,
+  HTLB_BUDDY_PGALLOC_FAIL,
   HUGETLB_PAGE_DTOR,
   HUGETLB_PAGE_ORDER,
   __GFP_COMP,
@@ -28,6 +30,7 @@ import { kstrtoull, simple_strtoul } from "../lib/string";
 import { snprintf } from "../lib/vsprintf";
 import { nth_page, page_count, set_page_count } from "./page";
 import { __free_pages, alloc_pages } from "./page_alloc";
+import { count_vm_event } from "./vm_event";
 
 const TEXT_SIZE: u32 = 4096;
 
@@ -43,6 +46,7 @@ export function hugepages_setup(value: usize): i32 {
 
 function alloc_fresh_huge_page(h: hstate): bool {
   const p = alloc_pages(GFP_HIGHUSER | __GFP_COMP | __GFP_NORETRY | __GFP_NOWARN, HUGETLB_PAGE_ORDER);
+  count_vm_event(isnull(p) ? HTLB_BUDDY_PGALLOC_FAIL : HTLB_BUDDY_PGALLOC);
   if (isnull(p)) return false;
   nth_page(p, 1).compound_dtor = HUGETLB_PAGE_DTOR;
   set_page_count(p, 0);

@@ -8,7 +8,10 @@ import {
   EFAULT,
   ENOMEM,
   GFP_HIGHUSER_MOVABLE,
+  MM_SWAPENTS,
   PAGE_SIZE,
+  PGFAULT,
+  PGREUSE,
   PG_uptodate,
   PROT_EXEC,
   PROT_READ,
@@ -31,10 +34,13 @@ import {
   pte_write,
   unmap_user_page,
   user_pte,
+  user_pte_slot,
   user_pte_alloc,
 } from "../arch/mm/pgtable";
 import { down_read, up_read } from "../kernel/locking/rwsem";
 import { spin_lock, spin_unlock } from "../kernel/locking/spinlock";
+import { atomic_long_dec, atomic_long_inc } from "../lib/atomic";
+import { trylock_page, unlock_page } from "./filemap";
 import { do_fault, wp_page_shared } from "./filemap_fault";
 import { vma_lookup } from "./mmap";
 import { page_count, page_to_phys, set_page_flag } from "./page";
@@ -48,6 +54,16 @@ import {
   page_move_anon_rmap,
   page_remove_rmap,
 } from "./rmap";
+import { do_swap_page } from "./swap_fault";
+import {
+  PageSwapCache,
+  free_swap_and_cache,
+  free_swap_cache,
+  reuse_swap_page,
+  swap_duplicate,
+} from "./swapfile";
+import { is_swap_pte, pte_to_swp_entry } from "./swapops";
+import { count_vm_event } from "./vm_event";
 
 /** PROT_* of a mapping's flags. */
 export function prot_of(flags: u64): u32 {
@@ -93,6 +109,7 @@ function do_anonymous_page(vma: vm_area_struct, addr: usize): i32 {
 
 /** The last user of a shared page has it for its own. */
 function wp_page_reuse(vma: vm_area_struct, pte: usize, entry: u64): void {
+  count_vm_event(PGREUSE);
   page_move_anon_rmap(pte_page(entry), vma);
   store<u64>(pte, entry | (_PAGE_RW | _PAGE_DIRTY | _PAGE_ACCESSED));
 }
@@ -111,9 +128,19 @@ function wp_page_copy(vma: vm_area_struct, addr: usize, pte: usize, entry: u64, 
     page_add_new_anon_rmap(p, vma, addr);
   }
   spin_unlock(mm.page_table_lock);
+  if (same) free_swap_cache(old);
   // What the entry held on to: the old page, or, when the entry was not taken, the new one.
   put_page(same ? old : p);
   return 0;
+}
+
+/** Whether nobody but this mapping has an anonymous page. A place in a swap area is given up for it. */
+function wp_can_reuse(p: page): bool {
+  if (!PageSwapCache(p)) return page_mapcount(p) == 1 && page_count(p) == 1;
+  if (page_count(p) != 2 || !trylock_page(p)) return false;
+  const own = reuse_swap_page(p);
+  unlock_page(p);
+  return own;
 }
 
 /** A write to a page that is mapped to be read: by fork, or because it is a file's. */
@@ -133,7 +160,7 @@ function do_wp_page(vma: vm_area_struct, addr: usize, pte: usize): i32 {
     put_page(p);
     return 0;
   }
-  if (PageAnon(p) && page_mapcount(p) == 1 && page_count(p) == 1) {
+  if (PageAnon(p) && wp_can_reuse(p)) {
     wp_page_reuse(vma, pte, entry);
     spin_unlock(mm.page_table_lock);
     return 0;
@@ -145,11 +172,22 @@ function do_wp_page(vma: vm_area_struct, addr: usize, pte: usize): i32 {
   return err;
 }
 
+/** Makes a page where none is present: a new one, one of the file's, or one that is in a swap area. */
+function handle_pte_fault(vma: vm_area_struct, addr: usize, write: bool): i32 {
+  if (!CONFIG_CRASH_DUMP) {
+    const slot = user_pte_slot(pgd_of(vma), addr);
+    const entry = slot ? load<u64>(slot) : 0;
+    if (is_swap_pte(entry)) return do_swap_page(vma, addr, slot, entry, write);
+  }
+  return vma.vm_ops_va != 0 ? do_fault(vma, addr, write) : do_anonymous_page(vma, addr);
+}
+
 /** Makes one access to a page of a mapping that allows it possible; 0 or an error. */
 export function handle_mm_fault(vma: vm_area_struct, addr: usize, write: bool): i32 {
+  if (!CONFIG_CRASH_DUMP) count_vm_event(PGFAULT);
   let pte = user_pte(pgd_of(vma), addr);
   if (!pte) {
-    const err = vma.vm_ops_va != 0 ? do_fault(vma, addr, write) : do_anonymous_page(vma, addr);
+    const err = handle_pte_fault(vma, addr, write);
     if (err || CONFIG_CRASH_DUMP) return err;
     pte = user_pte(pgd_of(vma), addr);
   }
@@ -188,8 +226,22 @@ function zap_page(vma: vm_area_struct, addr: usize): void {
   spin_lock(mm.page_table_lock);
   const p = unmap_user_page(pgd_of(vma), addr);
   if (!isnull(p)) page_remove_rmap(p, vma);
+  const swapped = CONFIG_CRASH_DUMP || !isnull(p) ? 0 : zap_swap_pte(vma, addr);
   spin_unlock(mm.page_table_lock);
-  if (!isnull(p)) put_page(p);
+  if (swapped) free_swap_and_cache(swapped);
+  if (isnull(p)) return;
+  if (!CONFIG_CRASH_DUMP) free_swap_cache(p);
+  put_page(p);
+}
+
+/** Takes a swap entry out of the tables and returns it; 0: there is none. */
+function zap_swap_pte(vma: vm_area_struct, addr: usize): u64 {
+  const slot = user_pte_slot(pgd_of(vma), addr);
+  const value = slot ? load<u64>(slot) : 0;
+  if (!is_swap_pte(value)) return 0;
+  store<u64>(slot, 0);
+  atomic_long_dec(vma.vm_mm.rss_stat.count[MM_SWAPENTS]);
+  return pte_to_swp_entry(value);
 }
 
 /** Entries for what is no page of this kernel's: old memory. */
@@ -213,30 +265,50 @@ export function reap_anonymous(mm: mm_struct): void {
 }
 
 /** The child shares the parent's page; one that may be written, neither may write from now on. */
-function copy_present_pte(to: vm_area_struct, from: vm_area_struct, addr: usize): i32 {
+function copy_present_pte(to: vm_area_struct, dst: usize, src: usize): void {
+  // Of a shared mapping both may write.
+  const entry = to.vm_flags & VM_SHARED ? load<u64>(src) : load<u64>(src) & ~<u64>_PAGE_RW;
+  const p = pte_page(entry);
+  store<u64>(src, entry);
+  get_page(p);
+  page_dup_rmap(p, to);
+  store<u64>(dst, entry);
+}
+
+/** It shares the place in the swap area; -ENOMEM when as many as can share it already. */
+function copy_nonpresent_pte(to: vm_area_struct, dst: usize, value: u64): i32 {
+  const err = swap_duplicate(pte_to_swp_entry(value));
+  if (err) return err;
+  store<u64>(dst, value);
+  atomic_long_inc(to.vm_mm.rss_stat.count[MM_SWAPENTS]);
+  return 0;
+}
+
+function copy_pte(to: vm_area_struct, from: vm_area_struct, addr: usize): i32 {
   const dst = user_pte_alloc(pgd_of(to), addr);
   if (!dst) return -ENOMEM;
   const mm = from.vm_mm;
-  spin_lock(mm.page_table_lock);
-  const src = user_pte(pgd_of(from), addr);
-  if (src) {
-    // Of a shared mapping both may write.
-    const entry = from.vm_flags & VM_SHARED ? load<u64>(src) : load<u64>(src) & ~<u64>_PAGE_RW;
-    const p = pte_page(entry);
-    store<u64>(src, entry);
-    get_page(p);
-    page_dup_rmap(p, to);
-    store<u64>(dst, entry);
+  while (true) {
+    spin_lock(mm.page_table_lock);
+    const src = user_pte_slot(pgd_of(from), addr);
+    const value = load<u64>(src);
+    let err = 0;
+    if (pte_present(value)) copy_present_pte(to, dst, src);
+    else if (is_swap_pte(value)) err = copy_nonpresent_pte(to, dst, value);
+    spin_unlock(mm.page_table_lock);
+    if (!err) return 0;
+    // A page in memory can be shared by any number.
+    err = do_swap_page(from, addr, src, value, false);
+    if (err) return err;
   }
-  spin_unlock(mm.page_table_lock);
-  return 0;
 }
 
 /** What fork does with the pages of one mapping. */
 export function copy_page_range(to: vm_area_struct, from: vm_area_struct): i32 {
   for (let at = <usize>from.vm_start; at < <usize>from.vm_end; at += PAGE_SIZE) {
-    if (!user_pte(pgd_of(from), at)) continue;
-    const err = copy_present_pte(to, from, at);
+    const src = user_pte_slot(pgd_of(from), at);
+    if (!src || load<u64>(src) == 0) continue;
+    const err = copy_pte(to, from, at);
     if (err) return err;
   }
   return 0;

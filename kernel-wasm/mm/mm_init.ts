@@ -203,7 +203,7 @@ export function build_all_zonelists(): void {
 }
 
 /** Integer square root. */
-function int_sqrt(x: u64): u64 {
+export function int_sqrt(x: u64): u64 {
   let root: u64 = 0;
   for (let bit: u64 = 1 << 31; bit; bit >>= 1) if ((root | bit) * (root | bit) <= x) root |= bit;
   return root;

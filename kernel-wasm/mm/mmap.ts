@@ -32,6 +32,7 @@ import { do_munmap } from "./munmap";
 import { __vm_enough_memory, vm_acct_memory } from "./overcommit";
 import { anon_vma_fork, unlink_anon_vmas } from "./rmap";
 import { kmem_cache_alloc, kmem_cache_free } from "./slub";
+import { get_nr_swap_pages } from "./swapfile";
 import { nr_free_pages } from "./vmstat";
 
 /** The first mapping that ends behind `addr`, or null. */
@@ -223,11 +224,12 @@ function set_heap_end(mm: mm_struct, old: u64, end: u64): i32 {
 
 /**
  * Whether the heap may grow by so many pages. They are populated at once, so a program gets at most half of
- * what is free: the kernel must be able to work for it.
+ * what is free, in memory and in swap areas: the kernel must be able to work for it.
  */
 function vm_enough_memory(mm: mm_struct, pages: u64): bool {
   if (!CONFIG_CRASH_DUMP && __vm_enough_memory(mm, pages)) return false;
-  return pages <= nr_free_pages() >> 1;
+  const swap = CONFIG_CRASH_DUMP ? 0 : <u64>max<i64>(get_nr_swap_pages(), 0);
+  return pages <= (nr_free_pages() + swap) >> 1;
 }
 
 /** With mmap_lock, for writing; false when the end stays where it is. */

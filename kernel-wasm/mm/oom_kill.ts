@@ -6,6 +6,8 @@
 import {
   MM_ANONPAGES,
   MM_FILEPAGES,
+  MM_SWAPENTS,
+  OOM_KILL,
   OOM_SCORE_ADJ_MIN,
   PAGE_SHIFT,
   PF_EXITING,
@@ -16,7 +18,6 @@ import {
 import { mm_struct, oom_control, task_struct } from "../include/generated/structs";
 import { sym } from "../include/generated/symbols";
 import { get_current } from "../arch/kernel/current";
-import { invalidate_bdevs } from "../fs/buffer/bdev";
 import { is_global_init } from "../kernel/exit";
 import { mmdrop, put_task_struct } from "../kernel/fork";
 import { read_lock, read_unlock } from "../kernel/locking/qrwlock";
@@ -29,6 +30,7 @@ import { atomic_inc } from "../lib/atomic";
 import { dump_stack } from "../lib/dump_stack";
 import { show_mem } from "../lib/show_mem";
 import { reap_anonymous } from "./memory";
+import { count_vm_event } from "./vm_event";
 import { totalram_pages } from "./vmstat";
 
 const KB_SHIFT: u64 = PAGE_SHIFT - 10;
@@ -51,7 +53,7 @@ function unkillable(t: task_struct): bool {
  */
 function oom_badness(t: task_struct): i64 {
   if (unkillable(t) || t.flags & PF_EXITING || fatal_signal_pending(t)) return -1;
-  return <i64>total_rss(t.mm);
+  return <i64>(total_rss(t.mm) + rss(t.mm, MM_SWAPENTS));
 }
 
 /**
@@ -62,7 +64,7 @@ export function oom_points(t: task_struct): i64 {
   const badness = oom_badness(t);
   const adj = <i64>t.signal.oom_score_adj;
   if (badness < 0 || adj == OOM_SCORE_ADJ_MIN) return i64.MIN_VALUE;
-  return badness + adj * (<i64>totalram_pages() / 1000);
+  return badness + adj * (<i64>(totalram_pages() + sym.total_swap_pages) / 1000);
 }
 
 /** The chosen one comes with a reference. */
@@ -98,7 +100,7 @@ function dump_tasks(): void {
       const mm = t.mm;
       pr_info(
         c`[%7d] %5d %5d %8lu %8lu %8ld %8lu         %5d %s\n`,
-        t.pid, 0, t.tgid, mm.total_vm, total_rss(mm), 0, 0, t.signal.oom_score_adj, t.comm,
+        t.pid, 0, t.tgid, mm.total_vm, total_rss(mm), 0, rss(mm, MM_SWAPENTS), t.signal.oom_score_adj, t.comm,
       );
     }
     task_unlock(t);
@@ -140,7 +142,7 @@ export function oom_kill_process(oc: oom_control): void {
     rss(mm, MM_FILEPAGES) << KB_SHIFT,
     0,
   );
-  sym.oom_kills += 1;
+  count_vm_event(OOM_KILL);
   // Who has been reaped has no handlers any more.
   read_lock(sym.tasklist_lock);
   if (victim.sighand_va != 0) send_signal(SIGKILL, SI_KERNEL, victim);
@@ -168,11 +170,10 @@ export function oom_init(): i32 {
 }
 
 /**
- * 1 when memory came free, so that the allocation is to be tried again: clean pages of block devices go
- * first. 0 for a caller that is dying itself: it must fail and end.
+ * 1 when memory came free, so that the allocation is to be tried again; 0 for a caller that is dying itself:
+ * it must fail and end.
  */
 export function out_of_memory(gfp: u32, order: u32): i32 {
-  if (invalidate_bdevs()) return 1;
   const current = get_current();
   if (sym.oom_in_progress || fatal_signal_pending(current)) return 0;
   sym.oom_in_progress = true;

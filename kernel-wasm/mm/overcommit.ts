@@ -38,16 +38,19 @@ export function vm_memory_committed(): u64 {
 
 /** Pages that may be promised at vm.overcommit_memory 2. */
 export function vm_commit_limit(): u64 {
-  if (sym.sysctl_overcommit_kbytes) return sym.sysctl_overcommit_kbytes >> KB_SHIFT;
+  const swap = <u64>sym.total_swap_pages;
+  if (sym.sysctl_overcommit_kbytes) return (sym.sysctl_overcommit_kbytes >> KB_SHIFT) + swap;
   const huge = sym.hstates[0].nr_huge_pages * <u64>(HPAGE_SIZE >> PAGE_SHIFT);
-  return (totalram_pages() - huge) * <u64>sym.sysctl_overcommit_ratio / 100;
+  return (totalram_pages() - huge) * <u64>sym.sysctl_overcommit_ratio / 100 + swap;
 }
 
 /** Whether `pages` more may be promised to `mm`: 0 or -ENOMEM. */
 export function __vm_enough_memory(mm: mm_struct, pages: u64): i32 {
   if (sym.sysctl_overcommit_memory == OVERCOMMIT_ALWAYS) return 0;
   // A guess: only what could never be is refused.
-  if (sym.sysctl_overcommit_memory == OVERCOMMIT_GUESS) return pages > totalram_pages() ? -ENOMEM : 0;
+  if (sym.sysctl_overcommit_memory == OVERCOMMIT_GUESS) {
+    return pages > totalram_pages() + <u64>sym.total_swap_pages ? -ENOMEM : 0;
+  }
   const reserve = min<u64>(mm.total_vm / 32, sym.sysctl_user_reserve_kbytes >> KB_SHIFT);
   return vm_memory_committed() + pages + reserve < vm_commit_limit() ? 0 : -ENOMEM;
 }

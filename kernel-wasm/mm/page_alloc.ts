@@ -12,15 +12,22 @@ import {
   PAGE_SHIFT,
   PAGE_SIZE,
   PG_head,
+  PG_lru,
   TAINT_BAD_PAGE,
   PG_hwpoison,
   PG_reserved,
   PAGE_ALLOC_COSTLY_ORDER,
   __GFP_DIRECT_RECLAIM,
+  __GFP_KSWAPD_RECLAIM,
   __GFP_NORETRY,
   __GFP_RETRY_MAYFAIL,
   COMPOUND_PAGE_DTOR,
   NR_FREE_PAGES,
+  ALLOCSTALL_DMA,
+  MAX_RECLAIM_RETRIES,
+  PF_MEMALLOC,
+  PGALLOC_DMA,
+  PGFREE,
   WMARK_HIGH,
   WMARK_LOW,
   WMARK_MIN,
@@ -43,6 +50,7 @@ import { page, zone } from "../include/generated/structs";
 import { sym, this_cpu } from "../include/generated/symbols";
 import { atomic_inc, atomic_long_add } from "../lib/atomic";
 import { dump_stack } from "../lib/dump_stack";
+import { in_interrupt } from "../kernel/irqflags";
 import { mutex_trylock, mutex_unlock } from "../kernel/locking/mutex";
 import { cpu_relax, spin_lock_irqsave, spin_unlock_irqrestore } from "../kernel/locking/spinlock";
 import { add_taint } from "../kernel/panic";
@@ -59,6 +67,7 @@ import {
   compound_order,
   get_order,
   nth_page,
+  page_flag,
   page_mapcount_reset,
   page_to_pfn,
   page_to_phys,
@@ -71,6 +80,10 @@ import {
 } from "./page";
 import { init_page_range } from "./page_init";
 import { get_pageblock_migratetype } from "./pageblock";
+import { wake_all_kswapds } from "./kswapd";
+import { lru_cache_del } from "./swap";
+import { count_vm_event, count_vm_events } from "./vm_event";
+import { try_to_free_pages, zone_reclaimable_pages } from "./vmscan";
 import { totalram_pages_add } from "./vmstat";
 
 export { get_order } from "./page";
@@ -91,7 +104,7 @@ const TAIL_MAPPING: u64 = 0xdead000000000400;
 }
 
 /** Whether a zone would keep its reserve after an allocation of this size. */
-function zone_watermark_ok(
+export function zone_watermark_ok(
   z: zone,
   order: u32,
   mark: u64,
@@ -134,7 +147,9 @@ function get_page_from_freelist(gfp: u32, order: u32, alloc_flags: u32): page {
     const enough = zone_watermark_ok(z, order, mark, highest, alloc_flags, type);
     if (!enough && !(alloc_flags & ALLOC_NO_WATERMARKS)) continue;
     const p = rmqueue(z, order, type);
-    if (!isnull(p)) return p;
+    if (isnull(p)) continue;
+    if (!CONFIG_CRASH_DUMP) count_vm_events(PGALLOC_DMA + ref.zone_idx, (1 as u64) << (order as u64));
+    return p;
   }
   return changetype<page>(0);
 }
@@ -144,6 +159,66 @@ export function warn_alloc(gfp: u32, order: u32): void {
   const comm = this_cpu.current_task.comm;
   pr_warn(c`%s: page allocation failure: order:%u, mode:0x%x, nodemask=(null)\n`, comm, order, gfp);
   dump_stack();
+}
+
+/** From here on what the running task allocates may take the last pages: it is about to free more. */
+export function memalloc_noreclaim_save(): u32 {
+  const t = this_cpu.current_task;
+  const before = t.flags & PF_MEMALLOC;
+  t.flags |= PF_MEMALLOC;
+  return before;
+}
+
+export function memalloc_noreclaim_restore(before: u32): void {
+  const t = this_cpu.current_task;
+  t.flags = (t.flags & ~PF_MEMALLOC) | before;
+}
+
+/** What an allocation that found too little may take of a zone's reserve. */
+function gfp_to_alloc_flags(gfp: u32): u32 {
+  let flags: u32 = WMARK_MIN;
+  if (gfp & __GFP_HIGH) flags |= ALLOC_HIGH;
+  if (gfp & __GFP_ATOMIC) flags |= ALLOC_HARDER;
+  if (gfp & __GFP_MEMALLOC) flags |= ALLOC_NO_WATERMARKS;
+  if (!CONFIG_CRASH_DUMP && this_cpu.current_task.flags & PF_MEMALLOC && !in_interrupt()) {
+    flags |= ALLOC_NO_WATERMARKS;
+  }
+  return flags;
+}
+
+/** Whether reclaim could bring a zone above its reserve, if it got all that there is to be had. */
+function should_reclaim_retry(gfp: u32, order: u32): bool {
+  const highest = gfp_zone(gfp);
+  const zonelist = NODE_DATA(0).node_zonelists[ZONELIST_FALLBACK];
+  for (let i: usize = 0; !isnull(zonelist._zonerefs[i].zone); i++) {
+    const ref = zonelist._zonerefs[i];
+    if (ref.zone_idx > highest) continue;
+    const z = ref.zone;
+    const available = <i64>zone_reclaimable_pages(z) + z.vm_stat[NR_FREE_PAGES].counter;
+    const least = <i64>z._watermark[WMARK_MIN] + z.lowmem_reserve[highest];
+    if (available - (<i64>1 << order) + 1 > least) return true;
+  }
+  return false;
+}
+
+/**
+ * Frees memory until there is a block, the caller's own work first, then the killer's. The first time around
+ * used pages only become unused ones; a block of several pages may come of single ones, though not for ever.
+ * Who frees memory does not wait for memory.
+ */
+function __alloc_pages_reclaim(gfp: u32, order: u32): page {
+  const none = changetype<page>(0);
+  if (!(gfp & __GFP_DIRECT_RECLAIM) || this_cpu.current_task.flags & PF_MEMALLOC) return none;
+  for (let tries = 0; tries < MAX_RECLAIM_RETRIES; ) {
+    count_vm_event(ALLOCSTALL_DMA + gfp_zone(gfp));
+    const progress = try_to_free_pages(gfp, order, gfp_zone(gfp));
+    const p = get_page_from_freelist(gfp, order, gfp_to_alloc_flags(gfp));
+    if (!isnull(p)) return p;
+    const again = !(gfp & __GFP_NORETRY) && order <= PAGE_ALLOC_COSTLY_ORDER;
+    if (!again || !should_reclaim_retry(gfp, order)) break;
+    tries = progress && !order ? 0 : tries + 1;
+  }
+  return __alloc_pages_may_oom(gfp, order);
 }
 
 /**
@@ -172,13 +247,10 @@ export function __alloc_pages(gfp: u32, order: u32): page {
   if (order >= MAX_ORDER) return changetype<page>(0);
   let p = get_page_from_freelist(gfp, order, WMARK_LOW);
   if (isnull(p)) {
-    let flags: u32 = WMARK_MIN;
-    if (gfp & __GFP_HIGH) flags |= ALLOC_HIGH;
-    if (gfp & __GFP_ATOMIC) flags |= ALLOC_HARDER;
-    if (gfp & __GFP_MEMALLOC) flags |= ALLOC_NO_WATERMARKS;
-    p = get_page_from_freelist(gfp, order, flags);
+    if (!CONFIG_CRASH_DUMP && gfp & __GFP_KSWAPD_RECLAIM) wake_all_kswapds(order, gfp_zone(gfp));
+    p = get_page_from_freelist(gfp, order, gfp_to_alloc_flags(gfp));
   }
-  if (!CONFIG_CRASH_DUMP && isnull(p)) p = __alloc_pages_may_oom(gfp, order);
+  if (!CONFIG_CRASH_DUMP && isnull(p)) p = __alloc_pages_reclaim(gfp, order);
   if (isnull(p)) {
     if (!(gfp & __GFP_NOWARN)) warn_alloc(gfp, order);
     return p;
@@ -208,11 +280,11 @@ export function prep_compound_page(p: page, order: u32): void {
   first.compound_nr = 1 << order;
 }
 
-@inline export function alloc_pages(gfp: u32, order: u32): page {
+export function alloc_pages(gfp: u32, order: u32): page {
   return __alloc_pages(gfp, order);
 }
 
-@inline export function alloc_page(gfp: u32): page {
+export function alloc_page(gfp: u32): page {
   return __alloc_pages(gfp, 0);
 }
 
@@ -282,6 +354,7 @@ function free_pages_prepare(p: page, order: u32): bool {
 
 function free_the_page(p: page, order: u32): void {
   if (!free_pages_prepare(p, order)) return;
+  if (!CONFIG_CRASH_DUMP) count_vm_events(PGFREE, (1 as u64) << (order as u64));
   free_one_page(page_zone(p), p, page_to_pfn(p), order, false);
 }
 
@@ -305,7 +378,9 @@ export function free_pages(addr: usize, order: u32): void {
 /** Drops a reference to a page or to the compound page that it is part of. */
 export function put_page(p: page): void {
   const head = compound_head(p);
-  __free_pages(head, compound_order(head));
+  if (!put_page_testzero(head)) return;
+  if (page_flag(head, PG_lru)) lru_cache_del(head);
+  free_the_page(head, compound_order(head));
 }
 
 /** Makes 2^order single pages, to be freed one by one, of a block that is no compound page. */
@@ -355,6 +430,7 @@ function __free_memory_core(start: u64, end: u64): u64 {
     const p = pfn_to_page(pfn);
     adjust_managed_page_count(p, <i64>1 << order);
     free_one_page(page_zone(p), p, pfn, order, true);
+    if (!CONFIG_CRASH_DUMP) count_vm_events(PGFREE, (1 as u64) << (order as u64));
     pfn += <usize>1 << order;
   }
   return count;

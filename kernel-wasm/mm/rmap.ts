@@ -33,7 +33,7 @@ import { list_add, list_del, list_is_head } from "../lib/list";
 import { rb_erase_cached, rb_insert_color_cached, rb_link_node } from "../lib/rbtree";
 import { page_flag, set_page_flag } from "./page";
 import { kfree, kzalloc } from "./slub";
-import { lru_cache_add, lru_cache_del } from "./swap";
+import { lru_cache_add } from "./swap";
 import { mod_node_page_state } from "./vmstat";
 
 @inline export function PageAnon(p: page): bool {
@@ -218,11 +218,20 @@ export function page_dup_rmap(p: page, vma: vm_area_struct): void {
   atomic_long_inc(vma.vm_mm.rss_stat.count[mm_counter(p)]);
 }
 
-/** An entry that maps the page is gone; the last one takes an anonymous page off its LRU list. */
+/** A page of the swap cache enters the page tables again. */
+export function page_add_anon_rmap(p: page, vma: vm_area_struct, addr: usize): void {
+  if (atomic_inc_return(p._mapcount) == 0) mod_node_page_state(NR_ANON_MAPPED, 1);
+  atomic_long_inc(vma.vm_mm.rss_stat.count[MM_ANONPAGES]);
+  if (PageAnon(p)) return;
+  // Whose it was is not known: the root reaches all that may share it.
+  p.mapping_va = va(changetype<usize>(vma.anon_vma.root)) | PAGE_MAPPING_ANON;
+  p.index = vma.vm_pgoff + ((<u64>addr - vma.vm_start) >> PAGE_SHIFT);
+}
+
+/** An entry that maps the page is gone. The page leaves its LRU list with its last reference. */
 export function page_remove_rmap(p: page, vma: vm_area_struct): void {
   const anon = PageAnon(p);
   atomic_long_dec(vma.vm_mm.rss_stat.count[mm_counter(p)]);
   if (atomic_dec_return(p._mapcount) >= 0) return;
   mod_node_page_state(anon ? NR_ANON_MAPPED : NR_FILE_MAPPED, -1);
-  if (anon) lru_cache_del(p);
 }

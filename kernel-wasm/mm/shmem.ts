@@ -3,6 +3,7 @@
  * the page cache holds. Its pages are those of a file that count as MM_SHMEMPAGES.
  */
 import {
+  AS_UNEVICTABLE,
   CONFIG_CRASH_DUMP,
   ENOMEM,
   O_RDWR,
@@ -42,6 +43,8 @@ function shmem_get_inode(size: u64): inode {
   node.i_nlink = 0;
   node.i_size = size;
   node.i_data.a_ops = sym.shmem_aops;
+  // There is no way to a swap area for pages that an inode holds.
+  node.i_data.flags |= 1 << AS_UNEVICTABLE;
   return node;
 }
 

@@ -130,8 +130,8 @@ class HostProc extends WithoutTasks implements Proc {
     attempt("unlink", path, () => fs.unlinkSync(path));
   }
 
-  async sbrk(data: Uint8Array): Promise<void> {
-    this.#heap.push(data.slice());
+  async sbrk(data: Uint8Array): Promise<number> {
+    return this.#heap.push(data.slice()) - 1;
   }
 
   async copyFileRange(fdIn: number, fdOut: number, length: number): Promise<number> {

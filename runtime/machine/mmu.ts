@@ -5,7 +5,9 @@
  *     47      39 38      30 29      21 20      12 11          0
  *     [  PML4  ] [  PDPT  ] [   PD   ] [   PT   ] [  offset   ]
  *
- * Bits of an entry: 0 present, 1 write, 2 user, 7 large page, 63 no execution.
+ * Bits of an entry: 0 present, 1 write, 2 user, 5 accessed, 7 large page, 63 no execution. A program's
+ * access sets a leaf's bit 5. Bit 6, dirty, is not set: the kernel lets user mode write to no page that is
+ * not marked so.
  */
 
 import { PAGE_SIZE, type PhysicalMemory } from "./memory.ts";
@@ -13,6 +15,7 @@ import { PAGE_SIZE, type PhysicalMemory } from "./memory.ts";
 const PRESENT = 1;
 const WRITE = 2;
 const USER = 4;
+const ACCESSED = 0x20;
 const LARGE = 0x80;
 /** In the upper half. */
 const NX = 0x80000000;
@@ -23,6 +26,8 @@ export interface Access {
   write: boolean;
   /** An instruction is fetched. */
   execute?: boolean;
+  /** It is a program's own, which the leaf's bit 5 tells of. */
+  accessed?: boolean;
 }
 
 /**
@@ -33,7 +38,7 @@ export function walkUser(
   memory: PhysicalMemory,
   cr3: number,
   va: number,
-  { write, execute = false }: Access,
+  { write, execute = false, accessed = false }: Access,
 ): number | undefined {
   if (va < 0 || va >= USER_END) return undefined;
   const wanted = PRESENT | USER | (write ? WRITE : 0);
@@ -54,7 +59,9 @@ export function walkUser(
     }
     // A large page's low address bits are attributes (PAT) or must be zero.
     const pa = frame - (frame % span) + (va % span);
-    return memory.has(pa, 1) ? pa : undefined;
+    if (!memory.has(pa, 1)) return undefined;
+    if (accessed && (lo & ACCESSED) === 0) memory.setU32(at, lo | ACCESSED);
+    return pa;
   }
   return undefined;
 }

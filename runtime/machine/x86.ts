@@ -106,6 +106,8 @@ export const syscall = {
   rt_sigsuspend: 130,
   sigaltstack: 131,
   setrlimit: 160,
+  swapon: 167,
+  swapoff: 168,
   reboot: 169,
   gettid: 186,
   tkill: 200,

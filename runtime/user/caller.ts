@@ -8,7 +8,7 @@ import { PAGE_SIZE } from "../machine/memory.ts";
 import { syscall } from "../machine/x86.ts";
 import { Arguments, cString } from "./arguments.ts";
 import type { Context } from "./context.ts";
-import { store } from "./fault.ts";
+import { load, loadU64, store } from "./fault.ts";
 import type { UserMemory } from "./memory.ts";
 import { SyscallError } from "./proc.ts";
 import type { ProcessState } from "./signals.ts";
@@ -46,6 +46,16 @@ export class Caller {
 
   protected putBytes(address: number, bytes: Uint8Array): Promise<void> {
     return store(this.context, this.memory, address, bytes);
+  }
+
+  /** Fills `into` from `address` on. */
+  protected getBytes(address: number, into: Uint8Array): Promise<void> {
+    return load(this.context, this.memory, address, into);
+  }
+
+  /** 64 bits, exact up to 2^53. */
+  protected getWord(address: number): Promise<number> {
+    return loadU64(this.context, this.memory, address);
   }
 
   protected exclusive<T>(body: () => Promise<T>): Promise<T> {

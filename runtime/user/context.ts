@@ -18,6 +18,9 @@
  *
  * A handler is a continuation of its own, above the interrupted one: the kernel has put what that goes on
  * with on the user's stack, and rt_sigreturn takes it from there. Anything else that rip may be is a fault.
+ *
+ * What is read before a program goes on (its name and arguments, its function's address) may be in no page:
+ * that is a page fault too, which leaves the registers as they are, so it is read again.
  */
 
 import type { CpuRegisters } from "../machine/cpu.ts";
@@ -33,6 +36,7 @@ import {
   X86_TRAP_PF,
   X86_TRAP_UD,
 } from "../machine/x86.ts";
+import { loadU64 } from "./fault.ts";
 import { SegmentationFault, UserMemory } from "./memory.ts";
 import type { Handler, Program } from "./proc.ts";
 import { Process } from "./process.ts";
@@ -99,6 +103,8 @@ export class UserMode {
   readonly #machine: Machine;
   readonly #programs: Readonly<Record<string, Program>>;
   readonly #memory: UserMemory;
+  /** The tracer's: looks without being seen. */
+  readonly #looks: UserMemory;
   readonly #tracer: Tracer | undefined;
   /** By the address of the registers on the task's kernel stack. */
   readonly #tasks = new Map<number, Task>();
@@ -115,6 +121,7 @@ export class UserMode {
     this.#programs = programs;
     this.#tracer = tracer;
     this.#memory = new UserMemory(machine);
+    this.#looks = new UserMemory(machine, { accessed: false });
   }
 
   /**
@@ -132,9 +139,9 @@ export class UserMode {
     const rbx = memory.u32(regs + pt_regs.bx);
     const ip = word(pt_regs.ip);
     if (word(pt_regs.cs) !== USER_CS || word(pt_regs.ss) !== USER_DS) return trap(X86_TRAP_GP, rbx);
-    let context: Context;
+    let context: Context | SystemCall;
     if (ip === USER_ENTRY && rbx !== 0) return this.#again(regs, rbx);
-    if (ip === USER_ENTRY) context = this.#exec(regs, word(pt_regs.sp));
+    if (ip === USER_ENTRY) context = this.#begin(rbx, () => this.#exec(regs, word(pt_regs.sp)));
     else if (ip === USER_SYSCALL_RETURN) {
       const found = this.#tasks.get(regs)?.contexts.get(rbx);
       if (found !== undefined) {
@@ -145,27 +152,38 @@ export class UserMode {
           onResult,
         );
       }
-      context = found ?? this.#child(regs, word(pt_regs.sp));
+      context = found ?? this.#begin(rbx, () => this.#child(regs, word(pt_regs.sp)));
     } else {
       const entry = this.#handlers.get(ip);
       if (entry === undefined) return this.#noInstruction(ip, rbx);
       context = this.#signal(regs, entry, rbx);
     }
+    if (!(context instanceof Context)) return context;
     const made = await context.next();
     const task = this.#tasks.get(regs) as Task;
     task.last = context.number;
     if (context.returned) task.contexts.delete(context.number);
     // What the CPU pushes on the kernel's stack with the rest.
     memory.setU64(regs + pt_regs.sp, context.sp);
-    this.#tracer?.onCall(made, this.#memory);
+    this.#tracer?.onCall(made, this.#looks);
     return made;
+  }
+
+  /** A continuation, or the page fault of what had to be read for it: then nothing has begun. */
+  #begin(rbx: number, start: () => Context): Context | SystemCall {
+    try {
+      return start();
+    } catch (error) {
+      if (!(error instanceof SegmentationFault)) throw error;
+      return trap(X86_TRAP_PF, rbx, error.errorCode, error.address);
+    }
   }
 
   #result(context: Context, result: number, onResult: (call: SystemCall, result: number) => void): void {
     const call = context.finish(result);
     if (call === undefined) return;
     onResult(call, result);
-    this.#tracer?.onResult(call, result, this.#memory);
+    this.#tracer?.onResult(call, result, this.#looks);
   }
 
   /** The syscall instruction, with what the registers hold now. */
@@ -193,21 +211,12 @@ export class UserMode {
   /** Starts the program that execve left in the page tables, its stack at `sp`. The former one is gone. */
   #exec(regs: number, sp: number): Context {
     const former = this.#tasks.get(regs)?.last ?? 0;
-    let argv: string[] = [];
-    let main: Program;
-    try {
-      const name = programName(this.#memory);
-      argv = readArguments(this.#memory, sp);
-      const program = Object.hasOwn(this.#programs, name) ? this.#programs[name] : undefined;
-      main = program ?? ((proc) => notFound(proc as Process, name));
-    } catch (error) {
-      if (!(error instanceof SegmentationFault)) throw error;
-      // Its first instruction, or its stack, is not mapped.
-      main = () => Promise.reject(error);
-    }
+    const name = programName(this.#memory);
+    const argv = readArguments(this.#memory, sp);
+    const program = Object.hasOwn(this.#programs, name) ? this.#programs[name] : undefined;
     const context = this.#task(regs, this.#context(sp, new ProcessState(argv)));
     this.#tracer?.onStart(context.number, { former });
-    void run(new Process(context, this.#memory), main);
+    void run(new Process(context, this.#memory), program ?? ((proc) => notFound(proc as Process, name)));
     return context;
   }
 
@@ -235,14 +244,8 @@ export class UserMode {
 
   /** Starts the child of a clone, its stack at `sp`. */
   #child(regs: number, sp: number): Context {
-    let start: ChildStart | undefined;
-    let address = sp;
-    try {
-      address = this.#memory.u64(sp);
-      start = this.#functions.get(address);
-    } catch (error) {
-      if (!(error instanceof SegmentationFault)) throw error;
-    }
+    const address = this.#memory.u64(sp);
+    const start = this.#functions.get(address);
     const context = this.#task(regs, this.#context(sp, start?.state ?? new ProcessState([])));
     this.#tracer?.onStart(context.number, { placed: address });
     this.#functions.delete(address);
@@ -328,9 +331,9 @@ export class Context {
    * The end of a handler, whose frame is at `frame`: `ret` takes the address there and goes to it, which is
    * the restorer unless somebody has written over it.
    */
-  return(frame: number, memory: UserMemory): void {
+  async return(frame: number, memory: UserMemory): Promise<void> {
+    const address = await loadU64(this, memory, frame);
     this.returned = true;
-    const address = memory.u64(frame);
     this.sp = frame + 8;
     const error = memory.fetchFault(address);
     if (address === RESTORER) void this.syscall(syscall.rt_sigreturn);

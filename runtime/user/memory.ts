@@ -23,9 +23,12 @@ export class SegmentationFault extends Error {
 
 export class UserMemory {
   readonly #machine: Machine;
+  readonly #accessed: boolean;
 
-  constructor(machine: Machine) {
+  /** `accessed`: reads and writes leave their mark in the page tables, as a program's do. */
+  constructor(machine: Machine, { accessed } = { accessed: true }) {
     this.#machine = machine;
+    this.#accessed = accessed;
   }
 
   /** Fills `into` from `address` on. */
@@ -91,7 +94,8 @@ export class UserMemory {
     for (let at = 0; at < length; ) {
       const va = address + at;
       const piece = Math.min(length - at, PAGE_SIZE - (va % PAGE_SIZE));
-      const pa = cpu === undefined ? undefined : walkUser(memory, cpu.cr3, va, { write });
+      const pa =
+        cpu === undefined ? undefined : walkUser(memory, cpu.cr3, va, { write, accessed: this.#accessed });
       if (pa === undefined) {
         const present = cpu !== undefined && walkUser(memory, cpu.cr3, va, { write: false }) !== undefined;
         throw new SegmentationFault(va, PF_USER | (write ? PF_WRITE : 0) | (present ? PF_PROT : 0));

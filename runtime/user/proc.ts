@@ -168,6 +168,10 @@ export interface Tasks {
   finitModule(fd: number, parameters: string, flags: number): Promise<void>;
   /** delete_module(2). */
   deleteModule(name: string, flags: number): Promise<void>;
+  /** swapon(2) of a block device that has a swap area. `flags` are SWAP_FLAG_*. */
+  swapon(path: string, flags: number): Promise<void>;
+  /** swapoff(2) */
+  swapoff(path: string): Promise<void>;
 }
 
 /** mmap(2)'s prot and flags. */
@@ -236,6 +240,8 @@ export abstract class WithoutTasks implements Tasks, Memory {
   setitimer = (): Promise<void> => noCall("setitimer");
   finitModule = (): Promise<void> => noCall("finit_module");
   deleteModule = (): Promise<void> => noCall("delete_module");
+  swapon = (): Promise<void> => noCall("swapon");
+  swapoff = (): Promise<void> => noCall("swapoff");
 }
 
 async function noCall(name: string): Promise<never> {
@@ -264,8 +270,11 @@ export interface Proc extends Tasks, Memory {
   symlink(target: string, path: string): Promise<void>;
   /** The text of a symbolic link. */
   readlink(path: string): Promise<string>;
-  /** Makes the heap (brk(2)) longer by whole pages that hold `data`, which nothing uses from then on. */
-  sbrk(data: Uint8Array): Promise<void>;
+  /**
+   * Makes the heap (brk(2)) longer by whole pages that hold `data`, which nothing uses from then on. Returns
+   * their address.
+   */
+  sbrk(data: Uint8Array): Promise<number>;
   /** copy_file_range(2): moves up to `length` bytes at the descriptors' offsets; 0 at the end of `fdIn`. */
   copyFileRange(fdIn: number, fdOut: number, length: number): Promise<number>;
   /** kexec_file_load(2), x86_64 number 320. `flags`: KEXEC_FILE_UNLOAD 1, ON_CRASH 2, NO_INITRAMFS 4. */

@@ -10,7 +10,6 @@ import { syscall } from "../machine/x86.ts";
 import { cString, high, low, word } from "./arguments.ts";
 import { Caller, PIECE } from "./caller.ts";
 import { type Context, run } from "./context.ts";
-import { load } from "./fault.ts";
 import {
   type Mapping,
   type Proc,
@@ -58,7 +57,7 @@ export class Process extends Caller implements Proc {
     return this.exclusive(async () => {
       const length = Math.min(buffer.length, await this.arena(buffer.length));
       const bytes = await this.call("read", undefined, fd, this.start, length);
-      this.memory.read(this.start, buffer.subarray(0, bytes));
+      await this.getBytes(this.start, buffer.subarray(0, bytes));
       return bytes;
     });
   }
@@ -67,7 +66,7 @@ export class Process extends Caller implements Proc {
     return this.exclusive(async () => {
       const length = Math.min(buffer.length, await this.arena(buffer.length));
       const bytes = await this.call("pread64", undefined, fd, this.start, length, low(offset), high(offset));
-      this.memory.read(this.start, buffer.subarray(0, bytes));
+      await this.getBytes(this.start, buffer.subarray(0, bytes));
       return bytes;
     });
   }
@@ -107,8 +106,8 @@ export class Process extends Caller implements Proc {
     });
   }
 
-  async sbrk(data: Uint8Array): Promise<void> {
-    await this.exclusive(async () => {
+  sbrk(data: Uint8Array): Promise<number> {
+    return this.exclusive(async () => {
       const state = this.state;
       await this.heap(PIECE);
       const start = state.brk;
@@ -116,6 +115,7 @@ export class Process extends Caller implements Proc {
       state.brk = await this.context.syscall(syscall.brk, end);
       if (state.brk !== end) throw new SyscallError(errno.ENOMEM, "ENOMEM", "brk");
       await this.putBytes(start, data);
+      return start;
     });
   }
 
@@ -137,7 +137,7 @@ export class Process extends Caller implements Proc {
   }
 
   async load(address: number, into: Uint8Array): Promise<void> {
-    await this.exclusive(() => load(this.context, this.memory, address, into));
+    await this.exclusive(() => this.getBytes(address, into));
   }
 
   async store(address: number, bytes: Uint8Array): Promise<void> {
@@ -170,7 +170,7 @@ export class Process extends Caller implements Proc {
     const room = new Uint8Array(PATH_MAX);
     return this.withArguments("readlink", [cString(path, "readlink"), room], async ([name, text]) => {
       const length = await this.call("readlink", path, name as number, text as number, PATH_MAX);
-      this.memory.read(text as number, room.subarray(0, length));
+      await this.getBytes(text as number, room.subarray(0, length));
       return new TextDecoder().decode(room.subarray(0, length));
     });
   }
@@ -203,6 +203,14 @@ export class Process extends Caller implements Proc {
     );
   }
 
+  async swapon(path: string, flags: number): Promise<void> {
+    await this.withPaths("swapon", [path], ([at]) => this.call("swapon", path, at as number, flags));
+  }
+
+  async swapoff(path: string): Promise<void> {
+    await this.withPaths("swapoff", [path], ([at]) => this.call("swapoff", path, at as number));
+  }
+
   async reboot(cmd: number): Promise<void> {
     const magic = [LINUX_REBOOT_MAGIC1, LINUX_REBOOT_MAGIC2] as const;
     await this.exclusive(() => this.call("reboot", undefined, ...magic, cmd, 0));
@@ -212,7 +220,7 @@ export class Process extends Caller implements Proc {
     return this.exclusive(async () => {
       await this.arena(16);
       await this.call("clock_gettime", undefined, 0, this.start);
-      return this.memory.u64(this.start);
+      return this.getWord(this.start);
     });
   }
 
@@ -238,7 +246,7 @@ export class Process extends Caller implements Proc {
         await this.putBytes(this.start, record.bytes(this.context.places.child({ state, run })));
         const flags = CLONE_VM | CLONE_VFORK | SIGCHLD;
         const pid = await this.call("clone", path, flags, this.start);
-        const failed = record.error;
+        const failed = await record.error(this.context);
         if (failed === 0) return pid;
         await this.context.syscall(syscall.wait4, pid, 0, 0, 0);
         throw new SyscallError(failed, errnoName(failed), "execve", path);
@@ -298,7 +306,7 @@ export class Process extends Caller implements Proc {
       await this.arena(8);
       await this.putBytes(this.start, word(0));
       const found = await this.call("wait4", undefined, pid, this.start, options, 0);
-      return { pid: found, status: this.memory.u64(this.start) };
+      return { pid: found, status: await this.getWord(this.start) };
     });
   }
 
@@ -314,7 +322,7 @@ export class Process extends Caller implements Proc {
     return this.exclusive(async () => {
       await this.arena(8);
       await this.call("pipe2", undefined, this.start, 0);
-      const both = this.memory.u64(this.start);
+      const both = await this.getWord(this.start);
       return [both % 2 ** 32, Math.floor(both / 2 ** 32)];
     });
   }
@@ -335,7 +343,9 @@ export class Process extends Caller implements Proc {
       await this.putBytes(at, word(seconds));
       await this.putBytes(at + 8, word(Math.round((milliseconds - seconds * 1000) * 1e6)));
       const result = await this.context.syscall(syscall.nanosleep, at, at + 16);
-      if (result === -errno.EINTR) return this.memory.u64(at + 16) * 1000 + this.memory.u64(at + 24) / 1e6;
+      if (result === -errno.EINTR) {
+        return (await this.getWord(at + 16)) * 1000 + (await this.getWord(at + 24)) / 1e6;
+      }
       if (result < 0) throw new SyscallError(-result, errnoName(-result), "nanosleep");
       return 0;
     });
@@ -377,7 +387,7 @@ export class Process extends Caller implements Proc {
     await this.putBytes(at, set);
     await this.call("rt_sigprocmask", undefined, how, at, at, SIGSET_SIZE);
     const old = new Uint8Array(SIGSET_SIZE);
-    this.memory.read(at, old);
+    await this.getBytes(at, old);
     return old;
   }
 
@@ -385,7 +395,7 @@ export class Process extends Caller implements Proc {
     const set = new Uint8Array(SIGSET_SIZE);
     return this.withArguments("rt_sigpending", [set], async ([at]) => {
       await this.call("rt_sigpending", undefined, at as number, SIGSET_SIZE);
-      this.memory.read(at as number, set);
+      await this.getBytes(at as number, set);
       return signalsOf(set);
     });
   }
@@ -451,9 +461,9 @@ export class Process extends Caller implements Proc {
     }
   }
 
-  #stat(address: number): Stat {
+  async #stat(address: number): Promise<Stat> {
     const bytes = new Uint8Array(STAT.SIZE);
-    this.memory.read(address, bytes);
+    await this.getBytes(address, bytes);
     const view = new DataView(bytes.buffer);
     const size = view.getUint32(STAT.size + 4, true) * 2 ** 32 + view.getUint32(STAT.size, true);
     return { mode: view.getUint32(STAT.mode, true), size };

@@ -5,6 +5,7 @@
  */
 
 import type { Context } from "./context.ts";
+import { load } from "./fault.ts";
 import { SegmentationFault, type UserMemory } from "./memory.ts";
 import type { Handler, SignalInfo } from "./proc.ts";
 import type { Process } from "./process.ts";
@@ -62,9 +63,10 @@ export async function runHandler(
   { frame, signal, info, ucontext }: HandlerCall,
 ): Promise<void> {
   try {
-    await handler(process, signal, siginfo ? readSignalInfo(memory, info) : undefined, ucontext);
+    const details = siginfo ? await readSignalInfo(context, memory, info) : undefined;
+    await handler(process, signal, details, ucontext);
     await process.settled();
-    context.return(frame, memory);
+    await context.return(frame, memory);
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);
     await process.complain(`${process.argv[0] ?? "?"}: signal ${signal}: ${message}\n`);
@@ -73,9 +75,9 @@ export async function runHandler(
 }
 
 /** siginfo_t, as far as signals here have something to say (include/uapi/asm-generic/siginfo.h). */
-function readSignalInfo(memory: UserMemory, address: number): SignalInfo {
+async function readSignalInfo(context: Context, memory: UserMemory, address: number): Promise<SignalInfo> {
   const bytes = new Uint8Array(SIGINFO_SIZE);
-  memory.read(address, bytes);
+  await load(context, memory, address, bytes);
   const view = new DataView(bytes.buffer);
   return {
     signo: view.getInt32(0, true),

@@ -10,7 +10,7 @@
 
 import { syscall } from "../machine/x86.ts";
 import type { Context } from "./context.ts";
-import { store } from "./fault.ts";
+import { loadU64, store } from "./fault.ts";
 import type { UserMemory } from "./memory.ts";
 import { SIG_SETMASK } from "./proc.ts";
 import { SIGACTION_SIZE, SIGSET_SIZE } from "./signals.ts";
@@ -109,7 +109,7 @@ export class SpawnRecord {
   }
 
   /** In the parent, when the child has ended or has its own memory. */
-  get error(): number {
-    return this.#memory.u64(this.#at + ERROR);
+  error(parent: Context): Promise<number> {
+    return loadU64(parent, this.#memory, this.#at + ERROR);
   }
 }

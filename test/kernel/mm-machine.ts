@@ -64,6 +64,7 @@ export function boot(cpus: u32): void {
   sym.nr_cpu_ids = cpus;
   sym.phys_base = <u64>__phys_base;
   sym.__per_cpu_offset[0] = 0xffff888000000000 + <u64>(__base + PERCPU_TEMPLATE);
+  this_cpu.current_task = sym.init_task;
 }
 export function boot_params(): usize { return changetype<usize>(sym.boot_params); }
 export function setup(reserve: usize, size: usize): void {
@@ -241,6 +242,11 @@ ${LEVELS.map((name) => `export function pr_${name}(${PARAMS}): void { ${PRINT} }
 export function panic(${PARAMS}): void { stop(fmt); }
 export function __warn(file: usize, line: i32, caller: u64, fmt: usize, arg: u64): void { stop(fmt); }
 export function add_taint(flag: u32): void {}`,
+  // There is nothing to reclaim.
+  "kernel-wasm/mm/kswapd.ts": "export function wake_all_kswapds(order: u32, highest: i32): void {}",
+  "kernel-wasm/mm/vmscan.ts": `import { zone } from "../include/generated/structs";
+export function try_to_free_pages(gfp: u32, order: u32, highest: i32): u64 { return 0; }
+export function zone_reclaimable_pages(z: zone): u64 { return 0; }`,
   "kernel-wasm/lib/dump_stack.ts": "export function dump_stack(): void {}",
 };
 

@@ -48,6 +48,7 @@ const SLEEP_POINTS: Record<string, readonly string[]> = {
   "kernel/signal_deliver.ts do_signal_stop": ["a stopped task"],
   "kernel/wait.ts do_wait": ["wait4"],
   "kernel/workqueue.ts worker_thread": ["kernel threads"],
+  "mm/kswapd.ts kswapd": ["kernel threads"],
 };
 
 /** "FILE FUNCTION" of each call in the kernel's sources. */

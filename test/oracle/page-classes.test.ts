@@ -27,6 +27,11 @@ const MACHINES: readonly { name: string; flags: string[]; timeout_ms?: number; g
     ],
     gone: true,
   })),
+  // The first two have pages in the swap cache.
+  ...["75% --seed 2", "75% --seed 3", "90% --seed 4"].map((rest) => ({
+    name: `20M with a swap area in use, ${rest}`,
+    flags: `--memory 20M --swap 6M --workload 300 --fill ${rest}`.split(" "),
+  })),
   { name: "24M of random power-on memory", flags: "--memory 24M --seed 9 --poweron random".split(" ") },
   { name: "8M, half full", flags: "--memory 8M --seed 1 --fill 50%".split(" ") },
   { name: "64M", flags: "--memory 64M --seed 1".split(" ") },

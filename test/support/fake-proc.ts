@@ -151,9 +151,9 @@ export class FakeProc extends WithoutTasks implements Proc {
     if (!this.files.delete(path)) this.#fail("ENOENT", "unlink", path);
   }
 
-  async sbrk(data: Uint8Array): Promise<void> {
+  async sbrk(data: Uint8Array): Promise<number> {
     this.#check("brk", "");
-    this.heap.push(data.slice());
+    return this.heap.push(data.slice()) - 1;
   }
 
   async copyFileRange(fdIn: number, fdOut: number, length: number): Promise<number> {

@@ -45,13 +45,17 @@ describe("a program", () => {
     expect(console).toBe("ghost: program not found\nexit 0000007f\n");
   });
 
-  it("whose first page or stack is not mapped ends by SIGSEGV", async () => {
-    const unmapped = miniKernel().replace(
+  it("whose stack is not there when it starts raises a page fault, as any access of it does", async () => {
+    const unmapped = `${miniKernel().replace(
       "store<u64>(REGS + 152, 0xbfffef00);",
       "store<u64>(REGS + 152, 0x5000);",
-    );
+    )}
+export function asm_exc_user(vector: i32, error: u32, lo: u32, hi: u32, bx: u32): void {
+  say("fault "); hex(lo); say(" error "); hex(error); newline(); power_off();
+}`;
     const { console } = await run(unmapped, { programs: {} });
-    expect(console).toBe("?: segmentation fault at 0x5000\nexit 0000008b\n");
+    // A read from user mode of a page that is not present.
+    expect(console).toBe("fault 00005000 error 00000004\n");
   });
 
   it("keeps its calls in order when it does not wait for them", async () => {

@@ -74,7 +74,8 @@ export function countedPages(memory: PhysicalMemory, symbols: SystemMap): Omit<P
   const node = (item: number): number => memory.u64(symbols.physical("vm_node_stat") + item * 8);
   // Pages of ramfs cannot be evicted, and stay on a list of their own.
   const file_lru = ["NR_ACTIVE_FILE", "NR_INACTIVE_FILE", "NR_UNEVICTABLE"] as const;
-  const anon_lru = ["NR_ACTIVE_ANON", "NR_INACTIVE_ANON"] as const;
+  // A page that reclaim has in its hands is on no list.
+  const anon_lru = ["NR_ACTIVE_ANON", "NR_INACTIVE_ANON", "NR_ISOLATED_ANON"] as const;
   const sum = (items: readonly (typeof file_lru | typeof anon_lru)[number][]): number =>
     items.reduce<number>((pages, item) => pages + node(constants[item]), 0);
   const cache_private = bufferPages(memory, symbols);

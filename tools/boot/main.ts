@@ -39,13 +39,16 @@ file has holes where memory held zeros.
   --out DIR         the machine's /var/crash (./var/crash)
   --poweron FILL    what memory holds at power-on: zero, or random (zero)
   --fill PERCENT    have so much of memory in use, by text, zeros and random data in
-                    files, on a RAM disk and in anonymous memory (a little of each)
+                    files, on a RAM disk and in anonymous memory (a little of each);
+                    with --swap, of memory and swap area together
   --mix cache=N,cache_private=N,user=N
                     of what kinds that is, as weights: page cache of files, of a
                     RAM disk, anonymous memory (as much of each)
   --pages hugepages=N,hwpoison=N,offline=N
                     huge pages of 2 MiB in the pool, pages with a hardware error,
                     pages given back to the host (none)
+  --swap SIZE       a swap area of so much, on a RAM disk, from 40K to half of the
+                    memory; anonymous pages go there when memory is short (none)
   --workload N      before the crash have tasks do so many operations on files,
                     pipes and children; some stay behind, asleep or running (0)
   --modules NAME[,NAME]

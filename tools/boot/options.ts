@@ -8,6 +8,7 @@ import { type FlagForm, parseFlags, UsageError } from "../flags.ts";
 import { CRASH_DEFAULT, CRASH_PARAMETER, CRASH_TYPES, MODULES_PARAMETER } from "../init/crashes.ts";
 import { FILL_PARAMETER, MIX_PARAMETER } from "../init/fill.ts";
 import { formatSize, parseSize } from "../size.ts";
+import { SWAP_MIN, SWAP_PARAMETER } from "../swap/swap.ts";
 import { OPERATIONS_MAX, WORKLOAD_PARAMETER } from "../workload/main.ts";
 import { OUT_DEFAULT } from "./out.ts";
 
@@ -20,6 +21,8 @@ const FILL_MAX = 95;
 const SEED_MAX = 0xffffffff;
 const MIX_MAX = 1000;
 const PAGE_SIZE = 4096;
+/** What a RAM disk has without ramdisk_size=. */
+const RAMDISK_DEFAULT = 16 * MIB;
 
 const INJECT_POINTS: readonly Injection["at"][] = ["panic", "purgatory", "capture"];
 
@@ -52,6 +55,7 @@ const FORMS: Record<string, FlagForm> = {
   "--out": { value: "DIR" },
   "--fill": { value: "PERCENT" },
   "--mix": { value: "cache=N,cache_private=N,user=N" },
+  "--swap": { value: "SIZE" },
   "--pages": { value: "hugepages=N,hwpoison=N,offline=N" },
   "--workload": { value: "N" },
   "--modules": { value: "NAME[,NAME]" },
@@ -114,6 +118,7 @@ export function parseBootFlags(args: readonly string[]): BootFlags {
       modules,
       mix: parseMix(get("--mix")),
       pages: parsePages(get("--pages")),
+      swap: parseSwap(get("--swap"), memory),
     }),
     crash,
     seed: parseSeed(get("--seed")),
@@ -214,6 +219,17 @@ function parsePages(text: string | undefined): string[] {
   return counts.flatMap((count, i) => (count ? [`${words[i]}=${count}`] : []));
 }
 
+/** Bytes: half of memory at most, since the area is a RAM disk. */
+function parseSwap(text: string | undefined, memory: number): number {
+  if (text === undefined) return 0;
+  const size = parseSize(text);
+  if (size === undefined || size < SWAP_MIN || size > memory / 2 || size % PAGE_SIZE !== 0) {
+    const range = `${formatSize(SWAP_MIN)} to ${formatSize(memory / 2)}, in multiples of 4K`;
+    throw new UsageError(`--swap ${text}: a swap area is ${range}, half of the machine's memory`);
+  }
+  return size;
+}
+
 function parseSeed(text: string | undefined): number | undefined {
   if (text === undefined) return undefined;
   const seed = parseSize(text);
@@ -248,7 +264,14 @@ function commandLine(
     modules,
     mix,
     pages,
-  }: { workload: number; modules: readonly string[]; mix: string | undefined; pages: string[] },
+    swap,
+  }: {
+    workload: number;
+    modules: readonly string[];
+    mix: string | undefined;
+    pages: string[];
+    swap: number;
+  },
 ): string {
   const given = append.split(/\s+/).filter((word) => word !== "");
   const named = new Set(given.map((word) => word.split("=")[0]));
@@ -256,6 +279,8 @@ function commandLine(
   const defaults = ["console=ttyS0", `crashkernel=${crashkernel}`];
   // A part of the data goes to /dev/ram0, which must have room for all of it.
   if (fill !== undefined) defaults.push(`ramdisk_size=${memory / KIB}`, `${FILL_PARAMETER}=${fill}`);
+  else if (swap > RAMDISK_DEFAULT) defaults.push(`ramdisk_size=${swap / KIB}`);
+  if (swap > 0) defaults.push(`${SWAP_PARAMETER}=${swap / KIB}`);
   if (mix !== undefined) defaults.push(`${MIX_PARAMETER}=${mix}`);
   defaults.push(...pages);
   if (workload > 0) defaults.push(`${WORKLOAD_PARAMETER}=${workload}`);

@@ -6,6 +6,8 @@
 import type { Injection } from "../../runtime/index.ts";
 import { Random } from "../../runtime/machine/random.ts";
 import { CRASH_TYPES } from "../init/crashes.ts";
+import { FILL_PARAMETER } from "../init/fill.ts";
+import { SWAP_PARAMETER } from "../swap/swap.ts";
 
 const KIB = 1024;
 const MIB = 1024 * KIB;
@@ -132,6 +134,14 @@ function moment(random: Random, crash: string, operations: number, cpus: number)
   return { operation: random.u32() % (operations + 1), delay_ns, cpu: random.u32() % cpus };
 }
 
+/** A third of the machines have a swap area, and memory so full that it is used. */
+function swapOf(seed: number): string[] {
+  const random = new Random(seed, "fuzz-swap");
+  if (!chance(random, 3)) return [];
+  const area = `${SWAP_PARAMETER}=${KIB * (1 + (random.u32() % 2))}`;
+  return chance(random, 2) ? [area] : [area, `${FILL_PARAMETER}=${80 + (random.u32() % 16)}`];
+}
+
 /** `operations`: so many steps of the workload, whatever the seed says; `cpus` likewise. */
 export function makePlan(seed: number, operations?: number, cpus: Cpus = 1): Plan {
   const random = new Random(seed, "fuzz");
@@ -156,7 +166,9 @@ export function makePlan(seed: number, operations?: number, cpus: Cpus = 1): Pla
     cpus: processors,
     powerOnFill,
     crashkernel: reservation,
-    cmdline: ["console=ttyS0", reservation.words, ...words].filter((word) => word !== "").join(" "),
+    cmdline: ["console=ttyS0", reservation.words, ...words, ...swapOf(seed)]
+      .filter((word) => word !== "")
+      .join(" "),
     crash,
     operations: operations ?? steps,
     moment: moment(timing, crash, operations ?? steps, processors),

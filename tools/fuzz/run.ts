@@ -23,6 +23,7 @@ import { CrashedKernel } from "./check/kernel.ts";
 import { checkPages } from "./check/pages.ts";
 import { checkRecord } from "./check/record.ts";
 import { checkSlabs } from "./check/slabs.ts";
+import { checkSwap } from "./check/swap.ts";
 import { checkExist, checkTasks } from "./check/tasks.ts";
 import { type Cpus, INIT_EXIT, makePlan, NMI, OOM, type Plan, planTitle } from "./plan.ts";
 import { MachineRecord } from "./record.ts";
@@ -256,6 +257,7 @@ function checkAll(inFlight: InFlight, kernel: CrashedKernel): void {
   inFlight.check("checkTasks", (part) => checkTasks(kernel, part));
   inFlight.check("checkPages", (part) => checkPages(kernel, part));
   inFlight.check("checkSlabs", (part) => checkSlabs(kernel, part));
+  inFlight.check("checkSwap", (part) => checkSwap(kernel, part));
 }
 
 type Run = Awaited<ReturnType<typeof runOnce>>;

@@ -15,7 +15,6 @@ import {
   type Program,
   SIGCONT,
   SIGKILL,
-  SIGSEGV,
   SIGSTOP,
   SIGTERM,
   SyscallError,
@@ -25,9 +24,11 @@ import { CRASH_TYPES } from "../init/crashes.ts";
 import { echo, exists, type Run, readText, words } from "../init/exec.ts";
 import { prepareMemory } from "../init/memory.ts";
 import { REBOOT_CMD_POWER_OFF } from "../init/reboot.ts";
+import { prepareSwap } from "../swap/swap.ts";
 import { firstDifference } from "./check/bytes.ts";
-import { HARDSHIPS, takeMemory } from "./hardship.ts";
-import { INIT_EXIT, NMI, OOM, type Plan } from "./plan.ts";
+import { crash, InitExit, PATIENCE_MS, STARVED, WRITER_STATUSES } from "./crash.ts";
+import { HARDSHIPS } from "./hardship.ts";
+import { NMI, type Plan } from "./plan.ts";
 import { Disagreement, type Story } from "./story.ts";
 
 const KDUMP_SCRIPT = "/usr/bin/kdump";
@@ -39,10 +40,6 @@ const SIZE_MAX = 20_000;
 const OFFSET_MAX = 100_000;
 const PIPE_MAX = 100_000;
 const DAEMON_OPERATIONS = 100;
-const CORE_DUMPED = 0x80;
-const MODULE_TIMER = "module-timer";
-/** By then an NMI, or a timer's crash, has come. */
-const PATIENCE_MS = 1000;
 /** One operation in so many is a hardship, which is worth hundreds. */
 const HARDSHIP = 500;
 /** Errors of a machine that is full: nothing has happened then. */
@@ -429,46 +426,6 @@ async function startCompanions(proc: Proc, plan: Plan, workload: Workload): Prom
   }
 }
 
-/** How a program may end that has asked for a crash: as if nothing was, or killed by an oops. */
-const WRITER_STATUSES = [0, SIGSEGV, SIGSEGV | CORE_DUMPED];
-
-/** Or killed for want of memory, or without the memory to ask. */
-const STARVED = [SIGKILL, 1 << 8];
-
-/** init ends, in the middle of whatever it does. */
-class InitExit extends Error {}
-
-/** Memory to the last page, where that is a panic. */
-const exhaustMemory: Program = async (proc) => {
-  const fd = await proc.open("/proc/sys/vm/panic_on_oom", O_WRONLY);
-  await proc.write(fd, "1");
-  return takeMemory(proc);
-};
-
-/** The crash. The pid of who asks for it; undefined when that was init, or nobody. */
-async function crash(proc: Proc, plan: Plan, story: Story): Promise<number | undefined> {
-  const { moment, writer } = plan;
-  if (plan.crash === NMI) {
-    if (moment !== "after") story.pressNmi(moment.cpu, moment.delay_ns);
-    return undefined;
-  }
-  if (plan.crash === INIT_EXIT) throw new InitExit();
-  if (plan.crash === OOM) return proc.fork(exhaustMemory);
-  const trigger = CRASH_TYPES.find(({ name }) => name === plan.crash)?.trigger;
-  if (trigger === undefined) return undefined;
-  const write: Program = async (self) => {
-    if (moment !== "after" && writer === "child") await self.sleep(moment.delay_ns / 1e6);
-    const fd = await self.open(trigger.path, O_WRONLY);
-    await self.write(fd, trigger.text);
-    // A timer's comes later.
-    if (plan.crash === MODULE_TIMER) await self.sleep(PATIENCE_MS);
-    return 0;
-  };
-  if (writer === "child") return proc.fork(write);
-  await write(proc);
-  return undefined;
-}
-
 async function firstKernel(proc: Proc, plan: Plan, run: Run, story: Story): Promise<void> {
   if (plan.crashkernel.words !== "") await run(proc, ["kdumpctl", "start"]);
   const { moment, operations } = plan;
@@ -481,7 +438,9 @@ async function firstKernel(proc: Proc, plan: Plan, run: Run, story: Story): Prom
   const module = CRASH_TYPES.find(({ name }) => name === plan.crash)?.module;
   try {
     if (module !== undefined) await run(proc, ["modprobe", module]);
-    await prepareMemory(proc, words(await readText(proc, "/proc/cmdline")));
+    const parameters = words(await readText(proc, "/proc/cmdline"));
+    await prepareSwap(proc, run, parameters);
+    await prepareMemory(proc, parameters);
     if (moment === "after") await workload.run(operations);
     else {
       if (plan.cpus > 1) await startCompanions(proc, plan, workload);

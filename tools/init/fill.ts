@@ -24,6 +24,8 @@ const STEP_MIN = 4;
 const STEP_MAX = 128;
 /** One file in so many is deleted again. */
 const DELETED = 4;
+/** One piece of anonymous memory in so many is looked at again. */
+const LOOKED_AT = 4;
 /** Pages that stay free whatever is asked for: programs and the crash need a little. */
 const KEEP_FREE = 128;
 const DIRECTORY = "/tmp";
@@ -95,6 +97,7 @@ class Places {
   readonly #proc: Proc;
   readonly #random: Random;
   readonly #deleting: boolean;
+  readonly #memory: { address: number; length: number }[] = [];
   #files = 0;
   #device = -1;
 
@@ -108,7 +111,14 @@ class Places {
   async put(kind: number, data: Uint8Array): Promise<void> {
     if (kind === 0) await this.#file(data);
     else if (kind === 1) await this.#block(data);
-    else await this.#proc.sbrk(data);
+    else this.#memory.push({ address: await this.#proc.sbrk(data), length: data.length });
+  }
+
+  /** Looks at some of the anonymous memory again: what was swapped out is in both places then. */
+  async look(): Promise<void> {
+    for (const { address, length } of this.#memory.filter((_, i) => i % LOOKED_AT === 0)) {
+      await this.#proc.load(address, new Uint8Array(length));
+    }
   }
 
   async #file(data: Uint8Array): Promise<void> {
@@ -128,14 +138,15 @@ class Places {
   }
 }
 
-/** MemTotal and MemFree, in pages. */
-async function memory(proc: Proc): Promise<{ total: number; free: number }> {
+/** What there is and what is free, in memory and in swap areas, in pages. */
+async function memory(proc: Proc): Promise<{ total: number; free: number; swap: number }> {
   const text = await readText(proc, "/proc/meminfo");
   const pages = (name: string): number => {
     const kilobytes = new RegExp(`^${name}:\\s+(\\d+) kB$`, "m").exec(text)?.[1];
-    return Number(kilobytes) / 4;
+    return Number(kilobytes ?? 0) / 4;
   };
-  return { total: pages("MemTotal"), free: pages("MemFree") };
+  const swap = pages("SwapTotal");
+  return { total: pages("MemTotal") + swap, free: pages("MemFree") + pages("SwapFree"), swap };
 }
 
 /** A word from the kernel's generator. */
@@ -165,12 +176,14 @@ export async function fillMemory(
 }
 
 async function fill(proc: Proc, percent: number | undefined, mix: readonly number[]): Promise<void> {
-  const { total, free } = await memory(proc);
+  const { total, free, swap } = await memory(proc);
   const random = new Random(await randomSeed(proc));
   const places = new Places(proc, random, percent !== undefined);
   const contents = new Contents(random);
   await makeDirectory(proc);
-  const goal = percent === undefined ? 0 : Math.max(Math.floor(total * (1 - percent / 100)), KEEP_FREE);
+  // With a swap area the kernel's reserve of memory is all that is free when the area is full.
+  const keep = swap > 0 ? 2 * KEEP_FREE : KEEP_FREE;
+  const goal = percent === undefined ? 0 : Math.max(Math.floor(total * (1 - percent / 100)), keep);
   if (free <= goal) return;
   // Some of each kind, also where the rest has no room for all.
   const pages = Math.max(1, Math.min(DEFAULT_PAGES, Math.floor(free / DEFAULT_SHARE)));
@@ -183,6 +196,7 @@ async function fill(proc: Proc, percent: number | undefined, mix: readonly numbe
     before = left;
     left = (await memory(proc)).free;
   }
+  if (swap > 0) await places.look();
 }
 
 async function makeDirectory(proc: Proc): Promise<void> {

@@ -5,6 +5,7 @@
  */
 import { type Proc, type Program, SyscallError } from "../../runtime/user/proc.ts";
 import { strerror } from "../strerror.ts";
+import { prepareSwap } from "../swap/swap.ts";
 import { WORKLOAD_PARAMETER } from "../workload/main.ts";
 import { CRASH_DEFAULT, CRASH_PARAMETER, MODULES_PARAMETER, parseCrashConf, setOff } from "./crashes.ts";
 import { echo, exists, type Run, readText, words } from "./exec.ts";
@@ -37,6 +38,7 @@ async function firstKernel(proc: Proc, run: Run): Promise<void> {
   const modules = parameters.filter((word) => word.startsWith(`${MODULES_PARAMETER}=`)).at(-1);
   const names = modules?.slice(MODULES_PARAMETER.length + 1).split(",") ?? [];
   for (const name of names.filter((it) => it !== "")) await run(proc, ["modprobe", name]);
+  await prepareSwap(proc, run, parameters);
   await prepareMemory(proc, parameters);
   const operations = parameters.filter((word) => word.startsWith(`${WORKLOAD_PARAMETER}=`)).at(-1);
   if (operations !== undefined) {

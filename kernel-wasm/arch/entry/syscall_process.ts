@@ -36,6 +36,8 @@ import {
   __NR_setrlimit,
   __NR_setsid,
   __NR_sigaltstack,
+  __NR_swapoff,
+  __NR_swapon,
   __NR_tgkill,
   __NR_tkill,
   __NR_vfork,
@@ -69,6 +71,7 @@ import {
 import { sys_getpgid, sys_getppid, sys_getrlimit, sys_setrlimit, sys_setsid } from "../../kernel/sys";
 import { sys_alarm, sys_getitimer, sys_setitimer } from "../../kernel/time/itimer";
 import { kernel_wait4 } from "../../kernel/wait";
+import { sys_swapoff, sys_swapon } from "../../mm/swapon";
 
 export function __x64_sys_clone(regs: pt_regs): i64 {
   return kernel_clone(<u32>regs.di, regs.si);
@@ -106,6 +109,14 @@ export function __x64_sys_kill(regs: pt_regs): i64 {
   return sys_kill(<i32>regs.di, <i32>regs.si);
 }
 
+export function __x64_sys_swapon(regs: pt_regs): i64 {
+  return sys_swapon(regs.di, <i32>regs.si);
+}
+
+export function __x64_sys_swapoff(regs: pt_regs): i64 {
+  return sys_swapoff(regs.di);
+}
+
 export function x64_process_call(regs: pt_regs, nr: u32): i64 {
   switch (nr) {
     case __NR_rt_sigaction: return sys_rt_sigaction(<i32>regs.di, regs.si, regs.dx, regs.r10);
@@ -140,6 +151,8 @@ export function x64_process_call(regs: pt_regs, nr: u32): i64 {
     case __NR_restart_syscall: return __x64_sys_restart_syscall(regs);
     case __NR_tgkill: return sys_tgkill(<i32>regs.di, <i32>regs.si, <i32>regs.dx);
     case __NR_finit_module: return __do_sys_finit_module(<i32>regs.di, regs.si, <u32>regs.dx);
+    case __NR_swapon: return __x64_sys_swapon(regs);
+    case __NR_swapoff: return __x64_sys_swapoff(regs);
     case __NR_pipe2: return do_pipe2(regs.di, <i32>regs.si);
     default: return -ENOSYS;
   }

@@ -131,9 +131,10 @@ export function asm_exc_user(vector: i32, error_code: u32, cr2_lo: u32, cr2_hi: 
   set_sp(at);
   const regs = changetype<pt_regs>(at);
   regs.orig_ax = -1;
-  // An instruction that could not be fetched or made: the registers stay as they were.
+  // An instruction that could not be fetched or made, and a program that has not begun (rbx is 0): the
+  // registers stay as they were.
   if (vector == X86_TRAP_PF && error_code & X86_PF_INSTR) regs.ip = ((cr2_hi as u64) << 32) | (cr2_lo as u64);
-  else if (vector == X86_TRAP_PF) {
+  else if (vector == X86_TRAP_PF && bx) {
     regs.bx = bx;
     regs.ax = 0;
     regs.ip = USER_SYSCALL_RETURN;

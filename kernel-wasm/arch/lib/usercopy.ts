@@ -19,10 +19,11 @@ export function access_ok(addr: u64, size: u64): bool {
 function user_byte(addr: u64, write: bool): usize {
   const mm = get_current().mm;
   if (isnull(mm) || addr >> 32 != 0) return 0;
-  const at = follow_user(changetype<usize>(mm.pgd), <usize>addr, write);
-  if (at) return at;
-  if (fault_in_user(mm, <usize>addr, write) != 0) return 0;
-  return follow_user(changetype<usize>(mm.pgd), <usize>addr, write);
+  while (true) {
+    // Until the copy there is no poll: no other CPU can take the page away.
+    const at = follow_user(changetype<usize>(mm.pgd), <usize>addr, write);
+    if (at || fault_in_user(mm, <usize>addr, write) != 0) return at;
+  }
 }
 
 /**
@@ -106,11 +107,8 @@ export function strncpy_from_user(to: usize, from: u64, max: usize): i32 {
     const len = piece(from, max - done);
     const at = user_byte(from, false);
     if (!at) return -EFAULT;
-    for (let i: usize = 0; i < len; i++) {
-      const byte = load<u8>(at + i);
-      store<u8>(to + done + i, byte);
-      if (byte == 0) return <i32>(done + i);
-    }
+    memory.copy(to + done, at, len);
+    for (let i: usize = 0; i < len; i++) if (load<u8>(to + done + i) == 0) return <i32>(done + i);
     done += len;
     from += len;
   }

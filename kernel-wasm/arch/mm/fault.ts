@@ -111,7 +111,8 @@ export function do_user_addr_fault(regs: pt_regs, error_code: u64, address: u64)
     bad_area(regs, error_code, address, bad);
     return;
   }
+  const major = t.maj_flt;
   const err = fault_in_user(t.mm, <usize>address, (error_code & X86_PF_WRITE) != 0);
   if (err == -EIO) force_sig_fault(SIGBUS, BUS_ADRERR, address);
-  else t.min_flt += 1;
+  else if (t.maj_flt == major) t.min_flt += 1;
 }

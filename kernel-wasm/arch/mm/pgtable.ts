@@ -6,6 +6,7 @@
  *     pgd 47..39 -> pud 38..30 (1 GiB leaf) -> pmd 29..21 (2 MiB leaf) -> pte 20..12
  */
 import {
+  CONFIG_CRASH_DUMP,
   CONFIG_SMP,
   GFP_KERNEL,
   KERNEL_PGD_BOUNDARY,
@@ -112,8 +113,12 @@ export function slow_virt_to_phys(addr: u64): usize {
 /** Physical address of a user address in `pgd`, or 0 when the access would fault. */
 export function follow_user(pgd: usize, addr: usize, write: bool): usize {
   const need: u64 = _PAGE_PRESENT | _PAGE_USER | (write ? _PAGE_RW : 0);
-  const leaf = walk(pgd, addr, need);
-  return leaf ? entry_target(leaf) | (addr & (PAGE_SIZE - 1)) : 0;
+  const slot = user_pte_slot(pgd, addr);
+  const leaf = slot ? load<u64>(slot) : 0;
+  if ((leaf & need) != need) return 0;
+  // As the hardware does.
+  if (!CONFIG_CRASH_DUMP && !(leaf & _PAGE_ACCESSED)) store<u64>(slot, leaf | _PAGE_ACCESSED);
+  return entry_target(leaf) | (addr & (PAGE_SIZE - 1));
 }
 
 /** Enters a new table; false when another CPU was first. */
@@ -202,16 +207,21 @@ export function mk_pte(p: page, prot: u32): u64 {
   return phys_to_page(entry_target(pte));
 }
 
-/** Address of the present last-level entry for a user address, or 0. */
-export function user_pte(pgd: usize, addr: usize): usize {
+/** Address of the last-level entry for a user address, or 0 when there is no table for it. */
+export function user_pte_slot(pgd: usize, addr: usize): usize {
   let table = pgd;
   for (let shift: u32 = PGDIR_SHIFT; shift > PAGE_SHIFT; shift -= LEVEL_BITS) {
     const entry = load<u64>(entry_at(table, addr, shift));
     if (!(entry & _PAGE_PRESENT)) return 0;
     table = entry_target(entry);
   }
-  const entry = entry_at(table, addr, PAGE_SHIFT);
-  return load<u64>(entry) & _PAGE_PRESENT ? entry : 0;
+  return entry_at(table, addr, PAGE_SHIFT);
+}
+
+/** Address of the present last-level entry for a user address, or 0. */
+export function user_pte(pgd: usize, addr: usize): usize {
+  const entry = user_pte_slot(pgd, addr);
+  return entry && load<u64>(entry) & _PAGE_PRESENT ? entry : 0;
 }
 
 /**

@@ -54,11 +54,12 @@ import {
 } from "../../mm/filemap";
 import { generic_file_mmap } from "../../mm/filemap_fault";
 import { page_count, page_flag, page_to_phys } from "../../mm/page";
-import { put_page } from "../../mm/page_alloc";
+import { get_page, put_page } from "../../mm/page_alloc";
 import { page_mapcount } from "../../mm/rmap";
+import { mark_page_accessed } from "../../mm/swap";
 import { kfree, kmem_cache_create, kmem_cache_zalloc, kzalloc } from "../../mm/slub";
 import { d_make_root } from "../dcache";
-import { MKDEV, init_inode, inode_lock, inode_trylock, inode_unlock, new_inode } from "../inode";
+import { MKDEV, init_inode, inode_lock, inode_unlock, new_inode } from "../inode";
 import { do_mknod } from "../names";
 import { mount_nodev, register_filesystem } from "../super";
 import {
@@ -190,6 +191,15 @@ export function blkdev_read_iter(filp: file, buf: u64, count: usize, pos: i64): 
   return n;
 }
 
+/** The page at an index, made when there is none, with a reference: the work on it may need memory. */
+function grab_bdev_page(mapping: address_space, index: u64): page {
+  const found = filemap_get_page(mapping, index);
+  if (!isnull(found)) return found;
+  const p = add_to_page_cache_lru(mapping, index);
+  if (!IS_ERR(p)) get_page(p);
+  return p;
+}
+
 function bdev_read(bdev: block_device, buf: u64, count: usize, pos: i64): i64 {
   const mapping = bdev.bd_inode.i_mapping;
   const end = min<i64>(pos + count, bdev.bd_inode.i_size);
@@ -198,18 +208,20 @@ function bdev_read(bdev: block_device, buf: u64, count: usize, pos: i64): i64 {
   while (at < end && !err) {
     const len = piece(at, end - at);
     const index = <u64>at >> PAGE_SHIFT;
-    let p = find_get_page(mapping, index);
-    if (isnull(p)) p = add_to_page_cache_lru(mapping, index);
+    const p = grab_bdev_page(mapping, index);
     if (IS_ERR(p)) {
       err = PTR_ERR(p);
       break;
     }
+    mark_page_accessed(p);
     const first = create_page_buffers(p, bdev, block_size(bdev));
     err = isnull(first) ? -ENOMEM : block_read_range(p, first, 0, PAGE_SIZE);
-    if (err) break;
-    const left = copy_to_buf(buf + (at - pos), page_to_phys(p) + (<usize>at & (PAGE_SIZE - 1)), len);
-    at += len - left;
-    if (left) err = -EFAULT;
+    if (!err) {
+      const left = copy_to_buf(buf + (at - pos), page_to_phys(p) + (<usize>at & (PAGE_SIZE - 1)), len);
+      at += len - left;
+      if (left) err = -EFAULT;
+    }
+    put_page(p);
   }
   return at > pos ? at - pos : err;
 }
@@ -233,19 +245,20 @@ function bdev_write(bdev: block_device, buf: u64, count: usize, pos: i64): i64 {
     const len = piece(at, end - at);
     const index = <u64>at >> PAGE_SHIFT;
     const offset = <usize>at & (PAGE_SIZE - 1);
-    let p = find_get_page(mapping, index);
-    if (isnull(p)) p = add_to_page_cache_lru(mapping, index);
+    const p = grab_bdev_page(mapping, index);
     if (IS_ERR(p)) {
       err = PTR_ERR(p);
       break;
     }
     err = block_write_begin(p, bdev, block_size(bdev), offset, offset + len);
-    if (err) break;
-    const left = copy_from_buf(page_to_phys(p) + offset, buf + (at - pos), len);
-    const copied = len - left;
-    if (copied) block_write_end(p, offset, offset + copied);
-    at += copied;
-    if (left) err = -EFAULT;
+    if (!err) {
+      const left = copy_from_buf(page_to_phys(p) + offset, buf + (at - pos), len);
+      const copied = len - left;
+      if (copied) block_write_end(p, offset, offset + copied);
+      at += copied;
+      if (left) err = -EFAULT;
+    }
+    put_page(p);
   }
   return at > pos ? at - pos : err;
 }
@@ -275,15 +288,17 @@ export function blkdev_fsync(filp: file, start: i64, end: i64, datasync: i32): i
   return __sync_blockdev(bdev_of(filp));
 }
 
-/**
- * Drops a device's clean pages from its cache; how many. Memory may be wanted by who has the device's lock:
- * then there is nothing to drop.
- */
-export function invalidate_bdev(bdev: block_device): u64 {
-  if (!inode_trylock(bdev.bd_inode)) return 0;
-  const dropped = invalidate_mapping_pages(bdev.bd_inode.i_mapping);
-  inode_unlock(bdev.bd_inode);
-  return dropped;
+/** Blocks of another size from now on: what the cache has is written, and dropped (kill_bdev()). */
+export function set_blocksize(bdev: block_device, bits: u8): i32 {
+  const node = bdev.bd_inode;
+  inode_lock(node);
+  const err = write_pages(bdev);
+  if (!err) {
+    invalidate_mapping_pages(node.i_mapping);
+    node.i_blkbits = bits;
+  }
+  inode_unlock(node);
+  return err;
 }
 
 /** With the inode's lock. What is dirty, mapped or in somebody's hands stays. */
@@ -312,16 +327,6 @@ export function blkdev_readpage(mapping: address_space, p: page): i32 {
   const err = isnull(first) ? -ENOMEM : block_read_range(p, first, 0, PAGE_SIZE);
   inode_unlock(bdev.bd_inode);
   return err;
-}
-
-/** The same for all of them. */
-export function invalidate_bdevs(): u64 {
-  let dropped: u64 = 0;
-  const head = sym.block_disks;
-  for (let at = head.next; !list_is_head(at, head); at = at.next) {
-    dropped += invalidate_bdev(gendisk.from_list(at).part0);
-  }
-  return dropped;
 }
 
 /** Pages that all devices' caches hold: "Buffers" of /proc/meminfo. */

@@ -17,6 +17,8 @@ import {
   PAGE_SIZE,
   PG_dirty,
   PG_private,
+  PGPGIN,
+  PGPGOUT,
   PG_uptodate,
   SECTOR_SHIFT,
   SLAB_PANIC,
@@ -33,6 +35,7 @@ import { get_page, put_page } from "../../mm/page_alloc";
 import { kmem_cache_alloc, kmem_cache_create, kmem_cache_free } from "../../mm/slub";
 import { page_mkclean } from "../../mm/i_mmap";
 import { page_mapcount } from "../../mm/rmap";
+import { count_vm_events } from "../../mm/vm_event";
 import { mod_node_page_state } from "../../mm/vmstat";
 
 export function buffer_init(): void {
@@ -144,6 +147,7 @@ function transfer(bh: buffer_head, write: bool): i32 {
   const bdev = bh.b_bdev;
   const sector = bh.b_blocknr * (bh.b_size >> SECTOR_SHIFT);
   const fn = text_index(bdev.bd_disk.fops.rw_block);
+  count_vm_events(write ? PGPGOUT : PGPGIN, bh.b_size >> SECTOR_SHIFT);
   lock_buffer(bh);
   const err = call_indirect<i32>(fn, bdev, sector, bh.b_data, <u32>bh.b_size, write ? 1 : 0);
   unlock_buffer(bh);

@@ -5,6 +5,7 @@ import {
   MM_ANONPAGES,
   MM_FILEPAGES,
   MM_SHMEMPAGES,
+  MM_SWAPENTS,
   PAGE_SHIFT,
   PAGE_SIZE,
   PIDTYPE_PGID,
@@ -133,9 +134,12 @@ function task_mem(m: seq_file, mm: mm_struct): void {
     rss(mm, MM_ANONPAGES) << KB_SHIFT, rss(mm, MM_FILEPAGES) << KB_SHIFT, rss(mm, MM_SHMEMPAGES) << KB_SHIFT,
   );
   seq_printf(
-    m, c`VmData:\t%8lu kB\nVmStk:\t%8lu kB\nVmExe:\t%8lu kB\nVmLib:\t%8lu kB\nVmPTE:\t%8lu kB\n`,
+    m, c`VmData:\t%8lu kB\nVmStk:\t%8lu kB\nVmExe:\t%8lu kB\nVmLib:\t%8lu kB\n`,
     mm.data_vm << KB_SHIFT, mm.stack_vm << KB_SHIFT, (mm.end_code - mm.start_code + 1023) >> 10, 0,
-    mm.pgtables_bytes.counter >> 10,
+  );
+  seq_printf(
+    m, c`VmPTE:\t%8lu kB\nVmSwap:\t%8lu kB\n`, mm.pgtables_bytes.counter >> 10,
+    rss(mm, MM_SWAPENTS) << KB_SHIFT,
   );
 }
 

@@ -18,6 +18,7 @@ import {
   NR_SHMEM,
   NR_SLAB_RECLAIMABLE_B,
   NR_SLAB_UNRECLAIMABLE_B,
+  NR_SWAPCACHE,
   NR_WRITEBACK,
   PAGE_SHIFT,
   VMALLOC_END,
@@ -56,8 +57,8 @@ export function meminfo_proc_show(m: seq_file, v: usize): i32 {
   show_val_kb(m, c`MemAvailable:`, si_mem_available());
   const buffers = CONFIG_CRASH_DUMP ? 0 : nr_blockdev_pages();
   show_val_kb(m, c`Buffers:`, buffers);
-  show_val_kb(m, c`Cached:`, node_pages(NR_FILE_PAGES) - buffers);
-  show_val_kb(m, c`SwapCached:`, 0);
+  show_val_kb(m, c`Cached:`, node_pages(NR_FILE_PAGES) - node_pages(NR_SWAPCACHE) - buffers);
+  show_val_kb(m, c`SwapCached:`, node_pages(NR_SWAPCACHE));
   show_val_kb(m, c`Active:`, lru_pages(LRU_ACTIVE_ANON) + lru_pages(LRU_ACTIVE_FILE));
   show_val_kb(m, c`Inactive:`, anon + file - lru_pages(LRU_ACTIVE_ANON) - lru_pages(LRU_ACTIVE_FILE));
   show_val_kb(m, c`Active(anon):`, lru_pages(LRU_ACTIVE_ANON));
@@ -66,8 +67,8 @@ export function meminfo_proc_show(m: seq_file, v: usize): i32 {
   show_val_kb(m, c`Inactive(file):`, lru_pages(LRU_INACTIVE_FILE));
   show_val_kb(m, c`Unevictable:`, lru_pages(LRU_UNEVICTABLE));
   show_val_kb(m, c`Mlocked:`, global_zone_page_state(NR_MLOCK));
-  show_val_kb(m, c`SwapTotal:`, 0);
-  show_val_kb(m, c`SwapFree:`, 0);
+  show_val_kb(m, c`SwapTotal:`, CONFIG_CRASH_DUMP ? 0 : sym.total_swap_pages);
+  show_val_kb(m, c`SwapFree:`, CONFIG_CRASH_DUMP ? 0 : max<i64>(sym.nr_swap_pages.counter, 0));
   show_val_kb(m, c`Dirty:`, node_pages(NR_FILE_DIRTY));
   show_val_kb(m, c`Writeback:`, node_pages(NR_WRITEBACK));
   show_val_kb(m, c`AnonPages:`, node_pages(NR_ANON_MAPPED));

@@ -12,7 +12,7 @@ import {
   _PAGE_DIRTY,
 } from "../../include/generated/constants";
 import { mm_struct, seq_file, task_struct, vm_area_struct } from "../../include/generated/structs";
-import { pte_page, user_pte } from "../../arch/mm/pgtable";
+import { pte_page, user_pte_slot } from "../../arch/mm/pgtable";
 import { mmput } from "../../kernel/fork";
 import { down_read, up_read } from "../../kernel/locking/rwsem";
 import { spin_lock, spin_unlock } from "../../kernel/locking/spinlock";
@@ -20,6 +20,8 @@ import { get_task_mm } from "../../kernel/sched/task";
 import { page_flag } from "../../mm/page";
 import { __get_free_page, free_page } from "../../mm/page_alloc";
 import { PageAnon, page_mapcount } from "../../mm/rmap";
+import { swp_swapcount } from "../../mm/swapfile";
+import { is_swap_pte, pte_to_swp_entry } from "../../mm/swapops";
 import { seq_printf, seq_putc, seq_puts } from "../seq_file";
 import { show_map_vma } from "./task_mmu";
 
@@ -50,11 +52,15 @@ function show_smap_vma_flags(m: seq_file, flags: u64): void {
 function show_smap(m: seq_file, mm: mm_struct, vma: vm_area_struct, page: usize): void {
   let rss: u64 = 0, pss: u64 = 0, pss_dirty: u64 = 0, referenced: u64 = 0, anonymous: u64 = 0;
   let shared_clean: u64 = 0, shared_dirty: u64 = 0, private_clean: u64 = 0, private_dirty: u64 = 0;
+  let swap: u64 = 0, swap_pss: u64 = 0;
   for (let at = <usize>vma.vm_start; at < <usize>vma.vm_end; at += PAGE_SIZE) {
     spin_lock(mm.page_table_lock);
-    const pte = user_pte(changetype<usize>(mm.pgd), at);
-    if (pte) {
-      const entry = load<u64>(pte);
+    const pte = user_pte_slot(changetype<usize>(mm.pgd), at);
+    const entry = pte ? load<u64>(pte) : 0;
+    if (is_swap_pte(entry)) {
+      swap++;
+      swap_pss += (<u64>PAGE_SIZE << PSS_SHIFT) / max(swp_swapcount(pte_to_swp_entry(entry)), 1);
+    } else if (entry) {
       const p = pte_page(entry);
       const users = page_mapcount(p);
       const share = (<u64>PAGE_SIZE << PSS_SHIFT) / max(users, 1);
@@ -85,6 +91,8 @@ function show_smap(m: seq_file, mm: mm_struct, vma: vm_area_struct, page: usize)
   line(m, c`Private_Dirty:`, private_dirty * PAGE_KB);
   line(m, c`Referenced:`, referenced * PAGE_KB);
   line(m, c`Anonymous:`, anonymous * PAGE_KB);
+  line(m, c`Swap:`, swap * PAGE_KB);
+  line(m, c`SwapPss:`, swap_pss >> (10 + PSS_SHIFT));
   show_smap_vma_flags(m, vma.vm_flags);
 }
 

@@ -35,6 +35,8 @@ import { panic } from "../../kernel/panic";
 import { get_task_mm, task_lock, task_unlock } from "../../kernel/sched/task";
 import { strlen } from "../../lib/string";
 import { snprintf } from "../../lib/vsprintf";
+import { handle_mm_fault } from "../../mm/memory";
+import { vma_lookup } from "../../mm/mmap";
 import { kfree, kmalloc, kzalloc } from "../../mm/slub";
 import { get_fs_pwd, get_fs_root } from "../fs_struct";
 import { path_get, show_mountinfo, show_vfsmounts } from "../namespace";
@@ -57,9 +59,13 @@ function seq_user_memory(m: seq_file, mm: mm_struct, start: u64, end: u64): void
     const left = <u64>PAGE_SIZE - (start & (PAGE_SIZE - 1));
     const len = min<u64>(left, end - start);
     const at = follow_user(changetype<usize>(mm.pgd), <usize>start, false);
-    if (!at) break;
-    seq_write(m, at, <usize>len);
-    start += len;
+    if (at) {
+      seq_write(m, at, <usize>len);
+      start += len;
+      continue;
+    }
+    const vma = vma_lookup(mm, start);
+    if (isnull(vma) || handle_mm_fault(vma, <usize>start & ~(PAGE_SIZE - 1), false)) break;
   }
   up_read(mm.mmap_lock);
 }

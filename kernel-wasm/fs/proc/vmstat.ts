@@ -20,6 +20,7 @@ import { list_is_head } from "../../lib/list";
 import { NODE_DATA, page_zone, pfn_to_page } from "../../mm/page";
 import { get_pageblock_migratetype } from "../../mm/pageblock";
 import { seq_printf, seq_puts } from "../seq_file";
+import { show_vm_events } from "./vm_events";
 
 /** enum zone_stat_item, in its order. */
 function zone_item_name(item: u32): usize {
@@ -100,6 +101,7 @@ export function vmstat_proc_show(m: seq_file, v: usize): i32 {
   const format = c`%s %lu\n`;
   show_zone_items(m, format, sym.addr_of_vm_zone_stat());
   show_node_items(m, format, sym.addr_of_vm_node_stat());
+  show_vm_events(m);
   return 0;
 }
 

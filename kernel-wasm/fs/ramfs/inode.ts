@@ -1,6 +1,7 @@
 /** ramfs (fs/ramfs/inode.c): files in the page cache alone. rootfs and /dev are of this kind. */
 import {
   ATTR_SIZE,
+  AS_UNEVICTABLE,
   CONFIG_CRASH_DUMP,
   ENOMEM,
   ENOSPC,
@@ -41,6 +42,8 @@ export function ramfs_get_inode(sb: super_block, mode: u32, dev: u32): inode {
   if (isnull(node)) return node;
   node.i_ino = get_next_ino();
   node.i_mode = <u16>mode;
+  // mapping_set_unevictable(): there is nowhere to bring its pages.
+  if (!CONFIG_CRASH_DUMP) node.i_mapping.flags |= 1 << AS_UNEVICTABLE;
   if (S_ISDIR(mode)) {
     node.i_op = sym.ramfs_dir_inode_operations;
     node.i_fop = sym.simple_dir_operations;

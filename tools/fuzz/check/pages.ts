@@ -75,7 +75,7 @@ function freeBlock(kernel: CrashedKernel, at: number, order: number, what: strin
 /** Who takes pages off the free lists, or puts them there. */
 const CHANGES_FREE =
   /^(rmqueue|free_one_page|__free_pages|free_pages|__free_pages_core|take_page_off_buddy)$/;
-const CHANGES_LRU = /^(lru_cache_add|lru_cache_del)$/;
+const CHANGES_LRU = /^(lru_cache_add|lru_cache_del|put_page)$/;
 
 /**
  * Every page: what its struct says agrees with the lists and the counters. `part`: what the operations under
