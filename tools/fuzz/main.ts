@@ -74,6 +74,8 @@ const BATCH_OF_LONG_STORIES = 5;
 const PROCESS_LIMIT_MS = 20_000;
 const SEED_LIMIT_MS = 2000;
 const OPERATION_LIMIT_MS = 1;
+/** Several CPUs take longer: so many times, on a host that has other things to do. */
+const CPUS_FACTOR = 4;
 /** From here on a workload is a long story. */
 const LONG_STORY = 1000;
 const LIMIT_MAX = 3600;
@@ -188,7 +190,8 @@ function runBatch(flags: FuzzFlags, from: number, runs: number): { verdicts: Ver
   const { program } = ownCommand();
   const seeds = flags.replay ? ["--replay", String(from)] : ["--from", String(from), "--runs", String(runs)];
   const command = [...program, "fuzz", "--worker", ...seeds, ...choices(flags), "--out", flags.out];
-  const each_ms = SEED_LIMIT_MS + (flags.operations ?? 0) * OPERATION_LIMIT_MS;
+  const factor = flags.cpus === 1 ? 1 : CPUS_FACTOR;
+  const each_ms = factor * (SEED_LIMIT_MS + (flags.operations ?? 0) * OPERATION_LIMIT_MS);
   const limit_ms = flags.limit === undefined ? PROCESS_LIMIT_MS + runs * each_ms : runs * flags.limit * 1000;
   const { status, signal, stdout, stderr, elapsed_ms } = runCommand(command, limit_ms);
   // Somebody wants no more of it: that is no finding.
