@@ -165,7 +165,10 @@ function isHuge(memory: PhysicalMemory, at: number): boolean {
   return memory.u8(at + pageLayout.SIZE + pageLayout.compound_dtor) === constants.HUGETLB_PAGE_DTOR;
 }
 
-/** Only pages in no class are read: of a large machine they are few. One that no dump level leaves out is there, or of zeros. */
+/**
+ * Only pages in no class are read: of a large machine they are few. One that the dump lacks is of zeros, for no
+ * other reason leaves it out.
+ */
 async function countZero(
   dump: KernelDump,
   exist: PageBitmap,
