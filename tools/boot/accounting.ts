@@ -166,8 +166,8 @@ function isHuge(memory: PhysicalMemory, at: number): boolean {
 }
 
 /**
- * Only pages in no class are read: of a large machine they are few. One that the dump lacks is of zeros, for no
- * other reason leaves it out.
+ * Only pages in no class are read: of a large machine they are few. One that the dump lacks is of zeros:
+ * nothing else leaves it out.
  */
 async function countZero(
   dump: KernelDump,
