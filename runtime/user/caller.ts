@@ -104,8 +104,8 @@ export class Caller {
   }
 
   /**
-   * Makes the heap's arena as large as `size`, or PIECE, or what the kernel gives; returns how large it is
-   * (at least a page).
+   * Makes the heap's arena as large as `size`, or PIECE, or a quarter of what the kernel has not got; returns
+   * how large it is (at least a page).
    */
   protected async heap(size: number): Promise<number> {
     const state = this.state;
@@ -114,7 +114,7 @@ export class Caller {
       state.end = state.start;
       state.brk = state.start;
     }
-    let wanted = Math.ceil(Math.min(Math.max(size, 1), PIECE) / PAGE_SIZE) * PAGE_SIZE;
+    let wanted = Math.ceil(Math.min(Math.max(size, 1), state.piece) / PAGE_SIZE) * PAGE_SIZE;
     // Memory that the program took lies behind the arena, which then stays as it is.
     while (state.brk === state.end && state.end - state.start < wanted) {
       // brk(2) of the kernel returns the new end, or the old one when there is no memory.
@@ -122,7 +122,9 @@ export class Caller {
       state.brk = state.end;
       if (state.end - state.start >= wanted) break;
       if (wanted === PAGE_SIZE) throw new SyscallError(errno.ENOMEM, "ENOMEM", "brk");
-      wanted = Math.ceil(wanted / 2 / PAGE_SIZE) * PAGE_SIZE;
+      // So little memory is not taken to the last page: the kernel needs some for what the call asks of it.
+      state.piece = Math.ceil(wanted / 4 / PAGE_SIZE) * PAGE_SIZE;
+      wanted = state.piece;
     }
     return state.end - state.start;
   }

@@ -4,6 +4,7 @@
  * their arguments lie on the stack, below the frame, as a C function's locals would.
  */
 
+import { PIECE } from "./caller.ts";
 import type { Context } from "./context.ts";
 import { load } from "./fault.ts";
 import { SegmentationFault, type UserMemory } from "./memory.ts";
@@ -31,6 +32,8 @@ export class ProcessState {
   end = 0;
   /** The heap's end: beyond the arena's once a program has taken memory for itself. */
   brk = 0;
+  /** What the arena may grow to. */
+  piece = PIECE;
   /** Signals that were given handlers. */
   handled: ReadonlySet<number> = new Set();
 

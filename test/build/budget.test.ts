@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { expect, it } from "vitest";
 import { type ImageHeader, readImageHeader } from "../../runtime/boot/image.ts";
 import { captureBudget, describeBudget } from "../../tools/build/budget.ts";
-import { captureInitrd } from "../../tools/build/initrd.ts";
+import { captureInitrd } from "../../tools/initrd/capture.ts";
 
 function header(target: string): ImageHeader {
   const file = readFileSync(new URL(`../../build/${target}/image`, import.meta.url));

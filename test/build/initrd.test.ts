@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { makeCpio, makeInitrd } from "../../tools/build/initrd.ts";
+import { makeInitrd } from "../../tools/build/initrd.ts";
+import { makeCpio } from "../../tools/initrd/cpio.ts";
 
 interface Entry {
   mode: number;

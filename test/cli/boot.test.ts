@@ -67,6 +67,7 @@ describe("boot", () => {
       outcome: "captured",
       reason: expect.any(String),
       vmcore: expect.stringContaining(join(directory, "json")),
+      format: "elf",
       dmesg: expect.stringMatching(/\/vmcore-dmesg\.txt$/),
       vmlinux: join(directory, "json", "vmlinux"),
       bytes: statSync(json.vmcore).size,

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import type { Program } from "../../runtime/user/proc.ts";
+import { O_CREAT, O_WRONLY, type Program } from "../../runtime/user/proc.ts";
 import { cp } from "../../tools/init/cp.ts";
 import { crashConf } from "../../tools/init/crashes.ts";
 import { runner } from "../../tools/init/exec.ts";
@@ -130,6 +130,37 @@ describe("kdump in the capture kernel", () => {
       "",
     ]);
     expect(proc.reboots[0]).toBe(REBOOT_CMD_RESTART);
+  });
+
+  it("runs the core_collector of kdump.conf; what comes as a stream gets the name of one", async () => {
+    for (const [options, name] of [
+      ["-l -d 31", "vmcore"],
+      ["-F -l -d 31", "vmcore.flat"],
+    ]) {
+      const { proc, run, programs } = machine(["/init"], { vmcore: "the old memory" });
+      proc.put("/sbin/makedumpfile", "#!program makedumpfile\n");
+      proc.put("/etc/kdump.conf", `core_collector makedumpfile ${options}\n`);
+      programs.makedumpfile = async (it) => {
+        const [, ...args] = it.argv;
+        const line = args.join(" ");
+        if (args.includes("-F")) await it.write(1, line);
+        else await it.write(await it.open(args.at(-1)!, O_WRONLY | O_CREAT), line);
+        return 0;
+      };
+      await run();
+      expect(proc.text(`${DIRECTORY}/${name}`)).toMatch(new RegExp(`^${options} /proc/vmcore`));
+      expect(proc.files.has(`${DIRECTORY}/vmcore-incomplete`)).toBe(false);
+    }
+  });
+
+  it("leaves a stream that broke off under no final name", async () => {
+    const { proc, run, programs } = machine(["/init"], { vmcore: "the old memory" });
+    proc.put("/sbin/makedumpfile", "#!program makedumpfile\n");
+    proc.put("/etc/kdump.conf", "core_collector makedumpfile -F\n");
+    programs.makedumpfile = async () => 1;
+    await run();
+    expect(proc.files.has(`${DIRECTORY}/vmcore.flat`)).toBe(false);
+    expect(proc.console).toContain("kdump: saving vmcore failed, exitcode:1\n");
   });
 
   it("takes the next name when the second was used", async () => {

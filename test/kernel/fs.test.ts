@@ -2,7 +2,7 @@
 import { existsSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { O_CREAT, O_EXCL, O_RDONLY, O_RDWR, O_TRUNC, O_WRONLY, type Proc } from "../../runtime/user/proc.ts";
-import { makeCpio } from "../../tools/build/initrd.ts";
+import { makeCpio } from "../../tools/initrd/cpio.ts";
 import { built } from "../support/boot.ts";
 import { readText, runInKernel } from "../support/kernel-program.ts";
 

@@ -5,7 +5,7 @@
 import { beforeAll, describe, expect, it } from "vitest";
 import { currentHost, MemoryFs } from "../../runtime/adapter/index.ts";
 import { boot } from "../../runtime/index.ts";
-import { makeCpio } from "../../tools/build/initrd.ts";
+import { makeCpio } from "../../tools/initrd/cpio.ts";
 import { sysrqKernel } from "../support/sysrq-kernel.ts";
 
 const TRAPS = `

@@ -8,8 +8,8 @@ import { describe, expect, it } from "vitest";
 import { currentHost, MemoryFs } from "../../runtime/adapter/index.ts";
 import { type BootOptions, type BootResult, boot } from "../../runtime/index.ts";
 import type { Proc } from "../../runtime/user/proc.ts";
-import { makeCpio } from "../../tools/build/initrd.ts";
 import { REBOOT_CMD_POWER_OFF } from "../../tools/init/reboot.ts";
+import { makeCpio } from "../../tools/initrd/cpio.ts";
 import { built } from "../support/boot.ts";
 import { type KernelRunOptions, readText, runInKernel } from "../support/kernel-program.ts";
 

@@ -38,6 +38,11 @@ describe("the same seed gives the same vmcore", () => {
     ["a small machine", ["--seed", "7", "--memory", "16M"]],
     ["four CPUs at work", ["--seed", "11", "--memory", "24M", "--cpus", "4", "--workload", "800"]],
     ["a crash in a module", ["--seed", "10", "--memory", "16M", "--crash", "module-timer"]],
+    ["compressed and filtered", ["--seed", "7", "--memory", "16M", "--format", "kdump", "--level", "31"]],
+    [
+      "a stream in another codec",
+      ["--seed", "12", "--memory", "16M", "--format", "flattened", "--compression", "snappy"],
+    ],
     ["memory that held random data at power-on", ["--seed", "8", "--memory", "16M", "--poweron", "random"]],
   ])("on every engine: %s", (name, flags) => {
     const reports = ENGINES.map((engine) => wkdump(engine, "boot", "--out", `${engine} ${name}`, ...flags));

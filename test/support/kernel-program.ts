@@ -7,7 +7,7 @@ import { pathToFileURL } from "node:url";
 import { currentHost, MemoryFs } from "../../runtime/adapter/index.ts";
 import { type BootResult, boot, type Machine } from "../../runtime/index.ts";
 import type { Proc, Program } from "../../runtime/user/proc.ts";
-import { makeCpio } from "../../tools/build/initrd.ts";
+import { makeCpio } from "../../tools/initrd/cpio.ts";
 import { built } from "./boot.ts";
 
 const LINUX_REBOOT_CMD_POWER_OFF = 0x4321fedc;

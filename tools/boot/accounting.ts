@@ -16,8 +16,9 @@ import {
 import { hostProc } from "../../runtime/adapter/index.ts";
 import type { PhysicalMemory } from "../../runtime/index.ts";
 import { FileBytes } from "../dump/bytes.ts";
-import { ElfCore } from "../dump/elf.ts";
-import { ADVICE_TRUNCATED, DumpError } from "../dump/error.ts";
+import type { KernelDump } from "../dump/memory-source.ts";
+import { openDump } from "../dump/open.ts";
+import type { PageBitmap } from "../dump/page-bitmap.ts";
 import type { SystemMap } from "./system-map.ts";
 
 /** Physical address and bytes. */
@@ -45,7 +46,8 @@ export interface PageCounts {
 }
 
 const PAGE_SIZE = 4096;
-const READ_SIZE = 256 << 10;
+/** Pages that are read at once. */
+const READ_PAGES = 64;
 /**
  * page._mapcount of the first page of a free block, whose `private` is the block's order; of an offline page.
  */
@@ -98,11 +100,12 @@ export async function pageCounts(
 ): Promise<PageCounts> {
   const file = await FileBytes.open(hostProc(["wkdump"]), vmcore);
   try {
-    const core = await ElfCore.open(file);
+    const dump = await openDump([file]);
+    const { exist, dumped } = await dump.pages();
     return {
       ...countedPages(memory, symbols),
-      zero: await countZero(file, core, classify(memory, symbols)),
-      total: core.ranges.reduce((pages, { start, end }) => pages + (end - start) / PAGE_SIZE, 0),
+      zero: await countZero(dump, exist, dumped, classify(memory, symbols)),
+      total: exist.count(),
     };
   } finally {
     await file.close();
@@ -162,27 +165,33 @@ function isHuge(memory: PhysicalMemory, at: number): boolean {
   return memory.u8(at + pageLayout.SIZE + pageLayout.compound_dtor) === constants.HUGETLB_PAGE_DTOR;
 }
 
-/** Only what holds pages in no class is read: of a large machine that is little. */
-async function countZero(file: FileBytes, core: ElfCore, classes: Uint8Array): Promise<number> {
-  // One buffer for all: engines are slow to give large ones back.
-  const bytes = new Uint8Array(READ_SIZE);
-  const words = new Int32Array(bytes.buffer);
+/**
+ * Only pages in no class are read: of a large machine they are few. One that the dump lacks is of zeros:
+ * nothing else leaves it out.
+ */
+async function countZero(
+  dump: KernelDump,
+  exist: PageBitmap,
+  dumped: PageBitmap,
+  classes: Uint8Array,
+): Promise<number> {
+  const wanted = (pfn: number): boolean => dumped.has(pfn) && classes[pfn] === 0;
   let zero = 0;
-  for (const { physical, offset, fileSize } of core.loads) {
-    if (physical === null) continue;
-    for (let at = 0; at < fileSize; at += READ_SIZE) {
-      const length = Math.min(READ_SIZE, fileSize - at);
-      const first = (physical + at) / PAGE_SIZE;
-      if (!classes.subarray(first, first + length / PAGE_SIZE).includes(0)) continue;
-      for (let done = 0; done < length; ) {
-        const read = await file.pread(bytes.subarray(done, length), offset + at + done);
-        if (read === 0) throw new DumpError(file.name, "its end is missing", ADVICE_TRUNCATED);
-        done += read;
-      }
-      for (let page = 0; page * PAGE_SIZE < length; page++) {
-        if (classes[first + page] === 0 && isZeroPage(words, (page * PAGE_SIZE) / 4)) zero++;
-      }
+  for (let pfn = exist.next(0); pfn < exist.pages; pfn = exist.next(pfn)) {
+    if (!wanted(pfn)) {
+      if (classes[pfn] === 0) zero++;
+      pfn++;
+      continue;
     }
+    let end = pfn + 1;
+    while (end - pfn < READ_PAGES && wanted(end)) end++;
+    const bytes = await dump.read(pfn * PAGE_SIZE, (end - pfn) * PAGE_SIZE);
+    const words = new Int32Array(bytes.byteOffset % 4 === 0 ? bytes.buffer : bytes.slice().buffer);
+    const from = bytes.byteOffset % 4 === 0 ? bytes.byteOffset / 4 : 0;
+    for (let page = 0; page < end - pfn; page++) {
+      if (isZeroPage(words, from + (page * PAGE_SIZE) / 4)) zero++;
+    }
+    pfn = end;
   }
   return zero;
 }

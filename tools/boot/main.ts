@@ -6,6 +6,7 @@ import { readAsset } from "../assets.ts";
 import { truthText, Witness } from "../fixtures/witness.ts";
 import { CRASH_TYPES } from "../init/crashes.ts";
 import { machinePrograms } from "../init/programs.ts";
+import { withCoreCollector } from "../initrd/capture.ts";
 import { Complaints } from "./complaints.ts";
 import { parseBootFlags } from "./options.ts";
 import { openOut } from "./out.ts";
@@ -37,6 +38,12 @@ file has holes where memory held zeros.
   --seed N          clock and randomness from this number: the same seed gives
                     the same vmcore, byte for byte, on every engine
   --out DIR         the machine's /var/crash (./var/crash)
+  --format FORMAT   how the capture kernel saves the dump: elf, kdump (makedumpfile's
+                    compressed format), or flattened, that as the stream of
+                    makedumpfile -F, in vmcore.flat (elf)
+  --level N         what makedumpfile leaves out, the sum of 1 zeros, 2 page cache,
+                    4 private page cache, 8 user pages, 16 free pages (0)
+  --compression C   of kdump and flattened: lzo, zlib, snappy, zstd, none (lzo)
   --poweron FILL    what memory holds at power-on: zero, or random (zero)
   --fill PERCENT    have so much of memory in use, by text, zeros and random data in
                     files, on a RAM disk and in anonymous memory (a little of each);
@@ -110,7 +117,7 @@ export async function run(terminal: Terminal, args: readonly string[]): Promise<
   try {
     result = await boot({
       image,
-      initrd,
+      initrd: withCoreCollector(initrd, flags.dump.core_collector),
       prepared,
       memory: flags.memory,
       cpus: flags.cpus,

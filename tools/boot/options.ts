@@ -10,6 +10,7 @@ import { FILL_PARAMETER, MIX_PARAMETER } from "../init/fill.ts";
 import { formatSize, parseSize } from "../size.ts";
 import { SWAP_MIN, SWAP_PARAMETER } from "../swap/swap.ts";
 import { OPERATIONS_MAX, WORKLOAD_PARAMETER } from "../workload/main.ts";
+import { type DumpFormat, parseFormat } from "./format.ts";
 import { OUT_DEFAULT } from "./out.ts";
 
 const KIB = 1024;
@@ -34,6 +35,7 @@ export interface BootFlags {
   crash: string;
   seed: number | undefined;
   out: string;
+  dump: DumpFormat;
   inject: Injection[];
   stopAt: "purgatory" | undefined;
   saveMemory: string | undefined;
@@ -53,6 +55,9 @@ const FORMS: Record<string, FlagForm> = {
   "--crash": { value: "TYPE" },
   "--seed": { value: "N" },
   "--out": { value: "DIR" },
+  "--format": { value: "elf|kdump|flattened" },
+  "--level": { value: "N" },
+  "--compression": { value: "lzo|zlib|snappy|zstd|none" },
   "--fill": { value: "PERCENT" },
   "--mix": { value: "cache=N,cache_private=N,user=N" },
   "--swap": { value: "SIZE" },
@@ -123,6 +128,7 @@ export function parseBootFlags(args: readonly string[]): BootFlags {
     crash,
     seed: parseSeed(get("--seed")),
     out,
+    dump: parseFormat(get),
     inject: (values.get("--inject") ?? []).map(parseInjection),
     stopAt,
     saveMemory,

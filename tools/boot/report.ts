@@ -5,9 +5,12 @@
 import { currentHost, fileChunks, type HostFs } from "../../runtime/adapter/index.ts";
 import type { Terminal } from "../../runtime/adapter/terminal.ts";
 import type { BootResult } from "../../runtime/index.ts";
+import { FLAT_SIGNATURE } from "../dump/flattened.ts";
+import { KDUMP_SIGNATURE } from "../dump/kdump-header.ts";
 import { CommandError } from "../flags.ts";
 import { readableSize } from "../size.ts";
 import { type CrashRegion, crashRegion, type PageCounts, pageCounts } from "./accounting.ts";
+import type { DumpFormat } from "./format.ts";
 import type { SystemMap } from "./system-map.ts";
 import { leaveVmlinux, type VmlinuxName } from "./vmlinux.ts";
 
@@ -18,6 +21,7 @@ interface Saved {
   dmesg: string | undefined;
   vmlinux: string;
   bytes: number;
+  format: DumpFormat["format"];
 }
 
 export interface ReportOptions {
@@ -42,6 +46,7 @@ export interface JsonReport {
   outcome: string;
   reason: string;
   vmcore?: string;
+  format?: DumpFormat["format"];
   dmesg?: string;
   vmlinux?: string;
   bytes?: number;
@@ -52,6 +57,30 @@ export interface JsonReport {
   timings_ms: Record<string, number | null>;
   pages?: PageCounts;
 }
+
+const FORMAT_NAMES: Record<DumpFormat["format"], string> = {
+  elf: "ELF core",
+  kdump: "kdump-compressed",
+  flattened: "kdump-compressed, flattened",
+};
+
+/** What the tools that read each format are told. */
+const NEXT: Record<DumpFormat["format"], (vmcore: string, vmlinux: string) => string[]> = {
+  elf: (vmcore, vmlinux) => [
+    `readelf -lnW ${vmcore}`,
+    `makedumpfile --dump-dmesg ${vmcore} dmesg.txt`,
+    `makedumpfile -l -d 31 ${vmcore} dump.kdump`,
+    `crash ${vmlinux} ${vmcore}`,
+    `gdb ${vmlinux} ${vmcore}`,
+    `drgn -c ${vmcore} -s ${vmlinux}`,
+  ],
+  kdump: (vmcore, vmlinux) => [
+    `makedumpfile --dump-dmesg ${vmcore} dmesg.txt`,
+    `crash ${vmlinux} ${vmcore}`,
+    `drgn -c ${vmcore} -s ${vmlinux}`,
+  ],
+  flattened: (vmcore, vmlinux) => [`makedumpfile -R dump.kdump < ${vmcore}`, `crash ${vmlinux} ${vmcore}`],
+};
 
 /** Prints the end of the run, and gives the exit status: 0 when it came to what was asked for. */
 export async function report(
@@ -89,7 +118,19 @@ function findSaved(
     dmesg: fileExists(hostfs, dmesg) ? dmesg : undefined,
     vmlinux: leaveVmlinux(terminal, hostfs, vmlinux),
     bytes: hostfs.stat(vmcore).size,
+    format: formatOf(hostfs, vmcore),
   };
+}
+
+/** By the file itself: a machine from saved memory does as its own kdump.conf says. */
+function formatOf(hostfs: HostFs, path: string): DumpFormat["format"] {
+  for (const piece of fileChunks(hostfs, path)) {
+    const start = String.fromCharCode(...piece.subarray(0, FLAT_SIGNATURE.length));
+    if (start === FLAT_SIGNATURE) return "flattened";
+    if (start.startsWith(KDUMP_SIGNATURE)) return "kdump";
+    break;
+  }
+  return "elf";
 }
 
 function fileExists(hostfs: HostFs, path: string): boolean {
@@ -119,6 +160,7 @@ async function jsonReport(
   if (saved === undefined) return json;
   const path = (name: string): string => terminal.absolute(`${out}/${name}`);
   json.vmcore = path(saved.vmcore);
+  json.format = saved.format;
   if (saved.dmesg !== undefined) json.dmesg = path(saved.dmesg);
   json.vmlinux = path(saved.vmlinux);
   json.bytes = saved.bytes;
@@ -152,17 +194,11 @@ function closing(
   if (saved !== undefined) {
     const vmcore = quoted(terminal.display(`${options.out}/${saved.vmcore}`));
     const vmlinux = quoted(terminal.display(`${options.out}/${saved.vmlinux}`));
-    lines.push(`The dump: ${vmcore} (${readableSize(saved.bytes)})`, "", "Next:");
+    const form = FORMAT_NAMES[saved.format];
+    lines.push(`The dump: ${vmcore} (${form}, ${readableSize(saved.bytes)})`, "", "Next:");
     if (saved.dmesg !== undefined)
       lines.push(`  less ${quoted(terminal.display(`${options.out}/${saved.dmesg}`))}`);
-    lines.push(
-      `  readelf -lnW ${vmcore}`,
-      `  makedumpfile --dump-dmesg ${vmcore} dmesg.txt`,
-      `  makedumpfile -l -d 31 ${vmcore} dump.kdump`,
-      `  crash ${vmlinux} ${vmcore}`,
-      `  gdb ${vmlinux} ${vmcore}`,
-      `  drgn -c ${vmcore} -s ${vmlinux}`,
-    );
+    lines.push(...NEXT[saved.format](vmcore, vmlinux).map((line) => `  ${line}`));
   }
   return `${lines.join("\n")}\n`;
 }

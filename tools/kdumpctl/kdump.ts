@@ -4,7 +4,7 @@
  * ever overwritten.
  *
  *     /var/crash/127.0.0.1-YYYY-MM-DD-HH:MM:SS/vmcore-dmesg.txt
- *     /var/crash/127.0.0.1-YYYY-MM-DD-HH:MM:SS/vmcore
+ *     /var/crash/127.0.0.1-YYYY-MM-DD-HH:MM:SS/vmcore       (vmcore.flat: what makedumpfile -F writes)
  */
 import {
   O_CREAT,
@@ -115,7 +115,11 @@ async function saveDmesg(proc: Proc, run: Run, directory: string): Promise<void>
 async function saveVmcore(proc: Proc, run: Run, conf: KdumpConf, directory: string): Promise<boolean> {
   const incomplete = `${directory}/vmcore-incomplete`;
   await say(proc, "saving vmcore");
-  const status = await run(proc, [...words(conf.core_collector), VMCORE, incomplete]);
+  const collector = words(conf.core_collector);
+  const flattened = collector.includes("-F");
+  const status = flattened
+    ? await runInto(proc, run, [...collector, VMCORE], incomplete)
+    : await run(proc, [...collector, VMCORE, incomplete]);
   if (status !== 0) {
     await say(proc, `saving vmcore failed, exitcode:${status}`);
     return false;
@@ -129,10 +133,20 @@ async function saveVmcore(proc: Proc, run: Run, conf: KdumpConf, directory: stri
     await say(proc, `sync vmcore failed, exitcode:1 (${strerror(error)})`);
     return false;
   }
-  await proc.rename(incomplete, `${directory}/vmcore`, { noReplace: true });
+  await proc.rename(incomplete, `${directory}/vmcore${flattened ? ".flat" : ""}`, { noReplace: true });
   await syncDirectory(proc, directory);
   await say(proc, "saving vmcore complete");
   return true;
+}
+
+/** Runs a program whose standard output is a new file: as `| dd of=FILE` where kdump sends a stream. */
+async function runInto(proc: Proc, run: Run, argv: readonly string[], path: string): Promise<number> {
+  const fd = await proc.open(path, O_WRONLY | O_CREAT | O_EXCL, 0o600);
+  try {
+    return await run(proc, argv, fd);
+  } finally {
+    await proc.close(fd);
+  }
 }
 
 /** A rename lasts only when the directory is on the disk too. */
