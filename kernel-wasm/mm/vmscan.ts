@@ -31,6 +31,7 @@ import {
   PGSTEAL_KSWAPD,
   PG_active,
   PG_swapbacked,
+  PG_swapcache,
   SWAP_CLUSTER_MAX,
 } from "../include/generated/constants";
 import { page, scan_control, zone } from "../include/generated/structs";
@@ -77,6 +78,11 @@ export function zone_reclaimable_pages(z: zone): u64 {
   return <u64>max<i64>(pages, 0);
 }
 
+/** With all places taken only a page that has one already can go: who maps the others is not looked up. */
+@inline function has_no_place(p: page, file: bool): bool {
+  return !file && !page_flag(p, PG_swapcache) && get_nr_swap_pages() <= 0;
+}
+
 /** Takes the page at a list's tail off it, with a reference; null when there is none to be had. */
 function isolate_lru_page(lru: i32): page {
   const lruvec = NODE_DATA(0).__lruvec;
@@ -118,6 +124,11 @@ function shrink_inactive_list(nr: u64, sc: scan_control, lru: i32): void {
   for (let scanned: u64 = 0; scanned < nr; scanned++) {
     const p = isolate_lru_page(lru);
     if (isnull(p)) return;
+    if (has_no_place(p, file)) {
+      end_isolation(file);
+      putback_lru_page(p);
+      continue;
+    }
     sc.nr_scanned += 1;
     count_vm_event(kswapd ? PGSCAN_KSWAPD : PGSCAN_DIRECT);
     count_vm_event(file ? PGSCAN_FILE : PGSCAN_ANON);
@@ -138,14 +149,17 @@ function shrink_inactive_list(nr: u64, sc: scan_control, lru: i32): void {
 
 /** Makes up to `nr` pages of an active list inactive. Which of them are used, their turn there shows. */
 function shrink_active_list(nr: u64, lru: i32): void {
+  const file = is_file_lru(lru);
   for (let scanned: u64 = 0; scanned < nr; scanned++) {
     const p = isolate_lru_page(lru);
     if (isnull(p)) return;
-    count_vm_event(PGREFILL);
-    if (page_flag(p, PG_swapbacked)) page_referenced(p);
-    clear_page_flag(p, PG_active);
-    count_vm_event(PGDEACTIVATE);
-    end_isolation(is_file_lru(lru));
+    if (!has_no_place(p, file)) {
+      count_vm_event(PGREFILL);
+      if (page_flag(p, PG_swapbacked)) page_referenced(p);
+      clear_page_flag(p, PG_active);
+      count_vm_event(PGDEACTIVATE);
+    }
+    end_isolation(file);
     putback_lru_page(p);
   }
 }
