@@ -79,6 +79,7 @@ describe("wkdump fuzz", () => {
       ["--cpus", "4", "--operations", "50"],
     ],
     [209, "a log that begins with words printed before", ["--operations", "10000"]],
+    [333, "a program that was killed for want of memory before it began", ["--operations", "10000"]],
     [88, "a full swap area, and pages that many programs share", ["--operations", "10000"]],
   ])("seed %i, %s", (seed, _what, more) => {
     const result = wkdump(["fuzz", "--replay", String(seed), ...more, "--json", "--out", directory], {

@@ -210,11 +210,13 @@ function checkTask(
   const what = `task ${task.pid} (${task.comm})`;
   const dead = isDead(kernel, at);
   if (dead && !mayBeDead(task, killed)) throw new Inconsistency(`${what} is dead, and nobody ended it`);
+  // One that has called exit_group may not have got round to it; one that was killed in its execve may have the
+  // name of a program that never began.
+  const ending = isEnding(kernel, at) || task.exiting;
   // The new program has its name before it begins.
-  if (task.call?.nr !== EXECVE && comm(kernel, at) !== task.comm)
+  if (!ending && task.call?.nr !== EXECVE && comm(kernel, at) !== task.comm)
     throw new Inconsistency(`${what} calls itself ${comm(kernel, at)}`);
-  // One that has called exit_group may not have got round to it.
-  if (isEnding(kernel, at) || task.exiting) return;
+  if (ending) return;
   const state = kernel.u32(at + task_struct.__state);
   if (task.call === undefined && state !== 0 && !task.signalled) {
     throw new Inconsistency(`${what} is in no system call, and its state is ${hex(state)}`);
