@@ -210,8 +210,8 @@ function checkTask(
   const what = `task ${task.pid} (${task.comm})`;
   const dead = isDead(kernel, at);
   if (dead && !mayBeDead(task, killed)) throw new Inconsistency(`${what} is dead, and nobody ended it`);
-  // One that has called exit_group may not have got round to it; one that was killed in its execve may have the
-  // name of a program that never began.
+  // One that has called exit_group may not have got round to it; one that was killed in its execve may have
+  // the name of a program that never began.
   const ending = isEnding(kernel, at) || task.exiting;
   // The new program has its name before it begins.
   if (!ending && task.call?.nr !== EXECVE && comm(kernel, at) !== task.comm)
