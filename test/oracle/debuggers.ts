@@ -4,7 +4,14 @@ import { join } from "node:path";
 import type { BootDump } from "../support/boot.ts";
 import { stock } from "../support/stock.ts";
 
-/** Output of one gdb command each, in order. */
+/** Where a program's page fault began: its instruction is in no function of vmlinux, its stack elsewhere. */
+const PROGRAM = new RegExp(
+  `^(#\\d+ .* in asm_exc_\\w+ .*\\n)#\\d+ +0x0{10}\\w+ in \\?\\? \\(\\)\\n` +
+    `Backtrace stopped: previous frame inner .*\\n`,
+  "gm",
+);
+
+/** Output of one gdb command each, in order; stacks end where the kernel was entered. */
 export function gdb(dump: BootDump, commands: readonly string[]): string[] {
   const mark = "@@@";
   const settings = ["set pagination off", "set width 0", "set confirm off"];
@@ -21,7 +28,7 @@ export function gdb(dump: BootDump, commands: readonly string[]): string[] {
       cwd: ROOT,
     },
   );
-  return output.split(`${mark}\n`).slice(1, -1);
+  return output.replace(PROGRAM, "$1").split(`${mark}\n`).slice(1, -1);
 }
 
 const ROOT = join(import.meta.dirname, "../..");

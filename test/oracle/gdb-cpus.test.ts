@@ -11,7 +11,10 @@ import { type BootDump, bootDump } from "../support/boot.ts";
 import { describeStock } from "../support/stock.ts";
 import { crash, drgn, gdb, gdbFrames } from "./debuggers.ts";
 
-const ENTRIES = /^(entry_SYSCALL_64_after_hwframe|ret_from_fork|cpu_resume|secondary_startup_64|startup_64)$/;
+const ENTRIES = new RegExp(
+  "^(entry_SYSCALL_64_after_hwframe|asm_exc_page_fault|ret_from_fork|cpu_resume|secondary_startup_64|" +
+    "startup_64)$",
+);
 
 const MACHINES = [
   { cpus: 2, workload: 0, idle: 1 },
