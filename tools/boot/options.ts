@@ -7,6 +7,7 @@ import { CPUS_MAX, type Injection } from "../../runtime/index.ts";
 import { type FlagForm, parseFlags, UsageError } from "../flags.ts";
 import { CRASH_DEFAULT, CRASH_PARAMETER, CRASH_TYPES, MODULES_PARAMETER } from "../init/crashes.ts";
 import { FILL_PARAMETER, MIX_PARAMETER } from "../init/fill.ts";
+import { SEED_MAX } from "../seeds.ts";
 import { formatSize, parseSize } from "../size.ts";
 import { SWAP_MIN, SWAP_PARAMETER } from "../swap/swap.ts";
 import { OPERATIONS_MAX, WORKLOAD_PARAMETER } from "../workload/main.ts";
@@ -19,7 +20,6 @@ const MEMORY_MIN = 4 * MIB;
 const MEMORY_MAX = 4096 * MIB;
 const MEMORY_UNIT = 64 * KIB;
 const FILL_MAX = 95;
-const SEED_MAX = 0xffffffff;
 const MIX_MAX = 1000;
 const PAGE_SIZE = 4096;
 /** What a RAM disk has without ramdisk_size=. */

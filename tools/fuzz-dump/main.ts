@@ -3,7 +3,8 @@ import { hostProc } from "../../runtime/adapter/index.ts";
 import { ownCommand, residentMemory, runCommand } from "../../runtime/adapter/process.ts";
 import type { Terminal } from "../../runtime/adapter/terminal.ts";
 import { FileBytes } from "../dump/bytes.ts";
-import { CommandError, type FlagForm, parseFlags, UsageError } from "../flags.ts";
+import { CommandError, parseFlags, UsageError } from "../flags.ts";
+import { earlyEnd, SEED_FORMS, type SeedFlags, seedFlags } from "../seeds.ts";
 import { makeVictims } from "./formats.ts";
 import { damage } from "./mutate.ts";
 import { type Reading, readAll } from "./read.ts";
@@ -35,16 +36,6 @@ Exit status:
   2  wrong usage
 `;
 
-const FORMS: Record<string, FlagForm> = {
-  "--runs": { value: "N" },
-  "--from": { value: "SEED" },
-  "--replay": { value: "SEED" },
-  "--json": { value: "switch" },
-  // What the command calls itself with.
-  "--worker": { value: "switch" },
-};
-
-const SEED_MAX = 0xffffffff;
 const RUNS_MAX = 10_000_000;
 /** Seeds a process, and after how many it says where it stands. */
 const BATCH = 2000;
@@ -56,13 +47,8 @@ const SEED_LIMIT_MS = 50;
 const RUN_LIMIT_MS = 5000;
 const MEMORY_LIMIT = 256 * 1024 * 1024;
 
-interface Flags {
+interface Flags extends SeedFlags {
   vmcore: string;
-  from: number;
-  runs: number;
-  replay: boolean;
-  json: boolean;
-  worker: boolean;
 }
 
 /** What a process says of its seeds, in one line. */
@@ -81,32 +67,10 @@ interface Finding {
 }
 
 export function parseFuzzDumpFlags(args: readonly string[]): Flags {
-  const { values, operands } = parseFlags(FORMS, args);
+  const { values, operands } = parseFlags(SEED_FORMS, args);
   const [vmcore] = operands;
   if (vmcore === undefined || operands.length > 1) throw new UsageError("give one VMCORE");
-  const number = (name: string, least: number, most: number): number | undefined => {
-    const text = values.get(name)?.[0];
-    if (text === undefined) return undefined;
-    const value = /^\d+$/.test(text) ? Number(text) : Number.NaN;
-    if (value >= least && value <= most) return value;
-    throw new UsageError(`${name} ${text}: a number from ${least} to ${most}`);
-  };
-  const runs = number("--runs", 1, RUNS_MAX);
-  const from = number("--from", 0, SEED_MAX);
-  const replay = number("--replay", 0, SEED_MAX);
-  if ((runs === undefined) === (replay === undefined)) throw new UsageError("give --runs N or --replay SEED");
-  if (replay !== undefined && from !== undefined) throw new UsageError("--from goes with --runs");
-  const first = replay ?? from ?? 0;
-  const count = runs ?? 1;
-  if (first + count - 1 > SEED_MAX) throw new UsageError(`seeds end at ${SEED_MAX}`);
-  return {
-    vmcore,
-    from: first,
-    runs: count,
-    replay: replay !== undefined,
-    json: values.has("--json"),
-    worker: values.has("--worker"),
-  };
+  return { vmcore, ...seedFlags(values, RUNS_MAX) };
 }
 
 export async function run(terminal: Terminal, args: readonly string[]): Promise<number> {
@@ -147,16 +111,15 @@ function runBatch(flags: Flags, from: number, runs: number): Summary {
   const { program } = ownCommand();
   const seeds = ["--from", String(from), "--runs", String(runs)];
   const command = [...program, "fuzz-dump", "--worker", ...seeds, flags.vmcore];
-  const { status, stdout, stderr } = runCommand(command, START_LIMIT_MS + runs * SEED_LIMIT_MS);
+  const ended = runCommand(command, START_LIMIT_MS + runs * SEED_LIMIT_MS);
+  const { stdout, stderr } = ended;
   const lines = stdout.split("\n").slice(0, -1);
   const last = lines.at(-1);
   if (last === undefined) throw new CommandError(stderr.trim() || "the process of the runs ended at once");
   const summary = JSON.parse(last) as Summary;
   if (summary.runs === runs) return summary;
-  const how = status === null ? "hung, or was killed" : `ended the process with ${status}`;
   const told = `one of the ${CHUNK} seeds from here on`;
-  const finding = `${how}: ${stderr.trim().split("\n").slice(-5).join(" | ")}`;
-  const findings = [...summary.findings, { seed: from + summary.runs, told, finding }];
+  const findings = [...summary.findings, { seed: from + summary.runs, told, finding: earlyEnd(ended) }];
   return { ...summary, runs: Math.min(runs, summary.runs + CHUNK), findings };
 }
 

@@ -7,6 +7,7 @@ import { CPUS_MAX } from "../../runtime/index.ts";
 import { readAsset } from "../assets.ts";
 import { SystemMap } from "../boot/system-map.ts";
 import { CommandError, type FlagForm, parseFlags, UsageError } from "../flags.ts";
+import { earlyEnd, numberOf, SEED_FORMS, type SeedFlags, seedFlags } from "../seeds.ts";
 import { type Cpus, makePlan, planTitle } from "./plan.ts";
 import { type FuzzAssets, type Memories, type Remains, runSeed, type Verdict } from "./run.ts";
 
@@ -53,19 +54,13 @@ Exit status:
 `;
 
 const FORMS: Record<string, FlagForm> = {
-  "--runs": { value: "N" },
-  "--from": { value: "SEED" },
-  "--replay": { value: "SEED" },
+  ...SEED_FORMS,
   "--cpus": { value: "N|any" },
   "--operations": { value: "N" },
   "--limit": { value: "SECONDS" },
   "--out": { value: "DIR" },
-  "--json": { value: "switch" },
-  // What the command calls itself with: the runs one after another, a line of JSON each.
-  "--worker": { value: "switch" },
 };
 
-const SEED_MAX = 0xffffffff;
 const RUNS_MAX = 1_000_000;
 /** Seeds a process: long enough to be worth its start, short enough to see progress. */
 const BATCH = 25;
@@ -81,54 +76,24 @@ const LONG_STORY = 1000;
 const LIMIT_MAX = 3600;
 const OPERATIONS_MAX = 10_000;
 
-export interface FuzzFlags {
-  from: number;
-  runs: number;
-  replay: boolean;
+export interface FuzzFlags extends SeedFlags {
   cpus: Cpus;
   operations: number | undefined;
   /** Seconds that a seed may take. */
   limit: number | undefined;
   out: string;
-  json: boolean;
-  worker: boolean;
 }
 
 export function parseFuzzFlags(args: readonly string[]): FuzzFlags {
   const { values, operands } = parseFlags(FORMS, args);
   if (operands.length > 0) throw new UsageError(`unexpected argument ${operands[0]}`);
-  const number = (name: string, least: number, most: number): number | undefined => {
-    const text = values.get(name)?.[0];
-    if (text === undefined) return undefined;
-    const value = /^\d+$/.test(text) ? Number(text) : Number.NaN;
-    if (!(value >= least && value <= most))
-      throw new UsageError(`${name} ${text}: a number from ${least} to ${most}`);
-    return value;
-  };
-  const runs = number("--runs", 1, RUNS_MAX);
-  const from = number("--from", 0, SEED_MAX);
-  const replay = number("--replay", 0, SEED_MAX);
-  if ((runs === undefined) === (replay === undefined)) throw new UsageError("give --runs N or --replay SEED");
-  if (replay !== undefined && from !== undefined) throw new UsageError("--from goes with --runs");
-  const operations = number("--operations", 0, OPERATIONS_MAX);
-  const cpus = values.get("--cpus")?.[0] === "any" ? "any" : (number("--cpus", 1, CPUS_MAX) ?? 1);
-  const limit = number("--limit", 1, LIMIT_MAX);
-  const first = replay ?? from ?? 0;
-  const count = runs ?? 1;
-  if (first + count - 1 > SEED_MAX) throw new UsageError(`seeds end at ${SEED_MAX}`);
+  const seeds = seedFlags(values, RUNS_MAX);
+  const operations = numberOf(values, "--operations", 0, OPERATIONS_MAX);
+  const cpus = values.get("--cpus")?.[0] === "any" ? "any" : (numberOf(values, "--cpus", 1, CPUS_MAX) ?? 1);
+  const limit = numberOf(values, "--limit", 1, LIMIT_MAX);
   const out = values.get("--out")?.[0] ?? "./var/fuzz";
   if (out === "") throw new UsageError("--out wants the name of a directory");
-  return {
-    from: first,
-    runs: count,
-    replay: replay !== undefined,
-    cpus,
-    operations,
-    limit,
-    out,
-    json: values.has("--json"),
-    worker: values.has("--worker"),
-  };
+  return { ...seeds, cpus, operations, limit, out };
 }
 
 export async function run(terminal: Terminal, args: readonly string[]): Promise<number> {
@@ -193,20 +158,19 @@ function runBatch(flags: FuzzFlags, from: number, runs: number): { verdicts: Ver
   const factor = flags.cpus === 1 ? 1 : CPUS_FACTOR;
   const each_ms = factor * (SEED_LIMIT_MS + (flags.operations ?? 0) * OPERATION_LIMIT_MS);
   const limit_ms = flags.limit === undefined ? PROCESS_LIMIT_MS + runs * each_ms : runs * flags.limit * 1000;
-  const { status, signal, stdout, stderr, elapsed_ms } = runCommand(command, limit_ms);
+  const ended = runCommand(command, limit_ms);
+  const { signal, stdout, elapsed_ms } = ended;
   // Somebody wants no more of it: that is no finding.
   if (signal === "SIGINT" || signal === "SIGTERM") throw new CommandError(`stopped by ${signal}`);
   const lines = stdout.split("\n").slice(0, -1);
   const verdicts = lines.map((line) => JSON.parse(line) as Verdict);
   if (verdicts.length < runs) {
     const seed = from + verdicts.length;
-    const how = status === null ? "hung, or was killed" : `ended the process with ${status}`;
-    const finding = `${how}: ${stderr.trim().split("\n").slice(-5).join(" | ")}`;
     verdicts.push({
       seed,
       title: planTitle(makePlan(seed, flags.operations, flags.cpus)),
       outcome: "threw",
-      finding,
+      finding: earlyEnd(ended),
       excused: {},
       unseen: false,
       elapsed_ms,
