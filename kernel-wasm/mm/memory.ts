@@ -16,7 +16,6 @@ import {
   PROT_EXEC,
   PROT_READ,
   PROT_WRITE,
-  VM_ACCESS_FLAGS,
   VM_EXEC,
   VM_PFNMAP,
   VM_READ,
@@ -196,13 +195,15 @@ export function handle_mm_fault(vma: vm_area_struct, addr: usize, write: bool): 
   return do_wp_page(vma, addr, pte);
 }
 
-/** The page fault of an access to `addr`; -EFAULT where nothing is mapped or the access is not allowed. */
-export function fault_in_user(mm: mm_struct, addr: usize, write: bool): i32 {
+/**
+ * The page fault of an access to `addr` that wants one of these rights: VM_WRITE, VM_EXEC, or VM_ACCESS_FLAGS
+ * to read, as what can be written or run can be read on x86. -EFAULT where nothing is mapped, or not so.
+ */
+export function fault_in_user(mm: mm_struct, addr: usize, rights: u64): i32 {
   down_read(mm.mmap_lock);
   const vma = vma_lookup(mm, addr);
-  // As on x86, what can be written or run can be read.
-  const denied = isnull(vma) || (vma.vm_flags & (write ? VM_WRITE : VM_ACCESS_FLAGS)) == 0;
-  const err = denied ? -EFAULT : handle_mm_fault(vma, addr & ~(PAGE_SIZE - 1), write);
+  const denied = isnull(vma) || (vma.vm_flags & rights) == 0;
+  const err = denied ? -EFAULT : handle_mm_fault(vma, addr & ~(PAGE_SIZE - 1), rights == VM_WRITE);
   up_read(mm.mmap_lock);
   return err;
 }

@@ -4,7 +4,14 @@
  * page fault. All return the number of bytes that could not be copied: 0 is success, anything else is EFAULT
  * to the user.
  */
-import { CONFIG_CRASH_DUMP, EFAULT, PAGE_SIZE, TASK_SIZE_MAX } from "../../include/generated/constants";
+import {
+  CONFIG_CRASH_DUMP,
+  EFAULT,
+  PAGE_SIZE,
+  TASK_SIZE_MAX,
+  VM_ACCESS_FLAGS,
+  VM_WRITE,
+} from "../../include/generated/constants";
 import { get_current } from "../kernel/current";
 import { follow_user } from "../mm/pgtable";
 import { fault_in_user } from "../../mm/memory";
@@ -17,12 +24,13 @@ export function access_ok(addr: u64, size: u64): bool {
 
 /** Physical address of a user byte, 0 when the access is not allowed. User space here lies below 4 GiB. */
 function user_byte(addr: u64, write: bool): usize {
+  const rights: u64 = write ? VM_WRITE : VM_ACCESS_FLAGS;
   const mm = get_current().mm;
   if (isnull(mm) || addr >> 32 != 0) return 0;
   while (true) {
     // Until the copy there is no poll: no other CPU can take the page away.
     const at = follow_user(changetype<usize>(mm.pgd), <usize>addr, write);
-    if (at || fault_in_user(mm, <usize>addr, write) != 0) return at;
+    if (at || fault_in_user(mm, <usize>addr, rights) != 0) return at;
   }
 }
 

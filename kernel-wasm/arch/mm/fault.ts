@@ -5,6 +5,7 @@
  */
 import {
   BUS_ADRERR,
+  EFAULT,
   EIO,
   LOGLEVEL_EMERG,
   LOGLEVEL_INFO,
@@ -22,7 +23,7 @@ import {
   X86_PF_WRITE,
   X86_TRAP_PF,
 } from "../../include/generated/constants";
-import { mm_struct, pt_regs, task_struct, vm_area_struct } from "../../include/generated/structs";
+import { mm_struct, pt_regs, task_struct } from "../../include/generated/structs";
 import { is_global_init } from "../../kernel/exit";
 import { down_read, up_read } from "../../kernel/locking/rwsem";
 import { pr_cont, printk_level } from "../../kernel/printk/printk";
@@ -52,14 +53,21 @@ function show_signal_msg(regs: pt_regs, error_code: u64, address: u64, t: task_s
 }
 
 /** What a program's signal is about: SEGV_ACCERR when something is mapped there, else SEGV_MAPERR. */
-function bad_area(regs: pt_regs, error_code: u64, address: u64, code: i32): void {
+function segv_code(mm: mm_struct, address: u64): i32 {
+  down_read(mm.mmap_lock);
+  const mapped = !(address >> 32) && !isnull(vma_lookup(mm, address));
+  up_read(mm.mmap_lock);
+  return mapped ? SEGV_ACCERR : SEGV_MAPERR;
+}
+
+function bad_area(regs: pt_regs, error_code: u64, address: u64): void {
   const t = get_current();
   t.thread.cr2 = address;
   t.thread.error_code = error_code;
   t.thread.trap_nr = X86_TRAP_PF;
   // As Linux: nothing is said of a program that has a handler for it.
   if (unhandled_signal(t, SIGSEGV)) show_signal_msg(regs, error_code, address, t);
-  force_sig_fault(SIGSEGV, code, address);
+  force_sig_fault(SIGSEGV, segv_code(t.mm, address), address);
 }
 
 function unhandled_signal(t: task_struct, sig: i32): bool {
@@ -86,33 +94,18 @@ export function do_user_trap(
   else force_sig_fault(sig, code, regs.ip);
 }
 
-/** No page of the kernel's may be made or shared for this access (access_error). */
-function access_error(vma: vm_area_struct, error_code: u64): bool {
-  if (error_code & X86_PF_WRITE) return !(vma.vm_flags & VM_WRITE);
-  // As on x86, what can be written or run can be read.
-  return !(vma.vm_flags & (error_code & X86_PF_INSTR ? VM_EXEC : VM_ACCESS_FLAGS));
-}
-
-/** 0, or how an access of a program's is wrong: SEGV_*. */
-function bad_access(mm: mm_struct, error_code: u64, address: u64): i32 {
-  if (address >> 32) return SEGV_MAPERR;
-  down_read(mm.mmap_lock);
-  const vma = vma_lookup(mm, address);
-  const code = isnull(vma) ? SEGV_MAPERR : access_error(vma, error_code) ? SEGV_ACCERR : 0;
-  up_read(mm.mmap_lock);
-  return code;
+/** The right that an access of a program's needs (access_error). */
+function wanted_rights(error_code: u64): u64 {
+  if (error_code & X86_PF_WRITE) return VM_WRITE;
+  return error_code & X86_PF_INSTR ? VM_EXEC : VM_ACCESS_FLAGS;
 }
 
 /** When memory is short, the access is made again: the OOM killer has killed somebody, or this task. */
 export function do_user_addr_fault(regs: pt_regs, error_code: u64, address: u64): void {
   const t = get_current();
-  const bad = bad_access(t.mm, error_code, address);
-  if (bad) {
-    bad_area(regs, error_code, address, bad);
-    return;
-  }
   const major = t.maj_flt;
-  const err = fault_in_user(t.mm, <usize>address, (error_code & X86_PF_WRITE) != 0);
-  if (err == -EIO) force_sig_fault(SIGBUS, BUS_ADRERR, address);
+  const err = address >> 32 ? -EFAULT : fault_in_user(t.mm, <usize>address, wanted_rights(error_code));
+  if (err == -EFAULT) bad_area(regs, error_code, address);
+  else if (err == -EIO) force_sig_fault(SIGBUS, BUS_ADRERR, address);
   else if (t.maj_flt == major) t.min_flt += 1;
 }
