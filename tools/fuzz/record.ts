@@ -164,6 +164,11 @@ export class MachineRecord implements Tracer {
     if (((task.actions.get(signal)?.flags ?? 0) & SA_RESETHAND) !== 0) task.actions.delete(signal);
   }
 
+  /** The task that has this continuation. */
+  ofContinuation(continuation: number): TaskRecord | undefined {
+    return this.#byContinuation.get(continuation);
+  }
+
   onCall(call: SystemCall, memory: UserMemory): void {
     this.calls++;
     const task = this.#byContinuation.get(call.rbx);

@@ -208,8 +208,12 @@ async function runOnce(plan: Plan, assets: FuzzAssets, memories: Memories, plant
   };
 }
 
-/** The crashed kernel as it is: a copy for later, and its own accounts. */
-function look(record: RunRecord, { memory }: Machine, symbols: SystemMap, interrupted: boolean): void {
+/**
+ * The crashed kernel as it is: a copy for later, and its own accounts. `planned`: it was to crash in the middle
+ * of something; want of memory does that at any moment.
+ */
+function look(record: RunRecord, { memory }: Machine, symbols: SystemMap, planned: boolean): void {
+  const interrupted = planned || STARVED.test(record.console);
   record.region = crashRegion(memory, symbols);
   record.memory = memory.copy(0, memory.size);
   const { children, disagreements, killed } = record.story;

@@ -110,13 +110,28 @@ function pidOf(kernel: CrashedKernel, at: number): number {
   return kernel.s32(at + task_struct.pid);
 }
 
+/** The registers of a task's program, on its kernel stack; undefined when that is gone. */
+function userRegs(kernel: CrashedKernel, at: number): number | undefined {
+  const stack = kernel.pointer(at + task_struct.stack);
+  return stack === 0 ? undefined : stack + constants.THREAD_SIZE - pt_regs.SIZE;
+}
+
 /**
- * Children whose parents have not come back from clone get the numbers that are left: first those whose
- * parent lives and has such a child, then orphans. A clone that has not come so far has no child.
+ * Children whose parents have not come back from clone get the numbers that are left: first those that have
+ * begun, by their continuation; then those whose parent lives and has such a child, then orphans. A clone
+ * that has not come so far has no child.
  */
 function identify(kernel: CrashedKernel, record: MachineRecord, tasks: Tasks): void {
   const named = new Set([...record.tasks].map(({ pid }) => pid));
   const left = new Map([...tasks].filter(([pid]) => !named.has(pid)));
+  for (const [pid, at] of left) {
+    const regs = userRegs(kernel, at);
+    const task = regs === undefined ? undefined : record.ofContinuation(kernel.u32(regs + pt_regs.bx));
+    // A child that has not begun has its parent's, who is the older of the two.
+    if (task === undefined || task.pid !== undefined) continue;
+    task.pid = pid;
+    left.delete(pid);
+  }
   const unnamed = [...record.tasks].filter(({ pid }) => pid === undefined);
   const parentOf = ({ parent }: TaskRecord): number | undefined => {
     // The number of a dead parent may be another task's by now.
@@ -153,9 +168,8 @@ function isDead(kernel: CrashedKernel, at: number): boolean {
  * another program will hear, which has not begun.
  */
 function settle(kernel: CrashedKernel, record: MachineRecord, task: TaskRecord, at: number): void {
-  const stack = kernel.pointer(at + task_struct.stack);
-  if (task.call === undefined || task.call.nr === EXECVE || stack === 0) return;
-  const regs = stack + constants.THREAD_SIZE - pt_regs.SIZE;
+  const regs = userRegs(kernel, at);
+  if (task.call === undefined || task.call.nr === EXECVE || regs === undefined) return;
   if (kernel.s64(regs + pt_regs.orig_ax) !== -1) return;
   // A signal has come in between: the call is made again, or its result lies on the user's stack.
   if (kernel.u64(regs + pt_regs.ip) !== constants.USER_SYSCALL_RETURN) return;
