@@ -63,6 +63,8 @@ export interface TaskRecord {
   /** undefined: its parent has not been told yet. */
   pid: number | undefined;
   parent: TaskRecord | undefined;
+  /** It has a continuation. */
+  begun: boolean;
   /** The name of its program's file. */
   comm: string;
   files: Map<number, Descriptor>;
@@ -125,6 +127,7 @@ export class MachineRecord implements Tracer {
       const child = this.#unborn.get(origin.placed);
       if (child === undefined) return;
       this.#unborn.delete(origin.placed);
+      child.begun = true;
       this.#byContinuation.set(continuation, child);
       return;
     }
@@ -446,6 +449,7 @@ function newTask(comm: string, parent: TaskRecord | undefined): TaskRecord {
   return {
     pid: undefined,
     parent,
+    begun: parent === undefined,
     comm,
     files: new Map(),
     filesUnknown: false,

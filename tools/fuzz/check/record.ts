@@ -132,7 +132,9 @@ function identify(kernel: CrashedKernel, record: MachineRecord, tasks: Tasks): v
     task.pid = pid;
     left.delete(pid);
   }
+  // Those that have begun, and were not found by that, are dead.
   const unnamed = [...record.tasks].filter(({ pid }) => pid === undefined);
+  unnamed.sort((a, b) => Number(b.begun) - Number(a.begun));
   const parentOf = ({ parent }: TaskRecord): number | undefined => {
     // The number of a dead parent may be another task's by now.
     const at = parent !== undefined && record.tasks.has(parent) ? tasks.get(parent.pid ?? 0) : undefined;
@@ -143,6 +145,7 @@ function identify(kernel: CrashedKernel, record: MachineRecord, tasks: Tasks): v
       const parent = parentOf(task);
       if (task.pid !== undefined || (parent === undefined) !== orphans) continue;
       for (const [pid, at] of left) {
+        if (task.begun && !isDead(kernel, at)) continue;
         const real = kernel.pointer(at + task_struct.real_parent);
         if (orphans ? pidOf(kernel, real) !== 1 : real !== parent) continue;
         task.pid = pid;
