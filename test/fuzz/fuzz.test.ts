@@ -81,7 +81,11 @@ describe("wkdump fuzz", () => {
     [209, "a log that begins with words printed before", ["--operations", "10000"]],
     [333, "a program that was killed for want of memory before it began", ["--operations", "10000"]],
     [749, "children whose parents were killed before clone came back", ["--operations", "10000"]],
-    [877, "a child that ended before its parent, since killed, was back from clone", ["--operations", "10000"]],
+    [
+      877,
+      "a child that ended before its parent, since killed, was back from clone",
+      ["--operations", "10000"],
+    ],
     [710, "a panic for want of memory in the middle of a fork, and no kdump", ["--operations", "10000"]],
     [88, "a full swap area, and pages that many programs share", ["--operations", "10000"]],
   ])("seed %i, %s", (seed, _what, more) => {
