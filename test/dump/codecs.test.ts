@@ -4,8 +4,8 @@
  */
 import * as zlib from "node:zlib";
 import { describe, expect, it } from "vitest";
-import { type Codec, loadCodecs } from "../../tools/dump/codecs.ts";
-import { pageCompressor } from "../../tools/dump/compress.ts";
+import { CODECS, type Codec, loadCodecs } from "../../tools/dump/codecs.ts";
+import { type PageCompressor, pageCompressor } from "../../tools/dump/compress.ts";
 import { bytesOf, concat, seededRandom } from "../support/vmcore.ts";
 
 /** Kernel-like text from a linear congruential generator, the same as the stock libraries packed. */
@@ -95,34 +95,65 @@ const PAGES: readonly [string, (size: number) => Uint8Array][] = [
 ];
 const SIZES = [1024, 4096, 16384, 65536];
 
+/** Where the data of packed() begin in the file, and where its page of zeros lies: beyond 4 GiB. */
+const FIRST = 2 ** 33 + 7;
+const ZERO_AT = 2 ** 40;
+
+/** Packs pages of 4096 bytes, and reads what their descriptors say. */
+function packed(compress: PageCompressor, pages: readonly Uint8Array[], findZero = false) {
+  compress.pages.set(concat(...pages));
+  const data = compress.compress(pages.length, 4096, findZero);
+  const { bytes, zero } = compress.descriptors(FIRST, ZERO_AT);
+  expect(bytes.length).toBe(pages.length * 24);
+  const view = new DataView(bytes.buffer, bytes.byteOffset);
+  const found = pages.map((_, n) => {
+    const offset = Number(view.getBigUint64(n * 24, true));
+    const size = view.getUint32(n * 24 + 8, true);
+    expect(view.getBigUint64(n * 24 + 16, true)).toBe(0n);
+    return {
+      offset,
+      flags: view.getUint32(n * 24 + 12, true),
+      bytes: offset === ZERO_AT ? new Uint8Array(size) : data.slice(offset - FIRST, offset - FIRST + size),
+    };
+  });
+  return { zero, found };
+}
+
 describe.each(["lzo", "snappy"] as const)("%s", (codec) => {
   it.each(PAGES)("packs and unpacks %s", async (_name, make) => {
     const codecs = await loadCodecs();
     for (const size of SIZES) {
       const page = make(size);
-      const [packed] = codecs.compressPages(codec, page, size, false);
-      if (packed!.stored) expect([...packed!.bytes]).toEqual([...page]);
-      else {
-        const bytes = packed!.bytes.slice();
-        expect(bytes.length).toBeLessThan(size);
-        expect(Buffer.compare(codecs.decompress(codec, bytes, size)!, page)).toBe(0);
-      }
+      codecs.pages.set(page);
+      const bytes = codecs.compress(codec, 1, size, false).slice();
+      expect(bytes.length).toBeLessThanOrEqual(size);
+      const unpacked = bytes.length < size ? codecs.decompress(codec, bytes, size)! : bytes;
+      expect(Buffer.compare(unpacked, page)).toBe(0);
     }
   });
 
   it("packs many pages at once, with zero pages left out and random ones stored", async () => {
+    const compress = (await pageCompressor(codec))!;
     const codecs = await loadCodecs();
-    const pages = concat(textPage(4096, 1), new Uint8Array(4096), randomPage(4096, 2), textPage(4096, 8));
-    const packed = codecs.compressPages(codec, pages, 4096, true);
-    expect(packed.map(({ zero, stored }) => [zero, stored])).toEqual([
-      [false, false],
-      [true, false],
-      [false, true],
-      [false, false],
-    ]);
-    const last = packed[3]!.bytes.slice();
-    expect(Buffer.compare(codecs.decompress(codec, last, 4096)!, pages.subarray(3 * 4096))).toBe(0);
-    expect(packed[0]!.bytes.length).toBeLessThan(2048);
+    const pages = [textPage(4096, 1), new Uint8Array(4096), randomPage(4096, 2), textPage(4096, 8)];
+    const { zero, found } = packed(compress, pages, true);
+    expect([zero, found.map(({ flags }) => flags)]).toEqual([1, [CODECS[codec], 0, 0, CODECS[codec]]]);
+    expect([found[0]!.bytes.length < 2048, found[1]!.offset]).toEqual([true, ZERO_AT]);
+    expect(Buffer.compare(found[2]!.bytes, pages[2]!)).toBe(0);
+    for (const n of [0, 3]) {
+      expect(Buffer.compare(codecs.decompress(codec, found[n]!.bytes, 4096)!, pages[n]!)).toBe(0);
+    }
+  });
+
+  it("packs pages of zeros like any other when they are not left out", async () => {
+    const compress = (await pageCompressor(codec))!;
+    const codecs = await loadCodecs();
+    const { zero, found } = packed(compress, [new Uint8Array(4096), textPage(4096, 1), new Uint8Array(4096)]);
+    expect(zero).toBe(0);
+    for (const n of [0, 2]) {
+      expect(found[n]!.bytes.length).toBeLessThan(256);
+      expect(Buffer.compare(codecs.decompress(codec, found[n]!.bytes, 4096)!, new Uint8Array(4096))).toBe(0);
+    }
   });
 });
 
@@ -198,16 +229,27 @@ describe("compressors of the host", () => {
   });
 
   it("store pages that would not get smaller, and leave out zero pages", async () => {
-    const compress = (await pageCompressor("zlib", {
-      zlib: (page) => zlib.deflateSync(page, { level: 1 }),
-    }))!;
-    const pages = concat(new Uint8Array(4096), randomPage(4096, 1), textPage(4096, 1));
-    const packed = compress(pages, 4096, true);
-    expect(packed.map(({ zero, stored }) => [zero, stored])).toEqual([
-      [true, false],
-      [false, true],
-      [false, false],
-    ]);
-    expect([...zlib.inflateSync(packed[2]!.bytes)]).toEqual([...pages.subarray(2 * 4096)]);
+    const zlibs = { zlib: (page: Uint8Array) => zlib.deflateSync(page, { level: 1 }) };
+    const compress = (await pageCompressor("zlib", zlibs))!;
+    const pages = [new Uint8Array(4096), randomPage(4096, 1), textPage(4096, 1)];
+    const { zero, found } = packed(compress, pages, true);
+    expect([zero, found.map(({ flags }) => flags)]).toEqual([1, [0, 0, CODECS.zlib]]);
+    expect(Buffer.compare(found[1]!.bytes, pages[1]!)).toBe(0);
+    expect(Buffer.compare(zlib.inflateSync(found[2]!.bytes), pages[2]!)).toBe(0);
+    // Those that are not left out are packed once and are all alike.
+    const all = packed(compress, [pages[0]!, pages[2]!, pages[0]!], false);
+    expect(all.zero).toBe(0);
+    for (const n of [0, 2]) expect(Buffer.compare(zlib.inflateSync(all.found[n]!.bytes), pages[0]!)).toBe(0);
+  });
+});
+
+describe("no codec", () => {
+  it("leaves pages as they are, without those of zeros", async () => {
+    const compress = (await pageCompressor(null))!;
+    const pages = [textPage(4096, 1), new Uint8Array(4096), textPage(4096, 2), new Uint8Array(4096)];
+    const { zero, found } = packed(compress, pages, true);
+    expect([zero, found.map(({ flags }) => flags)]).toEqual([2, [0, 0, 0, 0]]);
+    expect(found.map(({ offset }) => offset - FIRST)).toEqual([0, ZERO_AT - FIRST, 4096, ZERO_AT - FIRST]);
+    for (const n of [0, 2]) expect(Buffer.compare(found[n]!.bytes, pages[n]!)).toBe(0);
   });
 });
