@@ -64,7 +64,9 @@ export class NodeHost implements Host {
   }
 
   cpus(): number {
-    return process.getBuiltinModule("node:os").availableParallelism();
+    // Deno asks for a permission to tell it by node:os; Node has no navigator before version 21.
+    const { navigator } = globalThis as { navigator?: { hardwareConcurrency: number } };
+    return navigator?.hardwareConcurrency ?? process.getBuiltinModule("node:os").availableParallelism();
   }
 }
 

@@ -6,11 +6,19 @@
 import type { HostThread } from "../../runtime/adapter/host.ts";
 import { currentHost } from "../../runtime/adapter/index.ts";
 import type { BesideProgram } from "../../runtime/adapter/terminal.ts";
-import { SyscallError } from "../../runtime/user/proc.ts";
+import { type Proc, SyscallError } from "../../runtime/user/proc.ts";
 import { readAsset } from "../assets.ts";
 import { codecsModule } from "../dump/codecs.ts";
 import { DumpError } from "../dump/error.ts";
 import type { Crew, PackWork } from "../dump/page-writer.ts";
+
+/** Threads when nobody says how many. */
+const THREADS_MAX = 4;
+/** Pages of fewer bytes are packed before another thread has begun. */
+const WORTH = 32 * 1024 * 1024;
+
+const S_IFMT = 0o170000;
+const S_IFREG = 0o100000;
 
 /** What a thread is told to do: one file. */
 export interface Task {
@@ -57,6 +65,8 @@ class Hand {
     this.thread = currentHost().startThread(program, {
       onMessage: (message) => {
         const next = this.waiting.shift();
+        // The process goes on for its sake as long as it has something to do.
+        this.thread.hold(this.waiting.length > 0);
         const reply = message as Reply;
         if (reply === null) next?.resolve();
         else next?.reject(fromReply(reply));
@@ -64,14 +74,14 @@ class Hand {
       onError: (error) => this.die(error instanceof Error ? error.message : String(error)),
       onExit: () => this.die("it has ended"),
     });
-    // The process does not wait for threads that have nothing to do.
-    this.thread.hold(false);
   }
 
   give(task: Task): Promise<void> {
     const done = new Promise<void>((resolve, reject) => this.waiting.push({ resolve, reject }));
-    if (this.dead === null) this.thread.post(task);
-    else this.waiting.pop()!.reject(this.dead);
+    if (this.dead === null) {
+      this.thread.hold(true);
+      this.thread.post(task);
+    } else this.waiting.pop()!.reject(this.dead);
     return done;
   }
 
@@ -115,4 +125,28 @@ export class PackCrew {
   end(): void {
     for (const hand of this.hands) hand.end();
   }
+}
+
+/**
+ * Threads beside this one to pack `size` bytes, with which there are `threads`; null: as many as are of use.
+ * There are none without their program, and where threads could not have the files too: these must be regular
+ * ones. Throws CommandError when the program is not that of this build.
+ */
+export async function hire(
+  proc: Proc,
+  program: BesideProgram | undefined,
+  threads: number | null,
+  size: number,
+  inputs: readonly string[],
+  outputs: readonly string[],
+): Promise<PackCrew | null> {
+  if (program === undefined) return null;
+  const most = Math.min(currentHost().cpus(), THREADS_MAX);
+  const count = threads ?? (size < WORTH ? 1 : most);
+  if (count < 2) return null;
+  for (const path of [...inputs, ...outputs]) {
+    const { mode } = await proc.stat(path);
+    if ((mode & S_IFMT) !== S_IFREG) return null;
+  }
+  return new PackCrew(program, count - 1, inputs);
 }

@@ -3,17 +3,8 @@
  * line, filter.ts knows the pages; the formats are tools/dump's.
  */
 import { hostCompressors } from "../../runtime/adapter/compressors.ts";
-import { currentHost } from "../../runtime/adapter/index.ts";
 import type { BesideProgram } from "../../runtime/adapter/terminal.ts";
-import {
-  O_CREAT,
-  O_EXCL,
-  O_TRUNC,
-  O_WRONLY,
-  type Proc,
-  type Stat,
-  SyscallError,
-} from "../../runtime/user/proc.ts";
+import { O_CREAT, O_EXCL, O_TRUNC, O_WRONLY, type Proc, SyscallError } from "../../runtime/user/proc.ts";
 import { FileBytes } from "../dump/bytes.ts";
 import { CODECS, type Codec } from "../dump/codecs.ts";
 import { pageCompressor } from "../dump/compress.ts";
@@ -28,7 +19,7 @@ import { openDump } from "../dump/open.ts";
 import type { PageBitmap } from "../dump/page-bitmap.ts";
 import { type ByteSink, DISCARD, FileSink } from "../dump/sink.ts";
 import { strerror } from "../strerror.ts";
-import { PackCrew } from "./crew.ts";
+import { hire, type PackCrew } from "./crew.ts";
 import { writeLog } from "./dmesg.ts";
 import { type Excluded, excludePages, looksAtStructs } from "./filter.ts";
 import { HELP, VERSION } from "./help.ts";
@@ -40,17 +31,15 @@ import { rearrange } from "./rearrange.ts";
 const OLDEST = [5, 15] as const;
 const LATEST = [6, 1] as const;
 const PIECE = 1024 * 1024;
-/** Threads when nobody says how many. */
-const THREADS_MAX = 4;
-/** Pages of fewer bytes are packed before another thread has begun. */
-const THREADS_WORTH = 32 * 1024 * 1024;
+/** How often it is told how far the copying is. */
+const PROGRESS_MS = 200;
 
 /** The work cannot be done: the line that says why. */
 class Failure extends Error {
   override name = "Failure";
 }
 
-/** On a host, threads can help whose program lies beside this one: `beside`. */
+/** On a host, `beside` has the program of threads that help; without it there are none. */
 export async function main(proc: Proc, beside?: BesideProgram): Promise<number> {
   let options: Options;
   try {
@@ -92,22 +81,11 @@ function version(): string {
   return `makedumpfile: version ${VERSION}\nlzo\tenabled\nsnappy\tenabled\nzstd\t${zstd}\n\n`;
 }
 
-/** A file that is written; without a path where only this thread can. */
-interface Output {
-  path: string | null;
-  fd: number | null;
-  sink: ByteSink;
-}
-
-const S_IFMT = 0o170000;
-const S_IFREG = 0o100000;
-const isRegular = ({ mode }: Stat): boolean => (mode & S_IFMT) === S_IFREG;
-
 /** What one run of the program has open. */
 class Session {
   private readonly files: FileBytes[] = [];
-  private readonly outputs: Output[] = [];
-  private crew: PackCrew | undefined;
+  private readonly outputs: number[] = [];
+  private crew: PackCrew | null = null;
 
   constructor(
     private readonly proc: Proc,
@@ -120,7 +98,7 @@ class Session {
   async run(): Promise<string> {
     const { mode, operands, split, flattened } = this.options;
     if (mode === "rearrange") {
-      await rearrange(this.proc, (await this.create(operands[0]!)).sink);
+      await rearrange(this.proc, await this.create(operands[0]!));
       return `The dumpfile is saved to ${operands[0]}.`;
     }
     if (mode === "reassemble") {
@@ -134,29 +112,29 @@ class Session {
     const dump = await this.open([vmcore]);
     await this.checkVersion(dump);
     if (mode === "dmesg") {
-      await writeLog(dump, (await this.create(outputs[0]!)).sink, (text) => this.messages.error(text));
+      await writeLog(dump, await this.create(outputs[0]!), (text) => this.messages.error(text));
       return `The dmesg log is saved to ${outputs[0]}.`;
     }
     if (flattened) {
       const writer = new FlattenedWriter((bytes) => this.proc.write(1, bytes));
-      await this.dump(dump, async () => [{ path: null, fd: null, sink: writer }]);
+      await this.dump(dump, async () => [writer]);
       await writer.end();
       return "The dumpfile is saved to STDOUT.";
     }
     for (const output of outputs) await this.checkAbsent(output);
     await this.dump(dump, async () => {
-      const files: Output[] = [];
-      for (const output of outputs) files.push(await this.create(output));
-      return files;
+      const sinks: ByteSink[] = [];
+      for (const output of outputs) sinks.push(await this.create(output));
+      return sinks;
     });
     if (!split) return `The dumpfile is saved to ${outputs[0]}.`;
     return `The dumpfiles are saved to ${outputs.slice(0, -1).join(", ")}, and ${outputs.at(-1)}.`;
   }
 
   async close(): Promise<void> {
-    for (const file of this.files) await file.close();
     this.crew?.end();
-    for (const { fd } of this.outputs) if (fd !== null) await this.proc.close(fd);
+    for (const file of this.files) await file.close();
+    for (const fd of this.outputs) await this.proc.close(fd);
   }
 
   private async open(paths: readonly string[]): Promise<KernelDump> {
@@ -189,14 +167,13 @@ class Session {
   }
 
   /** A new file, for its owner alone: a dump holds what was in memory. */
-  private async create(path: string): Promise<Output> {
-    if (this.options.dryRun) return { path: null, fd: null, sink: DISCARD };
+  private async create(path: string): Promise<ByteSink> {
+    if (this.options.dryRun) return DISCARD;
     const flags = O_WRONLY | O_CREAT | (this.options.force ? O_TRUNC : O_EXCL);
     try {
       const fd = await this.proc.open(path, flags, 0o600);
-      const output = { path, fd, sink: new FileSink(this.proc, fd) };
-      this.outputs.push(output);
-      return output;
+      this.outputs.push(fd);
+      return new FileSink(this.proc, fd);
     } catch (error) {
       if (!(error instanceof SyscallError)) throw error;
       throw new Failure(`check_dump_file: Can't open the dump file (${path}). ${strerror(error)}`);
@@ -214,8 +191,8 @@ class Session {
     );
   }
 
-  /** Filters the dump, then writes it to the files that `open` gives: several are a split set. */
-  private async dump(dump: KernelDump, open: () => Promise<Output[]>): Promise<void> {
+  /** Filters the dump, then writes it to the sinks that `open` gives: several are a split set. */
+  private async dump(dump: KernelDump, open: () => Promise<ByteSink[]>): Promise<void> {
     const { messages, options } = this;
     let { level } = options;
     if (dump.header !== null) {
@@ -232,11 +209,11 @@ class Session {
     await messages.progress("Checking for memory holes", 1, 1);
     const excluded = await excludePages(dump, level, exist, dumped);
     if (looksAtStructs(dump, level)) await messages.progress("Excluding unnecessary pages", 1, 1);
-    const outputs = await open();
+    const sinks = await open();
     const written =
       options.elf && dump instanceof ElfCore
-        ? await this.writeElf(dump, level, dumped, outputs[0]!.sink)
-        : await this.writeKdump(dump, level, options.codec, exist, dumped, outputs);
+        ? await this.writeElf(dump, level, dumped, sinks[0]!)
+        : await this.writeKdump(dump, level, options.codec, exist, dumped, sinks);
     await messages.progressDone();
     const counts: Excluded = excluded;
     await messages.report({
@@ -254,7 +231,7 @@ class Session {
     codec: Codec | null,
     exist: PageBitmap,
     dumped: PageBitmap,
-    outputs: readonly Output[],
+    sinks: readonly ByteSink[],
   ): Promise<{ zero: number; bytes: number }> {
     const compress = await pageCompressor(codec, hostCompressors());
     if (compress === null) throw new Failure(`This engine has no ${codec} to compress with.`);
@@ -265,21 +242,31 @@ class Session {
     let told = 0;
     let before = 0;
     const read: KernelDump["read"] = (physical, length, into) => dump.read(physical, length, into);
-    this.crew = await this.hire(all * dump.pageSize, outputs);
-    for (const [index, split] of ranges(dumped, outputs.length).entries()) {
-      const { path, sink } = outputs[index]!;
+    const paths = this.outputPaths();
+    if (paths !== null) {
+      const inputs = this.files.map(({ name }) => name);
+      this.crew = await hire(
+        this.proc,
+        this.beside,
+        this.options.threads,
+        all * dump.pageSize,
+        inputs,
+        paths,
+      );
+    }
+    for (const [index, split] of ranges(dumped, sinks.length).entries()) {
       let own = 0;
       const progress = async (pages: number): Promise<void> => {
         own = pages;
         const now = performance.now();
-        if (now - told <= 200) return;
+        if (now - told <= PROGRESS_MS) return;
         told = now;
         await this.messages.progress("Copying data", before + own, all, now - start);
       };
-      const crew = this.crew?.for(path);
+      const crew = this.crew?.for(paths?.[index] ?? null);
       const pages = { exist, dumped, read, codec, compress, progress, crew };
-      const part = outputs.length > 1 ? { ...image, split } : image;
-      const { zero, bytes } = await writeKdump(sink, part, pages);
+      const part = sinks.length > 1 ? { ...image, split } : image;
+      const { zero, bytes } = await writeKdump(sinks[index]!, part, pages);
       before += own;
       total.zero += zero;
       total.bytes += bytes;
@@ -288,23 +275,12 @@ class Session {
     return total;
   }
 
-  /**
-   * Threads beside this one, to pack so many bytes. None where there are no threads, or where they cannot have
-   * the files too: these must be regular ones.
-   */
-  private async hire(size: number, outputs: readonly Output[]): Promise<PackCrew | undefined> {
-    const { beside, proc, options, files } = this;
-    if (beside === undefined || options.flattened) return undefined;
-    const most = Math.min(currentHost().cpus(), THREADS_MAX);
-    const threads = options.threads ?? (size < THREADS_WORTH ? 1 : most);
-    if (threads < 2) return undefined;
-    for (const { fd } of outputs) if (fd !== null && !isRegular(await proc.fstat(fd))) return undefined;
-    for (const { name } of files) if (!isRegular(await proc.stat(name))) return undefined;
-    return new PackCrew(
-      beside,
-      threads - 1,
-      files.map(({ name }) => name),
-    );
+  /** The files that are written, none with --dry-run; null: a stream, to which one thread writes. */
+  private outputPaths(): readonly string[] | null {
+    const { mode, operands, flattened, dryRun } = this.options;
+    if (flattened) return null;
+    if (dryRun) return [];
+    return mode === "reassemble" ? operands.slice(-1) : operands.slice(1);
   }
 
   private async writeElf(
@@ -323,11 +299,11 @@ class Session {
   }
 
   /** One dump of the pages of all files of a set. */
-  private async reassemble(dump: KernelDump, output: Output): Promise<void> {
+  private async reassemble(dump: KernelDump, sink: ByteSink): Promise<void> {
     const { exist, dumped } = await dump.pages();
     const status = dump.header?.status ?? 0;
     const codec = (Object.keys(CODECS) as Codec[]).find((it) => (CODECS[it] & status) !== 0) ?? null;
-    await this.writeKdump(dump, dump.dumpLevel ?? 0, codec, exist, dumped, [output]);
+    await this.writeKdump(dump, dump.dumpLevel ?? 0, codec, exist, dumped, [sink]);
     await this.messages.progressDone();
   }
 }
