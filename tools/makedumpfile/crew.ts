@@ -6,7 +6,7 @@
 import type { HostThread } from "../../runtime/adapter/host.ts";
 import { currentHost } from "../../runtime/adapter/index.ts";
 import type { BesideProgram } from "../../runtime/adapter/terminal.ts";
-import { type Proc, SyscallError } from "../../runtime/user/proc.ts";
+import { SyscallError } from "../../runtime/user/proc.ts";
 import { readAsset } from "../assets.ts";
 import { codecsModule } from "../dump/codecs.ts";
 import { DumpError } from "../dump/error.ts";
@@ -16,9 +16,6 @@ import type { Crew, PackWork } from "../dump/page-writer.ts";
 const THREADS_MAX = 4;
 /** Pages of fewer bytes are packed before another thread has begun. */
 const WORTH = 32 * 1024 * 1024;
-
-const S_IFMT = 0o170000;
-const S_IFREG = 0o100000;
 
 /** What a thread is told to do: one file. */
 export interface Task {
@@ -129,24 +126,15 @@ export class PackCrew {
 
 /**
  * Threads beside this one to pack `size` bytes, with which there are `threads`; null: as many as are of use.
- * There are none without their program, and where threads could not have the files too: these must be regular
- * ones. Throws CommandError when the program is not that of this build.
+ * There are none without their program. Throws CommandError when that is not of this build.
  */
-export async function hire(
-  proc: Proc,
+export function hire(
   program: BesideProgram | undefined,
   threads: number | null,
   size: number,
   inputs: readonly string[],
-  outputs: readonly string[],
-): Promise<PackCrew | null> {
-  if (program === undefined) return null;
-  const most = Math.min(currentHost().cpus(), THREADS_MAX);
-  const count = threads ?? (size < WORTH ? 1 : most);
-  if (count < 2) return null;
-  for (const path of [...inputs, ...outputs]) {
-    const { mode } = await proc.stat(path);
-    if ((mode & S_IFMT) !== S_IFREG) return null;
-  }
-  return new PackCrew(program, count - 1, inputs);
+): PackCrew | null {
+  const most = size < WORTH ? 1 : Math.min(currentHost().cpus(), THREADS_MAX);
+  const others = (threads ?? most) - 1;
+  return program === undefined || others < 1 ? null : new PackCrew(program, others, inputs);
 }

@@ -245,14 +245,7 @@ class Session {
     const paths = this.outputPaths();
     if (paths !== null) {
       const inputs = this.files.map(({ name }) => name);
-      this.crew = await hire(
-        this.proc,
-        this.beside,
-        this.options.threads,
-        all * dump.pageSize,
-        inputs,
-        paths,
-      );
+      this.crew ??= hire(this.beside, this.options.threads, all * dump.pageSize, inputs);
     }
     for (const [index, split] of ranges(dumped, sinks.length).entries()) {
       let own = 0;
