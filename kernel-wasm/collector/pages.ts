@@ -2,6 +2,7 @@
  * What writers do with many pages at a time: find those of zeros, compress the others, and make the page
  * descriptors of what came out. All stand in the input area of memory.ts, one behind the other.
  */
+import { zlib_compress } from "./deflate";
 import { lzo1x_compress } from "./lzo1x";
 import { DESCRIPTORS, IN, OUT, SIZES } from "./memory";
 import { snappy_compress } from "./snappy";
@@ -40,8 +41,8 @@ export function is_zero(at: usize, size: usize): bool {
 }
 
 /**
- * Takes `pages` pages of `size` bytes (1024 to 65536) from the input, compresses each by itself (LZO or
- * snappy; any other codec: stores it) and puts them one behind the other into the output. `sizes` has for
+ * Takes `pages` pages of `size` bytes (1024 to 65536) from the input, compresses each by itself (zlib, LZO
+ * or snappy; any other codec: stores it) and puts them one behind the other into the output. `sizes` has for
  * each the bytes there, with STORED when they are the page itself; with `find_zero`, ZERO for a page of
  * zeros, which is left out. Returns the bytes of output. All pages together must have OUT_SIZE - 0x40000
  * bytes at most.
@@ -70,6 +71,7 @@ export function compress_pages(codec: u32, pages: u32, size: u32, find_zero: boo
     let packed: usize = size;
     if (codec == LZO) packed = lzo1x_compress(from, size, to);
     else if (codec == SNAPPY) packed = snappy_compress(from, size, to);
+    else if (codec == ZLIB) packed = zlib_compress(from, size, to);
     if (packed < size) {
       store<u32>(entry, <u32>packed);
       to += packed;

@@ -71,7 +71,7 @@ export class PageCodecs {
    * until the next call. What is in `pages` is lost.
    */
   compress(
-    by: "lzo" | "snappy" | Compress | null,
+    by: "zlib" | "lzo" | "snappy" | Compress | null,
     count: number,
     size: number,
     findZero: boolean,

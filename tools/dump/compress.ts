@@ -1,13 +1,11 @@
 /**
- * Compressing of pages for writers: LZO and snappy in WebAssembly (codecs.ts), zlib and zstd by functions of
- * the host, which the command that writes hands over.
+ * Compressing of pages for writers: zlib, LZO and snappy in WebAssembly (codecs.ts), zstd by a function of the
+ * host, which the command that writes hands over.
  */
 import { type Codec, type Compress, newCodecs } from "./codecs.ts";
 
 /** Compressors of the host, for a page each; one that an engine has not is absent. */
 export interface HostCompressors {
-  /** A zlib stream (RFC 1950), level 1. */
-  zlib?: Compress;
   /** A Zstandard frame, level 1. */
   zstd?: Compress;
 }
@@ -36,7 +34,7 @@ export async function pageCompressor(
   codec: Codec | null,
   host: HostCompressors = {},
 ): Promise<PageCompressor | null> {
-  const by = codec === "zlib" || codec === "zstd" ? host[codec] : codec;
+  const by = codec === "zstd" ? host.zstd : codec;
   if (by === undefined) return null;
   const codecs = await newCodecs();
   let last = { count: 0, size: 0 };
