@@ -11,6 +11,7 @@ export const ASSETS = [
   "System.map",
   "vmlinux",
   "cpu.js",
+  "packer.js",
   // The kernel that keeps its arguments in memory, for debuggers.
   "vmlinuz-debug",
   "initrd-debug.img",

@@ -46,7 +46,7 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
   makedumpfile: {
     help: MAKEDUMPFILE_HELP,
     summary: "filter and compress a dump",
-    run: onHost("makedumpfile", makedumpfile.main),
+    run: (terminal, args) => makedumpfile.main(hostProc(["makedumpfile", ...args]), terminal),
   },
   "vmcore-dmesg": {
     help: vmcoreDmesg.HELP,

@@ -4,6 +4,8 @@
  *
  *     0x000000  constants
  *     0x004000  tables of the running codec, made anew for each call
+ *     0x084000  of compress_pages: a u32 for each page, what became of it
+ *     0x094000  page descriptors, 24 bytes each
  *     0x100000  input: IN_SIZE bytes, then a margin that may be read but holds nothing
  *     0x280000  output: OUT_SIZE bytes, then a margin for copies that overshoot
  *     0x400000  end
@@ -14,6 +16,8 @@
  */
 
 export const TABLES: usize = 0x4000;
+export const SIZES: usize = 0x84000;
+export const DESCRIPTORS: usize = 0x94000;
 export const IN: usize = 0x100000;
 export const IN_SIZE: usize = 0x160000;
 export const OUT: usize = 0x280000;

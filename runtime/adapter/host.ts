@@ -24,6 +24,8 @@ export interface ThreadListener {
   onMessage(message: unknown): void;
   /** It ended by an exception, or could not begin. */
   onError(error: unknown): void;
+  /** It has ended, for whatever reason. */
+  onExit?(): void;
 }
 
 export interface Host {
@@ -40,8 +42,10 @@ export interface Host {
   sha256(...pieces: Uint8Array[]): Uint8Array;
   /** Resolves when what other threads have finished meanwhile has come in: a turn of the event loop. */
   turn(): Promise<void>;
-  /** Runs `program`, a bundle of adapter/thread.ts, on a thread of its own. */
+  /** Runs `program`, a bundle that talks through adapter/port.ts, on a thread of its own. */
   startThread(program: URL, listener: ThreadListener): HostThread;
+  /** How many threads can run at the same time. */
+  cpus(): number;
 }
 
 /** An operation of the host failed. `errno` is Linux's positive number, `code` its name. */

@@ -50,16 +50,23 @@ export class NodeHost implements Host {
     return new Promise((resolve) => setImmediate(resolve));
   }
 
-  startThread(program: URL, { onMessage, onError }: ThreadListener): HostThread {
+  startThread(program: URL, { onMessage, onError, onExit }: ThreadListener): HostThread {
     const { Worker } = process.getBuiltinModule("node:worker_threads");
     const worker = new Worker(program);
     worker.on("message", onMessage);
     worker.on("error", onError);
+    if (onExit !== undefined) worker.on("exit", onExit);
     return {
       post: (message) => worker.postMessage(message),
       hold: (on) => void (on ? worker.ref() : worker.unref()),
       terminate: () => void worker.terminate(),
     };
+  }
+
+  cpus(): number {
+    // Deno asks for a permission to tell it by node:os; Node has no navigator before version 21.
+    const { navigator } = globalThis as { navigator?: { hardwareConcurrency: number } };
+    return navigator?.hardwareConcurrency ?? process.getBuiltinModule("node:os").availableParallelism();
   }
 }
 

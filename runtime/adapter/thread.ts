@@ -1,14 +1,10 @@
-/**
- * The program of a CPU's thread (build/cpu.js): the other end of NodeHost.startThread(). It is a CPU of one
- * machine after another.
- */
+/** The program of a CPU's thread (build/cpu.js). It is a CPU of one machine after another. */
 
-import { parentPort } from "node:worker_threads";
 import type { ThreadData } from "../smp/protocol.ts";
 import { runCpu } from "../smp/thread.ts";
 import { currentHost } from "./index.ts";
+import { threadPort } from "./port.ts";
 
-if (parentPort === null) throw new Error("this is the program of a thread: `wkdump boot --cpus` starts it");
-const port = parentPort;
+const port = threadPort();
 const host = currentHost();
-port.on("message", (data: ThreadData) => runCpu(data, host, (letter) => port.postMessage(letter)));
+port.onMessage((data) => runCpu(data as ThreadData, host, port.post));

@@ -4,8 +4,8 @@
  */
 import * as zlib from "node:zlib";
 import { describe, expect, it } from "vitest";
-import { type Codec, loadCodecs } from "../../tools/dump/codecs.ts";
-import { pageCompressor } from "../../tools/dump/compress.ts";
+import { CODECS, type Codec, loadCodecs } from "../../tools/dump/codecs.ts";
+import { type PageCompressor, pageCompressor } from "../../tools/dump/compress.ts";
 import { bytesOf, concat, seededRandom } from "../support/vmcore.ts";
 
 /** Kernel-like text from a linear congruential generator, the same as the stock libraries packed. */
@@ -95,34 +95,117 @@ const PAGES: readonly [string, (size: number) => Uint8Array][] = [
 ];
 const SIZES = [1024, 4096, 16384, 65536];
 
-describe.each(["lzo", "snappy"] as const)("%s", (codec) => {
+/** Where the data of packed() begin in the file, and where its page of zeros lies: beyond 4 GiB. */
+const FIRST = 2 ** 33 + 7;
+const ZERO_AT = 2 ** 40;
+
+/** Packs pages of 4096 bytes, and reads what their descriptors say. */
+function packed(compress: PageCompressor, pages: readonly Uint8Array[], findZero = false) {
+  compress.pages.set(concat(...pages));
+  const data = compress.compress(pages.length, 4096, findZero);
+  const { bytes, zero } = compress.descriptors(FIRST, ZERO_AT);
+  expect(bytes.length).toBe(pages.length * 24);
+  const view = new DataView(bytes.buffer, bytes.byteOffset);
+  const found = pages.map((_, n) => {
+    const offset = Number(view.getBigUint64(n * 24, true));
+    const size = view.getUint32(n * 24 + 8, true);
+    expect(view.getBigUint64(n * 24 + 16, true)).toBe(0n);
+    return {
+      offset,
+      flags: view.getUint32(n * 24 + 12, true),
+      bytes: offset === ZERO_AT ? new Uint8Array(size) : data.slice(offset - FIRST, offset - FIRST + size),
+    };
+  });
+  return { zero, found };
+}
+
+describe.each(["zlib", "lzo", "snappy"] as const)("%s", (codec) => {
   it.each(PAGES)("packs and unpacks %s", async (_name, make) => {
     const codecs = await loadCodecs();
     for (const size of SIZES) {
       const page = make(size);
-      const [packed] = codecs.compressPages(codec, page, size, false);
-      if (packed!.stored) expect([...packed!.bytes]).toEqual([...page]);
-      else {
-        const bytes = packed!.bytes.slice();
-        expect(bytes.length).toBeLessThan(size);
-        expect(Buffer.compare(codecs.decompress(codec, bytes, size)!, page)).toBe(0);
-      }
+      codecs.pages.set(page);
+      const bytes = codecs.compress(codec, 1, size, false).slice();
+      expect(bytes.length).toBeLessThanOrEqual(size);
+      const unpacked = bytes.length < size ? codecs.decompress(codec, bytes, size)! : bytes;
+      expect(Buffer.compare(unpacked, page)).toBe(0);
     }
   });
 
   it("packs many pages at once, with zero pages left out and random ones stored", async () => {
+    const compress = (await pageCompressor(codec))!;
     const codecs = await loadCodecs();
-    const pages = concat(textPage(4096, 1), new Uint8Array(4096), randomPage(4096, 2), textPage(4096, 8));
-    const packed = codecs.compressPages(codec, pages, 4096, true);
-    expect(packed.map(({ zero, stored }) => [zero, stored])).toEqual([
-      [false, false],
-      [true, false],
-      [false, true],
-      [false, false],
-    ]);
-    const last = packed[3]!.bytes.slice();
-    expect(Buffer.compare(codecs.decompress(codec, last, 4096)!, pages.subarray(3 * 4096))).toBe(0);
-    expect(packed[0]!.bytes.length).toBeLessThan(2048);
+    const pages = [textPage(4096, 1), new Uint8Array(4096), randomPage(4096, 2), textPage(4096, 8)];
+    const { zero, found } = packed(compress, pages, true);
+    expect([zero, found.map(({ flags }) => flags)]).toEqual([1, [CODECS[codec], 0, 0, CODECS[codec]]]);
+    expect([found[0]!.bytes.length < 2048, found[1]!.offset]).toEqual([true, ZERO_AT]);
+    expect(Buffer.compare(found[2]!.bytes, pages[2]!)).toBe(0);
+    for (const n of [0, 3]) {
+      expect(Buffer.compare(codecs.decompress(codec, found[n]!.bytes, 4096)!, pages[n]!)).toBe(0);
+    }
+  });
+
+  it("packs pages of zeros like any other when they are not left out", async () => {
+    const compress = (await pageCompressor(codec))!;
+    const codecs = await loadCodecs();
+    const { zero, found } = packed(compress, [new Uint8Array(4096), textPage(4096, 1), new Uint8Array(4096)]);
+    expect(zero).toBe(0);
+    for (const n of [0, 2]) {
+      expect(found[n]!.bytes.length).toBeLessThan(256);
+      expect(Buffer.compare(codecs.decompress(codec, found[n]!.bytes, 4096)!, new Uint8Array(4096))).toBe(0);
+    }
+  });
+});
+
+describe("zlib streams", () => {
+  /** A page whose bytes occur as often as Fibonacci's numbers say, in no order: their codes would be long. */
+  const fibonacci = (size: number): Uint8Array => {
+    const bytes = new Uint8Array(size);
+    let [count, next, at] = [1, 1, 0];
+    for (let byte = 0; at < size; byte++) {
+      bytes.fill(byte, at, Math.min(size, at + count));
+      at += count;
+      [count, next] = [next, count + next];
+    }
+    const random = seededRandom(size);
+    for (let n = size - 1; n > 0; n--) {
+      const other = random(n + 1);
+      [bytes[n], bytes[other]] = [bytes[other]!, bytes[n]!];
+    }
+    return bytes;
+  };
+  /** Pieces of what came before, near and far, short and long, and new bytes between them. */
+  const repetitive = (size: number, seed: number): Uint8Array => {
+    const random = seededRandom(seed);
+    const bytes = new Uint8Array(size);
+    for (let at = 0; at < size; ) {
+      const length = 1 + random(random(4) === 0 ? 700 : 12);
+      const from = at === 0 || random(3) === 0 ? -1 : random(at);
+      for (let n = 0; n < length && at < size; n++, at++)
+        bytes[at] = from < 0 ? random(97) : bytes[from + n]!;
+    }
+    return bytes;
+  };
+  const all = [...PAGES, ["Fibonacci's numbers", fibonacci] as const];
+  for (let seed = 1; seed <= 20; seed++) {
+    all.push([`repetitions ${seed}`, (size) => repetitive(size, seed)]);
+  }
+
+  it("are what zlib unpacks, and not much longer than its own", async () => {
+    const codecs = await loadCodecs();
+    const sum = { ours: 0, theirs: 0 };
+    for (const [name, make] of all) {
+      for (const size of SIZES) {
+        const page = make(size);
+        codecs.pages.set(page);
+        const bytes = codecs.compress("zlib", 1, size, false).slice();
+        const whole = bytes.length < size ? zlib.inflateSync(bytes) : bytes;
+        expect(Buffer.compare(whole, page), `${name}, ${size} bytes`).toBe(0);
+        sum.ours += bytes.length;
+        sum.theirs += Math.min(size, zlib.deflateSync(page, { level: 1 }).length);
+      }
+    }
+    expect(sum.ours).toBeLessThan(sum.theirs * 1.15);
   });
 });
 
@@ -198,16 +281,30 @@ describe("compressors of the host", () => {
   });
 
   it("store pages that would not get smaller, and leave out zero pages", async () => {
-    const compress = (await pageCompressor("zlib", {
-      zlib: (page) => zlib.deflateSync(page, { level: 1 }),
-    }))!;
-    const pages = concat(new Uint8Array(4096), randomPage(4096, 1), textPage(4096, 1));
-    const packed = compress(pages, 4096, true);
-    expect(packed.map(({ zero, stored }) => [zero, stored])).toEqual([
-      [true, false],
-      [false, true],
-      [false, false],
-    ]);
-    expect([...zlib.inflateSync(packed[2]!.bytes)]).toEqual([...pages.subarray(2 * 4096)]);
+    // Half of each page, and one byte that is not in it.
+    const half = (page: Uint8Array): Uint8Array =>
+      concat(page.subarray(0, 2048), page[0] === 1 ? new Uint8Array(2048) : Uint8Array.of(1));
+    const compress = (await pageCompressor("zstd", { zstd: half }))!;
+    const large = concat(Uint8Array.of(1), randomPage(4095, 1));
+    const pages = [new Uint8Array(4096), large, textPage(4096, 1)];
+    const { zero, found } = packed(compress, pages, true);
+    expect([zero, found.map(({ flags }) => flags)]).toEqual([1, [0, 0, CODECS.zstd]]);
+    expect(Buffer.compare(found[1]!.bytes, pages[1]!)).toBe(0);
+    expect(Buffer.compare(found[2]!.bytes, half(pages[2]!))).toBe(0);
+    // Those of zeros that are not left out are packed once and are all alike.
+    const all = packed(compress, [pages[0]!, pages[2]!, pages[0]!], false);
+    expect(all.zero).toBe(0);
+    for (const n of [0, 2]) expect(Buffer.compare(all.found[n]!.bytes, half(pages[0]!))).toBe(0);
+  });
+});
+
+describe("no codec", () => {
+  it("leaves pages as they are, without those of zeros", async () => {
+    const compress = (await pageCompressor(null))!;
+    const pages = [textPage(4096, 1), new Uint8Array(4096), textPage(4096, 2), new Uint8Array(4096)];
+    const { zero, found } = packed(compress, pages, true);
+    expect([zero, found.map(({ flags }) => flags)]).toEqual([2, [0, 0, 0, 0]]);
+    expect(found.map(({ offset }) => offset - FIRST)).toEqual([0, ZERO_AT - FIRST, 4096, ZERO_AT - FIRST]);
+    for (const n of [0, 2]) expect(Buffer.compare(found[n]!.bytes, pages[n]!)).toBe(0);
   });
 });

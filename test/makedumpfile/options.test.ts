@@ -51,7 +51,19 @@ describe("makedumpfile's options", () => {
     expect(error("--split=3", "a", "b").getopt).toMatch(/'--split' doesn't allow an argument/);
     expect(error("-d", "1,99", "a", "b").message).toBe("Dump_level(99) is invalid.");
     expect(error("-x", "vmlinux", "a", "b").message).toMatch(/^-x \(types from a vmlinux\) is not supported/);
-    expect(error("--num-threads", "0", "a", "b").message).toMatch(/^The number of threads\(0\)/);
+  });
+
+  it("say how many threads there are, as atoi() reads it", () => {
+    const threads = (value: string) => parseOptions(["--num-threads", value, "a", "b"]).threads;
+    expect(["3", "2x", "0", "-4", "many"].map(threads)).toEqual([3, 2, 0, 0, 0]);
+    expect(parseOptions(["a", "b"]).threads).toBeNull();
+    const refused = error("--num-threads", "2", "--split", "a", "b", "c").message;
+    expect(refused).toBe(`--num-threads cannot used with --split.\n${INVALID}`);
+    expect(error("--num-threads", "2", "-E", "a", "b").message).toMatch(
+      /^--num-threads cannot used with ELF/,
+    );
+    expect(parseOptions(["--num-threads", "0", "-E", "a", "b"]).elf).toBe(true);
+    expect(parseOptions(["--num-threads", "2", "--dump-dmesg", "a", "b"]).mode).toBe("dmesg");
   });
 });
 

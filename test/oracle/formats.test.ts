@@ -340,8 +340,9 @@ for name in sorted(os.listdir(folder)):
     it.each(["lzo", "snappy"] as const)("unpack by %s what is packed here", async (codec) => {
       const codecs = await newCodecs();
       const packed = pages().map((page) => {
-        const [one] = codecs.compressPages(codec, page, PAGE, false);
-        return { page, stored: one!.stored, bytes: one!.bytes.slice() };
+        codecs.pages.set(page);
+        const bytes = codecs.compress(codec, 1, PAGE, false).slice();
+        return { page, stored: bytes.length === PAGE, bytes };
       });
       const smaller = packed.filter(({ stored }) => !stored);
       expect(smaller.length).toBeGreaterThan(100);

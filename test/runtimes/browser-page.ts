@@ -39,7 +39,7 @@ export async function readDump(bytes: Uint8Array): Promise<PageReport> {
   const problem = (text: string): void => void (log += `${text}\n`);
   for await (const record of kernelLog(dump).records(problem)) log += dmesgText(record);
   const written: PageReport["written"] = {};
-  for (const codec of [null, "lzo", "snappy", "zlib"] as (Codec | null)[]) {
+  for (const codec of [null, "lzo", "snappy", "zlib", "zstd"] as (Codec | null)[]) {
     const compress = await pageCompressor(codec);
     const sink = new MemorySink();
     const read = (physical: number, length: number) => dump.read(physical, length);

@@ -2,7 +2,6 @@
  * Mock dumps in makedumpfile's formats: made of a mock ELF core (vmcore.ts, log.ts) by the writers of
  * tools/dump, and of small pieces where a test wants what no writer of ours makes.
  */
-import * as zlib from "node:zlib";
 import { MemoryBytes } from "../../tools/dump/bytes.ts";
 import type { Codec } from "../../tools/dump/codecs.ts";
 import { pageCompressor } from "../../tools/dump/compress.ts";
@@ -32,9 +31,6 @@ export interface CompressOptions {
   image?: Partial<KdumpImage>;
 }
 
-/** Node's compressors, which are there on Node, Bun and Deno; zstd only packs where the engine has it. */
-export const hostZlib = { zlib: (page: Uint8Array) => zlib.deflateSync(page, { level: 1 }) };
-
 /** A kdump-compressed dump of an ELF core; zero pages share a descriptor at odd levels. */
 export async function compressed(core: Uint8Array, options: CompressOptions = {}): Promise<Uint8Array> {
   const { codec = "lzo", level = 1, exclude = [], split, image } = options;
@@ -59,7 +55,7 @@ export async function compressed(core: Uint8Array, options: CompressOptions = {}
     ...(split === undefined ? {} : { split }),
     ...image,
   };
-  const compress = await pageCompressor(codec, hostZlib);
+  const compress = await pageCompressor(codec);
   const read = (physical: number, length: number) => dump.read(physical, length);
   await writeKdump(sink, whole, { exist, dumped, read, codec, compress: compress! });
   return sink.bytes.slice();

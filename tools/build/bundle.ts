@@ -1,7 +1,7 @@
 /**
- * The programs in one file, build/wkdump.js, the library in another, build/fixtures.js, and what a CPU's
- * thread runs in a third, build/cpu.js: ES modules that Bun, Node and Deno run as they are. They know size
- * and SHA-256 of the files that belong to them, so that a damaged one, or one of another build, is recognised.
+ * The programs in one file, build/wkdump.js, the library in another, build/fixtures.js, and what threads run,
+ * build/cpu.js and build/packer.js: ES modules that Bun, Node and Deno run as they are. They know size and
+ * SHA-256 of the files that belong to them, so that a damaged one, or one of another build, is recognised.
  *
  * build/wkdump.bun.js is the programs once more, with bytecode beside it: Bun, which parses a function again
  * when it is first called, boots 20 ms sooner by it. Another version of Bun does without.
@@ -13,8 +13,11 @@ import { ASSETS, type BuiltAssets } from "../assets.ts";
 import { BuildError } from "./compile.ts";
 import { ROOT } from "./specs.ts";
 
-/** What a CPU's thread runs: an asset of the others. */
-const CPU_BUNDLE = { source: "runtime/adapter/thread.ts", product: "cpu.js", program: false };
+/** What threads run: assets of the others. */
+const THREAD_BUNDLES = [
+  { source: "runtime/adapter/thread.ts", product: "cpu.js", program: false },
+  { source: "tools/makedumpfile/thread.ts", product: "packer.js", program: false },
+];
 /** Source and product; a program can be started by its name. */
 const BUNDLES = [
   { source: "tools/wkdump.ts", product: "wkdump.js", program: true },
@@ -97,7 +100,7 @@ async function bundleForBun(define: Record<string, string>): Promise<void> {
 
 /** Makes the bundles and TYPES; the other files of ASSETS must be in build/ by then. */
 export async function bundle(): Promise<void> {
-  await bundleFile(CPU_BUNDLE, {});
+  for (const one of THREAD_BUNDLES) await bundleFile(one, {});
   const assets = JSON.stringify(describeAssets());
   for (const one of BUNDLES) await bundleFile(one, { BUILT_ASSETS: assets });
   await bundleForBun({ BUILT_ASSETS: assets });

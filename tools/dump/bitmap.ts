@@ -4,7 +4,7 @@
  * one number for 32768 pages: 800 for 100 GiB.
  */
 import type { CachedBytes } from "./cached-bytes.ts";
-import { PageBitmap } from "./page-bitmap.ts";
+import { ONES, PageBitmap } from "./page-bitmap.ts";
 
 const PIECE_BYTES = 4096;
 const PIECE_BITS = PIECE_BYTES * 8;
@@ -84,7 +84,3 @@ export class Bitmap {
     return sum;
   }
 }
-
-/** How many bits a byte has set. */
-const ONES = new Uint8Array(256);
-for (let byte = 1; byte < 256; byte++) ONES[byte] = ONES[byte >> 1]! + (byte & 1);

@@ -75,20 +75,33 @@ export async function readExactly(
   length: number,
   what: string,
 ): Promise<Uint8Array<ArrayBuffer>> {
-  if (offset + length > source.size) {
-    const end = `${hex(offset)}..${hex(offset + length)}`;
-    const found = `${what} should lie at ${end}, but the file has ${hex(source.size)} bytes`;
-    throw new DumpError(source.name, found, ADVICE_TRUNCATED);
-  }
+  checkEnd(source, offset, length, what);
   const bytes = new Uint8Array(length);
-  let done = 0;
-  while (done < length) {
-    const count = await source.pread(bytes.subarray(done), offset + done);
+  await readInto(source, offset, bytes, what);
+  return bytes;
+}
+
+/** The same into an array that there is. */
+export async function readInto(
+  source: ByteSource,
+  offset: number,
+  into: Uint8Array,
+  what: string,
+): Promise<void> {
+  checkEnd(source, offset, into.length, what);
+  for (let done = 0; done < into.length; ) {
+    const count = await source.pread(done === 0 ? into : into.subarray(done), offset + done);
     if (count <= 0) {
       const found = `reading ${what} stopped at ${hex(offset + done)}, before the end of the file`;
       throw new DumpError(source.name, found, ADVICE_TRUNCATED);
     }
     done += count;
   }
-  return bytes;
+}
+
+function checkEnd(source: ByteSource, offset: number, length: number, what: string): void {
+  if (offset + length <= source.size) return;
+  const end = `${hex(offset)}..${hex(offset + length)}`;
+  const found = `${what} should lie at ${end}, but the file has ${hex(source.size)} bytes`;
+  throw new DumpError(source.name, found, ADVICE_TRUNCATED);
 }

@@ -1,22 +1,30 @@
 /**
- * Compressing of pages for writers: LZO and snappy in WebAssembly (codecs.ts), zlib and zstd by functions of
- * the host, which the command that writes hands over.
+ * Compressing of pages for writers: zlib, LZO and snappy in WebAssembly (codecs.ts), zstd by a function of the
+ * host, which the command that writes hands over.
  */
-import { type Codec, newCodecs, type PackedPage } from "./codecs.ts";
+import { type Codec, type Compress, newCodecs } from "./codecs.ts";
 
 /** Compressors of the host, for a page each; one that an engine has not is absent. */
 export interface HostCompressors {
-  /** A zlib stream (RFC 1950), level 1. */
-  zlib?(page: Uint8Array): Uint8Array;
   /** A Zstandard frame, level 1. */
-  zstd?(page: Uint8Array): Uint8Array;
+  zstd?: Compress;
 }
 
-/**
- * Compresses the pages of `size` bytes that `pages` holds one behind the other, BATCH_SIZE bytes at most. A
- * page that would not get smaller is stored. What it returns is valid until the next call.
- */
-export type PageCompressor = (pages: Uint8Array, size: number, findZero: boolean) => PackedPage[];
+/** Of one writer. Views are valid until the next compress(). */
+export interface PageCompressor {
+  /** BATCH_SIZE bytes: pages are put here, one behind the other. */
+  readonly pages: Uint8Array;
+  /**
+   * Compresses the first `count` of them, each of `size` bytes by itself: the bytes that came out. A page that
+   * would not get smaller is stored; with `findZero` pages of zeros have no bytes.
+   */
+  compress(count: number, size: number, findZero: boolean): Uint8Array;
+  /**
+   * Their page descriptors, and how many are pages of zeros: their bytes lie at offset `at` of the file, the
+   * one page of zeros at `zeroAt`.
+   */
+  descriptors(at: number, zeroAt: number): { bytes: Uint8Array; zero: number };
+}
 
 /**
  * A compressor for one writer. Null as codec stores pages as they are. Null is returned when this host has no
@@ -26,16 +34,16 @@ export async function pageCompressor(
   codec: Codec | null,
   host: HostCompressors = {},
 ): Promise<PageCompressor | null> {
+  const by = codec === "zstd" ? host.zstd : codec;
+  if (by === undefined) return null;
   const codecs = await newCodecs();
-  if (codec === null || codec === "lzo" || codec === "snappy") {
-    return (pages, size, findZero) => codecs.compressPages(codec, pages, size, findZero);
-  }
-  const compress = host[codec];
-  if (compress === undefined) return null;
-  return (pages, size, findZero) =>
-    codecs.compressPages(null, pages, size, findZero).map((page, index) => {
-      if (page.zero) return page;
-      const bytes = compress(pages.subarray(index * size, (index + 1) * size));
-      return bytes.length < size ? { bytes, stored: false, zero: false } : page;
-    });
+  let last = { count: 0, size: 0 };
+  return {
+    pages: codecs.pages,
+    compress: (count, size, findZero) => {
+      last = { count, size };
+      return codecs.compress(by, count, size, findZero);
+    },
+    descriptors: (at, zeroAt) => codecs.descriptors(codec, last.count, last.size, at, zeroAt),
+  };
 }

@@ -8,7 +8,7 @@
  * lower serves; p_memsz beyond p_filesz reads as zero, unless another load has the bytes (makedumpfile -E
  * cuts runs of excluded pages so).
  */
-import { type ByteSource, readExactly } from "./bytes.ts";
+import { type ByteSource, readExactly, readInto } from "./bytes.ts";
 import {
   DUMP_ELF_INCOMPLETE,
   ELF32,
@@ -166,7 +166,7 @@ export class ElfCore implements KernelDump {
     return state;
   }
 
-  async read(physical: number, length: number): Promise<Uint8Array> {
+  async read(physical: number, length: number, into?: Uint8Array): Promise<Uint8Array> {
     if (!(physical >= 0 && length >= 0 && length <= READ_MAX && physical + length <= PHYSICAL_END)) {
       throw new DumpError(
         this.name,
@@ -178,7 +178,10 @@ export class ElfCore implements KernelDump {
     const whole = findRun(this.data, physical);
     if (whole !== undefined && whole.offset !== null && end <= whole.end) {
       const what = `physical memory ${hex(physical)}..${hex(end)}`;
-      return readExactly(this.source, whole.offset + (physical - whole.start), length, what);
+      const offset = whole.offset + (physical - whole.start);
+      if (into === undefined) return readExactly(this.source, offset, length, what);
+      await readInto(this.source, offset, into, what);
+      return into;
     }
     const bytes = new Uint8Array(length);
     let at = physical;

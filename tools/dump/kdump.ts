@@ -3,7 +3,7 @@
  * kdump-header.ts draws the format. Bitmaps and page descriptors are read as pages are asked for.
  */
 import { Bitmap } from "./bitmap.ts";
-import type { ByteSource } from "./bytes.ts";
+import { type ByteSource, readInto } from "./bytes.ts";
 import { CachedBytes } from "./cached-bytes.ts";
 import { CODECS, type Codec, loadCodecs, type PageCodecs } from "./codecs.ts";
 import { ADVICE_DAMAGED, DumpError, hex } from "./error.ts";
@@ -16,6 +16,10 @@ import { type VmcoreInfo, vmcoreinfoFrom, vmcoreinfoOf } from "./vmcoreinfo.ts";
 
 /** Pages that are kept unpacked: page tables and lists are read in small pieces. */
 const PAGES_KEPT = 32;
+
+/** Of pages one behind the other: how many, and bytes of packed ones, that are read at once. */
+const PAGES_READ = 1024;
+const PACKED_SIZE = 1024 * 1024;
 
 /** A page descriptor. */
 interface Descriptor {
@@ -37,6 +41,8 @@ export class KdumpCore implements KernelDump {
   private skipped: number | null = null;
   private readonly kept = new Map<number, Uint8Array>();
   private info: VmcoreInfo | null = null;
+  /** Where readRun puts what it reads, unless another one is under way. */
+  private packed: Uint8Array | null = null;
 
   private constructor(
     private readonly bytes: CachedBytes,
@@ -125,22 +131,82 @@ export class KdumpCore implements KernelDump {
     return { exist: await this.first.all(), dumped: await this.second.all() };
   }
 
-  async read(physical: number, length: number): Promise<Uint8Array> {
+  /** As MemorySource has it; `into`, if it is there, is what is returned. */
+  async read(physical: number, length: number, into?: Uint8Array): Promise<Uint8Array> {
     if (!(physical >= 0 && length >= 0 && length <= READ_MAX)) {
       const what = `no memory has ${hex(length)} bytes at ${hex(physical)}`;
       throw new DumpError(this.name, what, ADVICE_DAMAGED);
     }
     const { pageSize } = this;
-    const bytes = new Uint8Array(length);
+    const bytes = into ?? new Uint8Array(length);
     for (let at = physical; at < physical + length; ) {
       const pfn = Math.floor(at / pageSize);
       const within = at - pfn * pageSize;
+      const left = Math.floor((physical + length - at) / pageSize);
+      const whole = within === 0 ? Math.min(left, PAGES_READ) : 0;
+      if (whole > 1 && (await this.holds(pfn, whole))) {
+        await this.readRun(pfn, whole, bytes.subarray(at - physical));
+        at += whole * pageSize;
+        continue;
+      }
       const count = Math.min(pageSize - within, physical + length - at);
       const page = await this.page(pfn);
       bytes.set(page.subarray(within, within + count), at - physical);
       at += count;
     }
     return bytes;
+  }
+
+  /** Whether the file has all of these pages. */
+  private async holds(pfn: number, count: number): Promise<boolean> {
+    if (!this.covers(pfn) || !this.covers(pfn + count - 1)) return false;
+    return (await this.second.rank(pfn + count)) - (await this.second.rank(pfn)) === count;
+  }
+
+  /**
+   * Pages that the file has, one behind the other. Their descriptors lie so too, and the data of most, which
+   * are read at once; pages of zeros between them share theirs. What is wrong with a page, page() says.
+   */
+  private async readRun(pfn: number, count: number, into: Uint8Array): Promise<void> {
+    const { pageSize } = this;
+    const packed = this.packed ?? new Uint8Array(PACKED_SIZE);
+    this.packed = null;
+    const descriptors = await this.descriptorsOf(pfn, count);
+    for (let first = 0; first < count; ) {
+      const start = descriptors[first]!.offset;
+      let end = start;
+      let next = first;
+      const inside: boolean[] = [];
+      for (; next < count && end - start + pageSize <= PACKED_SIZE; next++) {
+        const page = descriptors[next]!;
+        const follows = page.offset === end && this.isSound(page);
+        if (!follows && next > first && page.flags !== 0) break;
+        if (follows) end += page.size;
+        inside.push(follows);
+      }
+      if (end > start) await readInto(this.bytes.source, start, packed.subarray(0, end - start), "pages");
+      let at = 0;
+      for (const [index, follows] of inside.entries()) {
+        const { flags, size } = descriptors[first + index]!;
+        let page: Uint8Array | null = null;
+        if (follows) {
+          page = packed.subarray(at, at + size);
+          const codec = codecOf(flags);
+          if (codec) page = this.codecs.decompress(codec, page, pageSize);
+          at += size;
+        }
+        into.set(page ?? (await this.page(pfn + first + index)), (first + index) * pageSize);
+      }
+      first = next;
+    }
+    this.packed = packed;
+  }
+
+  /** Whether what a descriptor says can be. */
+  private isSound({ offset, size, flags }: Descriptor): boolean {
+    const codec = codecOf(flags);
+    const fits = codec === null ? size === this.pageSize : size > 0 && size <= this.pageSize;
+    return offset !== 0 && codec !== undefined && fits && offset + size <= this.bytes.source.size;
   }
 
   /** A page, not to be written to. Throws DumpError when the dump does not have it. */
@@ -176,20 +242,31 @@ export class KdumpCore implements KernelDump {
   }
 
   private async descriptor(pfn: number): Promise<Descriptor> {
+    const [descriptor] = await this.descriptorsOf(pfn, 1);
+    return descriptor!;
+  }
+
+  /** The descriptors of `count` pages that the file has one behind the other. */
+  private async descriptorsOf(pfn: number, count: number): Promise<Descriptor[]> {
     const { split, startPfn, little } = this.header;
     this.skipped ??= split ? await this.second.rank(startPfn) : 0;
     const index = (await this.second.rank(pfn)) - this.skipped;
     const at = this.descriptors + index * PAGE_DESC.size;
-    const bytes = await this.bytes.view(at, PAGE_DESC.size, `the descriptor of page ${hex(pfn)}`);
+    const length = count * PAGE_DESC.size;
+    const bytes = await this.bytes.view(at, length, `the descriptor of page ${hex(pfn)}`);
     const view = new DataView(bytes.buffer, bytes.byteOffset);
-    const offset = view.getBigUint64(PAGE_DESC.offset[0], little);
-    return {
-      at,
-      // Beyond the end of any file: the same error as a little behind its end.
-      offset: offset > 2n ** 52n ? 2 ** 52 : Number(offset),
-      size: view.getUint32(PAGE_DESC.bytes[0], little),
-      flags: view.getUint32(PAGE_DESC.flags[0], little),
-    };
+    return Array.from({ length: count }, (_, index) => {
+      const start = index * PAGE_DESC.size;
+      const high = view.getUint32(start + (little ? 4 : 0), little);
+      const low = view.getUint32(start + (little ? 0 : 4), little);
+      return {
+        at: at + start,
+        // Beyond the end of any file: the same error as a little behind its end.
+        offset: high >= 2 ** 20 ? 2 ** 52 : high * 2 ** 32 + low,
+        size: view.getUint32(start + PAGE_DESC.bytes[0], little),
+        flags: view.getUint32(start + PAGE_DESC.flags[0], little),
+      };
+    });
   }
 
   /** Pages of zeros share the first page of data: one stored page of zeros. */
@@ -222,8 +299,10 @@ export class KdumpCore implements KernelDump {
   }
 }
 
+const CODEC_OF = new Map((Object.keys(CODECS) as Codec[]).map((codec) => [CODECS[codec] as number, codec]));
+
 /** The codec that flags name; null for a page stored as it is, undefined when they name none. */
 function codecOf(flags: number): Codec | null | undefined {
   if (flags === 0) return null;
-  return (Object.keys(CODECS) as Codec[]).find((codec) => CODECS[codec] === flags);
+  return CODEC_OF.get(flags);
 }

@@ -34,9 +34,10 @@ export interface MemorySource {
   readonly end: number;
   /**
    * Reads `length` bytes (READ_MAX at most) at a physical address. Throws DumpError when a part of them is
-   * not in the dump.
+   * not in the dump. With `into`, of that length, the bytes may be put there instead of into an array of their
+   * own: what is returned says where they are.
    */
-  read(physical: number, length: number): Promise<Uint8Array>;
+  read(physical: number, length: number, into?: Uint8Array): Promise<Uint8Array>;
   /** What there is of page `pfn` (physical address / pageSize); a page in parts is present. */
   pageState(pfn: number): Promise<PageState>;
   /** Bytes of memory that can be read, or somewhat more: nothing in it can be larger. */

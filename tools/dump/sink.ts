@@ -9,6 +9,9 @@ export interface ByteSink {
   write(offset: number, bytes: Uint8Array): Promise<void>;
 }
 
+/** Nobody wants the bytes. */
+export const DISCARD: ByteSink = { write: async () => {} };
+
 /** A file that grows in memory. What nobody wrote is zero. */
 export class MemorySink implements ByteSink {
   private data = new Uint8Array(64 * 1024);

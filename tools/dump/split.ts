@@ -95,15 +95,15 @@ export class SplitDump implements KernelDump {
     return this.part(pfn).pageState(pfn);
   }
 
-  async read(physical: number, length: number): Promise<Uint8Array> {
+  async read(physical: number, length: number, into?: Uint8Array): Promise<Uint8Array> {
     if (!(physical >= 0 && length >= 0 && length <= READ_MAX)) return this.first.read(physical, length);
-    const bytes = new Uint8Array(length);
+    const bytes = into ?? new Uint8Array(length);
     for (let at = physical; at < physical + length; ) {
       const pfn = Math.floor(at / this.pageSize);
       const part = this.part(pfn);
       const covered = part.covers(pfn) ? part.header.endPfn * this.pageSize : (pfn + 1) * this.pageSize;
       const stop = Math.min(physical + length, covered);
-      bytes.set(await part.read(at, stop - at), at - physical);
+      await part.read(at, stop - at, bytes.subarray(at - physical, stop - physical));
       at = stop;
     }
     return bytes;

@@ -3,6 +3,7 @@
  * line, filter.ts knows the pages; the formats are tools/dump's.
  */
 import { hostCompressors } from "../../runtime/adapter/compressors.ts";
+import type { BesideProgram } from "../../runtime/adapter/terminal.ts";
 import { O_CREAT, O_EXCL, O_TRUNC, O_WRONLY, type Proc, SyscallError } from "../../runtime/user/proc.ts";
 import { FileBytes } from "../dump/bytes.ts";
 import { CODECS, type Codec } from "../dump/codecs.ts";
@@ -16,8 +17,9 @@ import { writeKdump } from "../dump/kdump-writer.ts";
 import type { KernelDump } from "../dump/memory-source.ts";
 import { openDump } from "../dump/open.ts";
 import type { PageBitmap } from "../dump/page-bitmap.ts";
-import { type ByteSink, FileSink } from "../dump/sink.ts";
+import { type ByteSink, DISCARD, FileSink } from "../dump/sink.ts";
 import { strerror } from "../strerror.ts";
+import { hire, type PackCrew } from "./crew.ts";
 import { writeLog } from "./dmesg.ts";
 import { type Excluded, excludePages, looksAtStructs } from "./filter.ts";
 import { HELP, VERSION } from "./help.ts";
@@ -29,13 +31,16 @@ import { rearrange } from "./rearrange.ts";
 const OLDEST = [5, 15] as const;
 const LATEST = [6, 1] as const;
 const PIECE = 1024 * 1024;
+/** How often it is told how far the copying is. */
+const PROGRESS_MS = 200;
 
 /** The work cannot be done: the line that says why. */
 class Failure extends Error {
   override name = "Failure";
 }
 
-export async function main(proc: Proc): Promise<number> {
+/** On a host, `beside` has the program of threads that help; without it there are none. */
+export async function main(proc: Proc, beside?: BesideProgram): Promise<number> {
   let options: Options;
   try {
     options = parseOptions(proc.argv.slice(1));
@@ -49,7 +54,7 @@ export async function main(proc: Proc): Promise<number> {
   if (options.mode === "version") return say(proc, version());
   if (options.checkParams) return 0;
   const messages = new Messages(proc, options.messageLevel, options.flattened);
-  const session = new Session(proc, options, messages);
+  const session = new Session(proc, options, messages, beside);
   try {
     const saved = await session.run();
     await messages.common(`\n${saved}\n\nmakedumpfile Completed.\n`);
@@ -80,11 +85,13 @@ function version(): string {
 class Session {
   private readonly files: FileBytes[] = [];
   private readonly outputs: number[] = [];
+  private crew: PackCrew | null = null;
 
   constructor(
     private readonly proc: Proc,
     private readonly options: Options,
     private readonly messages: Messages,
+    private readonly beside: BesideProgram | undefined,
   ) {}
 
   /** Does the work; the line that says where it is. */
@@ -125,6 +132,7 @@ class Session {
   }
 
   async close(): Promise<void> {
+    this.crew?.end();
     for (const file of this.files) await file.close();
     for (const fd of this.outputs) await this.proc.close(fd);
   }
@@ -160,7 +168,7 @@ class Session {
 
   /** A new file, for its owner alone: a dump holds what was in memory. */
   private async create(path: string): Promise<ByteSink> {
-    if (this.options.dryRun) return { write: async () => {} };
+    if (this.options.dryRun) return DISCARD;
     const flags = O_WRONLY | O_CREAT | (this.options.force ? O_TRUNC : O_EXCL);
     try {
       const fd = await this.proc.open(path, flags, 0o600);
@@ -233,19 +241,23 @@ class Session {
     const total = { zero: 0, bytes: 0 };
     let told = 0;
     let before = 0;
-    const read = (physical: number, length: number) => dump.read(physical, length);
+    const read: KernelDump["read"] = (physical, length, into) => dump.read(physical, length, into);
+    const paths = this.outputPaths();
+    if (paths !== null) {
+      const inputs = this.files.map(({ name }) => name);
+      this.crew ??= hire(this.beside, this.options.threads, all * dump.pageSize, inputs);
+    }
     for (const [index, split] of ranges(dumped, sinks.length).entries()) {
       let own = 0;
-      const progress = (pages: number): void => void (own = pages);
-      const tell = async (physical: number, length: number): Promise<Uint8Array> => {
+      const progress = async (pages: number): Promise<void> => {
+        own = pages;
         const now = performance.now();
-        if (now - told > 200) {
-          told = now;
-          await this.messages.progress("Copying data", before + own, all, now - start);
-        }
-        return read(physical, length);
+        if (now - told <= PROGRESS_MS) return;
+        told = now;
+        await this.messages.progress("Copying data", before + own, all, now - start);
       };
-      const pages = { exist, dumped, read: tell, codec, compress, progress };
+      const crew = this.crew?.for(paths?.[index] ?? null);
+      const pages = { exist, dumped, read, codec, compress, progress, crew };
       const part = sinks.length > 1 ? { ...image, split } : image;
       const { zero, bytes } = await writeKdump(sinks[index]!, part, pages);
       before += own;
@@ -254,6 +266,14 @@ class Session {
     }
     await this.messages.progress("Copying data", all, all, performance.now() - start);
     return total;
+  }
+
+  /** The files that are written, none with --dry-run; null: a stream, to which one thread writes. */
+  private outputPaths(): readonly string[] | null {
+    const { mode, operands, flattened, dryRun } = this.options;
+    if (flattened) return null;
+    if (dryRun) return [];
+    return mode === "reassemble" ? operands.slice(-1) : operands.slice(1);
   }
 
   private async writeElf(

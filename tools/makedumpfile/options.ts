@@ -24,6 +24,8 @@ export interface Options {
   dryRun: boolean;
   checkParams: boolean;
   messageLevel: number;
+  /** Threads that pack; null: as many as are of use. */
+  threads: number | null;
   operands: string[];
 }
 
@@ -175,6 +177,7 @@ export function parseOptions(args: readonly string[]): Options {
     dryRun: false,
     checkParams: false,
     messageLevel: MESSAGE_LEVEL,
+    threads: null,
     operands: [],
   };
   for (const [option, value] of getopt(args)) {
@@ -219,17 +222,22 @@ function take(options: Options, option: string, value: string): void {
       throw new OptionError(`Message_level(${value}) is invalid.`);
     }
     options.messageLevel = Number(value);
-  } else if (option === "num-threads" && !/^[1-9]\d*$/.test(value)) {
-    throw new OptionError(`The number of threads(${value}) is invalid.\n${INVALID}`);
+  } else if (option === "num-threads") {
+    // As atoi() has it: what is no number is 0, which are no threads beside the main one.
+    options.threads = Math.max(0, Number.parseInt(value, 10) || 0);
   }
 }
 
 /** The operands that each mode takes: [least, most]. */
 function check(options: Options): void {
-  const { mode, split, elf, flattened, codec, operands, dryRun } = options;
+  const { mode, split, elf, flattened, codec, operands, dryRun, threads } = options;
   if (mode === "help" || mode === "version") return;
   if (split && elf) {
     throw new OptionError(`Options for splitting dumpfile cannot be used with Elf format.\n${INVALID}`);
+  }
+  if (mode === "dump" && (split || elf) && (threads ?? 0) > 0) {
+    const other = split ? "--split" : "ELF format";
+    throw new OptionError(`--num-threads cannot used with ${other}.\n${INVALID}`);
   }
   if (dryRun && (mode === "dmesg" || mode === "reassemble")) {
     const option = mode === "dmesg" ? "--dump-dmesg" : "--reassemble";
