@@ -138,13 +138,14 @@ export class MockMemory {
 
 const LEAF_LEVEL = { pages4k: 3, pages2m: 2, pages1g: 1 } as const;
 
-/** 4-level page tables in a mock memory: the top table at `root`, the others taken upwards from there. */
+/** Page tables in a mock memory: the top table at `root`, the others taken upwards from there. */
 export class MockPageTables {
   private next: number;
 
   constructor(
     private readonly memory: MockMemory,
     readonly root: number,
+    private readonly levels: 4 | 5 = 4,
   ) {
     this.next = root + PAGE_SIZE;
   }
@@ -152,19 +153,25 @@ export class MockPageTables {
   map(virtual: bigint, physical: bigint, kind: keyof typeof LEAF_LEVEL = "pages4k"): void {
     let table = this.root;
     const shifts = [39n, 30n, 21n, 12n];
+    if (this.levels === 5) table = this.step(table + Number((virtual >> 48n) & 511n) * 8);
     for (let level = 0; level < 4; level++) {
       const at = table + Number((virtual >> (shifts[level] as bigint)) & 511n) * 8;
       if (level === LEAF_LEVEL[kind]) {
         this.memory.u64(at, physical | (level === 3 ? 0x163n : 0x1e3n));
         return;
       }
-      let entry = this.memory.view.getBigUint64(at, true);
-      if (entry === 0n) {
-        entry = BigInt(this.next) | 0x63n;
-        this.memory.u64(at, entry);
-        this.next += PAGE_SIZE;
-      }
-      table = Number(entry & 0x000ffffffffff000n);
+      table = this.step(at);
     }
+  }
+
+  /** The table that the entry at `at` points at, a new one where there is none. */
+  private step(at: number): number {
+    let entry = this.memory.view.getBigUint64(at, true);
+    if (entry === 0n) {
+      entry = BigInt(this.next) | 0x63n;
+      this.memory.u64(at, entry);
+      this.next += PAGE_SIZE;
+    }
+    return Number(entry & 0x000ffffffffff000n);
   }
 }

@@ -5,7 +5,7 @@
 import { AddressSpace } from "../dump/address-space.ts";
 import type { KernelDump } from "../dump/memory-source.ts";
 import type { PageBitmap } from "../dump/page-bitmap.ts";
-import type { VmcoreInfo } from "../dump/vmcoreinfo.ts";
+import { type VmcoreInfo, vmcoreinfoOrNull } from "../dump/vmcoreinfo.ts";
 import { MemMap } from "./mem-map.ts";
 import { DL_EXCLUDE } from "./options.ts";
 
@@ -82,7 +82,7 @@ function layoutOf(info: VmcoreInfo): Layout {
 
 /** Whether struct pages matter: to levels 0 and 1 they do where hardware may have poisoned pages. */
 export function looksAtStructs(dump: KernelDump, level: number): boolean {
-  return (level & ~DL_EXCLUDE.zero) !== 0 || dump.vmcoreinfo.has("NUMBER(PG_hwpoison)");
+  return (level & ~DL_EXCLUDE.zero) !== 0 || vmcoreinfoOrNull(dump)?.has("NUMBER(PG_hwpoison)") === true;
 }
 
 /**
@@ -100,8 +100,8 @@ export async function excludePages(
   const counts: Excluded = { cache: 0, cachePrivate: 0, user: 0, free: 0, hwpoison: 0, offline: 0 };
   if (!looksAtStructs(dump, level)) return counts;
   const info = dump.vmcoreinfo;
-  const layout = layoutOf(info);
   const map = await MemMap.open(new AddressSpace(dump), info, exist.pages);
+  const layout = layoutOf(info);
   /** Pages before this one belong to a block that was excluded with its first page. */
   let next = 0;
   for await (const { pfn, count, bytes } of map.pieces(exist.pages)) {
