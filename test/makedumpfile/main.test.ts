@@ -12,7 +12,7 @@ import { type BootDump, bootDump, reported, wkdump } from "../support/boot.ts";
 import { namedKernel } from "../support/dumps.ts";
 import { FakeProc } from "../support/fake-proc.ts";
 import { MOCK } from "../support/log.ts";
-import { elfCore } from "../support/vmcore.ts";
+import { elfCore, foreignCore } from "../support/vmcore.ts";
 
 const kernel = namedKernel();
 const core = kernel.build();
@@ -101,7 +101,8 @@ describe("makedumpfile", () => {
     expect([level.status, level.console]).toEqual([
       1,
       expect.stringContaining(
-        "get_mem_map: Can't distinguish the memory type.\n/vmcore, VMCOREINFO: the line SIZE(page) is missing\n",
+        "get_mem_map: Can't distinguish the memory type.\n" +
+          "/vmcore, VMCOREINFO: the line SIZE(page) is missing\n",
       ),
     ]);
   });
@@ -122,6 +123,29 @@ describe("makedumpfile", () => {
           `${INVALID}\n\nmakedumpfile Failed.\n`,
       );
     }
+  });
+
+  it.each([
+    ["arm", 1, 40],
+    ["aarch64", 2, 183],
+  ] as const)("copies a dump of %s, without pages of zeros at most", async (_name, elfClass, machine) => {
+    const files = { "/foreign": foreignCore(elfClass, true, machine, "OTHER-NOTE") };
+    for (const args of ["-d 0", "-l -d 1", "-E -d 1"]) {
+      const { status, files: made } = await run(`${args} /foreign /dump`, files);
+      expect(status).toBe(0);
+      const dump = await openDump([new MemoryBytes("dump", made.get("/dump")!)]);
+      expect(await dump.read(0x1000, 4096)).toEqual(new Uint8Array(4096).fill(7));
+    }
+    expect((await run("-d 31 /foreign /dump", files)).status).toBe(1);
+  });
+
+  it("refuses a dump of a big endian machine, as the original does", async () => {
+    const files = { "/foreign": foreignCore(2, false, 22, "OTHER-NOTE") };
+    const { status, console: said, files: made } = await run("-d 0 /foreign /dump", files);
+    expect([status, made.has("/dump")]).toEqual([1, false]);
+    expect(said).toMatch(
+      /^get_elf_info: Can't get the number of PT_LOAD\.\n\/foreign: made on s390x, with big/,
+    );
   });
 
   it("prints where a virtual address lies, and goes on", async () => {

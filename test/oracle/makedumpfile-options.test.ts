@@ -9,6 +9,7 @@ import { MUTE, STOCK_TEXTS, TAKEN } from "../makedumpfile/stock-texts.ts";
 import { reported, wkdump } from "../support/boot.ts";
 import { muteCore } from "../support/dumps.ts";
 import { describeStock, type StockRun, stock } from "../support/stock.ts";
+import { foreignCore } from "../support/vmcore.ts";
 import { makeDump, type OracleDump } from "./features.ts";
 
 /** What a run said, without progress, times, and what only one of both counts. */
@@ -38,6 +39,37 @@ describeStock(["makedumpfile"], "makedumpfile's recorded texts", () => {
     const words = args.split(" ").filter((it) => it !== "");
     const run = plain(stock("makedumpfile", words, { cwd: directory }));
     expect(run).toEqual({ status, stdout: said, stderr: errors });
+  });
+});
+
+describeStock(["makedumpfile"], "makedumpfile on dumps of other machines", () => {
+  let directory: string;
+  beforeAll(() => {
+    directory = mkdtempSync(join(tmpdir(), "foreign-"));
+  });
+  afterAll(() => rmSync(directory, { recursive: true, force: true }));
+
+  it.each([
+    ["arm", 1, true, 40],
+    ["aarch64", 2, true, 183],
+    ["s390x", 2, false, 22],
+  ] as const)("%s", (_name, elfClass, little, machine) => {
+    writeFileSync(join(directory, "foreign"), foreignCore(elfClass, little, machine, "OTHER-NOTE", 16));
+    for (const args of [
+      ["-d", "0"],
+      ["-d", "1"],
+      ["-E", "-d", "1"],
+      ["-d", "31"],
+    ]) {
+      rmSync(join(directory, "ours"), { force: true });
+      const ours = wkdump(["makedumpfile", ...args, "foreign", "ours"], { cwd: directory });
+      const theirs = stock("makedumpfile", ["-f", ...args, "foreign", "theirs"], { cwd: directory });
+      expect([args, ours.status]).toEqual([args, theirs.status]);
+      expect(existsSync(join(directory, "ours"))).toBe(theirs.status === 0);
+      if (theirs.status !== 0) continue;
+      const [found, wanted] = ["ours", "theirs"].map((name) => readFileSync(join(directory, name)));
+      expect(Buffer.compare(found!, wanted!)).toBe(0);
+    }
   });
 });
 

@@ -214,6 +214,11 @@ class Session {
     if (dump.header !== null && elf) {
       throw new Refusal(`'-E' option is disable, because ${dump.name} is kdump compressed format.`);
     }
+    const little = dump instanceof ElfCore ? dump.image.little : dump.header?.little;
+    if (little === false) {
+      const why = `made on ${dump.machine}, with big endian numbers, which are not written here`;
+      throw new Failure(`get_elf_info: Can't get the number of PT_LOAD.\n${dump.name}: ${why}`);
+    }
     if (vmcoreinfoOrNull(dump) !== null) await this.checkVersion(dump);
     else if (Math.max(...levels) > DL_EXCLUDE.zero) {
       const what = `${dump.name} doesn't contain vmcoreinfo.\nSpecify '-x' option or '-i' option.`;
