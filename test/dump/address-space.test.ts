@@ -67,12 +67,29 @@ describe("AddressSpace", () => {
     expect((await space.walk(VMALLOC)).contiguous).toBe(0x1000);
   });
 
-  it("refuses 5-level page tables, but not what arithmetic translates", async () => {
+  it("walks 5-level tables, where the kernel ran with them", async () => {
     const kernel = mockKernel();
+    // la57: vmalloc, vmemmap and direct map lie elsewhere, the image where it always does.
+    const [vmalloc, vmemmap, direct] = [0xffa0000000000000n, 0xffd4000000000000n, 0xff11000000000000n];
+    const tables = new MockPageTables(kernel.memory, 0x30000, 5);
+    tables.map(vmalloc, 0x54000n);
+    tables.map(vmemmap + GIB, 0n, "pages2m");
+    tables.map(direct, 0n, "pages1g");
+    tables.map(imageAddress(0), 0n, "pages2m");
     kernel.lines.push("NUMBER(pgtable_l5_enabled)=1");
+    const root = imageAddress(0x30000).toString(16);
+    const at = kernel.lines.findIndex((line) => line.startsWith("SYMBOL(init_top_pgt)"));
+    kernel.lines[at] = `SYMBOL(init_top_pgt)=${root}`;
     const space = await spaceOf(kernel.build());
-    expect((await space.translate(imageAddress(0x10000))).physical).toBe(0x10000);
-    await expect(space.translate(VMALLOC)).rejects.toThrow(/5-level page tables/);
+    expect(await space.translate(vmalloc + 0x10n)).toEqual({ physical: 0x54010, contiguous: 0xff0 });
+    expect((await space.translate(vmemmap + GIB + 0x1234n)).physical).toBe(0x1234);
+    expect((await space.translate(direct + 0x54321n)).physical).toBe(0x54321);
+    expect((await space.walk(imageAddress(0x10000))).physical).toBe(0x10000);
+    const walked: string[] = [];
+    await space.walk(direct, (level, table) => void walked.push(`${level} ${table.toString(16)}`));
+    expect(walked).toEqual(["PGD 30888", "P4D 38000", "PUD 39000"]);
+    await expect(space.translate(VMALLOC)).rejects.toThrow(/is not mapped \(P4D 402 is 0x0\)/);
+    await expect(space.translate(0x0100000000000000n)).rejects.toThrow(/no canonical address \(57 bits/);
   });
 
   it("takes phys_base and KASLR's offset into account, and the memory encryption mask out", async () => {

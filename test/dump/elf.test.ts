@@ -2,9 +2,15 @@ import { describe, expect, it } from "vitest";
 import { AddressSpace } from "../../tools/dump/address-space.ts";
 import { type ByteSource, MemoryBytes, readExactly } from "../../tools/dump/bytes.ts";
 import { ElfCore } from "../../tools/dump/elf.ts";
-import { ELF32, ELF64, ET_CORE, type Field, PT_LOAD, PT_NOTE } from "../../tools/dump/elf-header.ts";
 import { DumpError } from "../../tools/dump/error.ts";
-import { bytesOf, elfCore, type MockLoad, prstatusNote, vmcoreinfoNote } from "../support/vmcore.ts";
+import {
+  bytesOf,
+  elfCore,
+  foreignCore,
+  type MockLoad,
+  prstatusNote,
+  vmcoreinfoNote,
+} from "../support/vmcore.ts";
 
 const fill = (size: number, byte: number) => new Uint8Array(size).fill(byte);
 const load = (physical: number, data: Uint8Array, memorySize?: number): MockLoad => ({
@@ -25,39 +31,6 @@ const plain = elfCore({
   notes: vmcoreinfoNote(["OSRELEASE=5.15.0-mock"]),
   loads: [load(0x1000, fill(0x2000, 1)), load(0x3000, fill(0x1000, 2)), load(0x8000, fill(0x1000, 3))],
 });
-
-/** A core of another class or byte order: a page of sevens at 0x1000, and one more that was left out. */
-function foreignCore(elfClass: 1 | 2, little: boolean, machine: number): Uint8Array {
-  const layout = elfClass === 1 ? ELF32 : ELF64;
-  const bytes = new Uint8Array(0x3000);
-  const view = new DataView(bytes.buffer);
-  const put = ([offset, size]: Field, base: number, value: number) => {
-    if (size === 2) view.setUint16(base + offset, value, little);
-    else if (size === 4) view.setUint32(base + offset, value, little);
-    else view.setBigUint64(base + offset, BigInt(value), little);
-  };
-  bytes.set([0x7f, 0x45, 0x4c, 0x46, elfClass, little ? 1 : 2, 1]);
-  put(layout.type, 0, ET_CORE);
-  put(layout.machine, 0, machine);
-  put(layout.phoff, 0, layout.ehdrSize);
-  put(layout.phentsize, 0, layout.phdrSize);
-  put(layout.phnum, 0, 2);
-  const note = bytesOf("VMCOREINFO\0\0OSRELEASE=6.1.0\n\0");
-  view.setUint32(0x1000, 11, little);
-  view.setUint32(0x1004, 16, little);
-  bytes.set(note, 0x100c);
-  const [first, second] = [layout.ehdrSize, layout.ehdrSize + layout.phdrSize];
-  put(layout.p.type, first, PT_NOTE);
-  put(layout.p.offset, first, 0x1000);
-  put(layout.p.filesz, first, 12 + note.length);
-  put(layout.p.type, second, PT_LOAD);
-  put(layout.p.offset, second, 0x2000);
-  put(layout.p.paddr, second, 0x1000);
-  put(layout.p.filesz, second, 0x1000);
-  put(layout.p.memsz, second, 0x2000);
-  bytes.fill(7, 0x2000);
-  return bytes;
-}
 
 describe("ElfCore", () => {
   it("reads headers, notes and memory, across loads that touch", async () => {

@@ -3,6 +3,7 @@ import { MemoryBytes } from "../../tools/dump/bytes.ts";
 import { ElfCore } from "../../tools/dump/elf.ts";
 import { dmesgText, kernelLog } from "../../tools/dump/kernel-log.ts";
 import {
+  imageAddress,
   LAYOUT_5_15,
   LAYOUT_SHUFFLED,
   MOCK,
@@ -15,12 +16,12 @@ import {
 } from "../support/log.ts";
 import { bytesOf, textOf } from "../support/vmcore.ts";
 
-async function readLog(kernel: MockVmcore) {
+async function readLog(kernel: MockVmcore, sinceCleared = false) {
   const core = await ElfCore.open(new MemoryBytes("core", kernel.build()));
   const log = kernelLog(core);
   const problems: string[] = [];
   const records = [];
-  for await (const record of log.records((text) => problems.push(text))) records.push(record);
+  for await (const record of log.records((text) => problems.push(text), sinceCleared)) records.push(record);
   return { format: log.format, records, problems, texts: records.map((r) => textOf(r.text)) };
 }
 
@@ -63,6 +64,32 @@ describe.each([
     const kernel = mockPrb({ layout, countBits: 4, sizeBits: 12 });
     for (let n = 0; n < 100; n++) kernel.log.add(`${n}`);
     expect((await readLog(kernel)).texts).toEqual(Array.from({ length: 16 }, (_, n) => `${84 + n}`));
+  });
+
+  it("begins with the first record that was not cleared, when it is asked for those", async () => {
+    const kernel = mockPrb({ layout, countBits: 4 });
+    for (let n = 0; n < 20; n++) kernel.log.add(`${n}`);
+    const since = async () => (await readLog(kernel, true)).texts;
+    // A kernel that does not say when it was cleared.
+    expect((await since()).length).toBe(16);
+    kernel.lines.push(`SYMBOL(clear_seq)=${imageAddress(MOCK.clearSeq).toString(16)}`);
+    expect((await since()).length).toBe(16);
+    kernel.memory.u64(MOCK.clearSeq, 17n);
+    expect(await since()).toEqual(["17", "18", "19"]);
+    expect((await readLog(kernel)).texts.length).toBe(16);
+    // Since 5.13: a sequence count, and two copies of which an odd count means the second.
+    kernel.lines.push("SIZE(latched_seq)=24", "OFFSET(latched_seq.val)=8");
+    for (const [count, texts] of [
+      [4, ["18", "19"]],
+      [5, ["19"]],
+    ] as const) {
+      kernel.memory.u32(MOCK.clearSeq, count);
+      kernel.memory.u64(MOCK.clearSeq + 8, 18n);
+      kernel.memory.u64(MOCK.clearSeq + 16, 19n);
+      expect(await since()).toEqual(texts);
+    }
+    kernel.memory.u64(MOCK.clearSeq + 16, 20n);
+    expect(await since()).toEqual([]);
   });
 
   it("passes over reserved records, and shows committed ones and those without text", async () => {
@@ -182,6 +209,15 @@ const structured = (length: number, first: number, texts: string[]) => {
 };
 
 describe("the log of records before 5.10", () => {
+  it("begins at clear_idx, when what was not cleared is asked for", async () => {
+    const kernel = structured(4096, 0, ["one", "two", "three"]);
+    expect((await readLog(kernel, true)).texts).toEqual(["one", "two", "three"]);
+    kernel.lines.push(`SYMBOL(clear_idx)=${imageAddress(MOCK.clearIdx).toString(16)}`);
+    kernel.memory.u32(MOCK.clearIdx, 24);
+    expect((await readLog(kernel, true)).texts).toEqual(["two", "three"]);
+    expect((await readLog(kernel)).texts).toEqual(["one", "two", "three"]);
+  });
+
   it("reads records, also over the end of the buffer", async () => {
     expect(await readLog(structured(4096, 0, []))).toMatchObject({
       format: "printk_log",

@@ -1,13 +1,18 @@
 /** makedumpfile on mock dumps, and on one of our own, whose kernel says how many pages each class has. */
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { MemoryBytes } from "../../tools/dump/bytes.ts";
 import { openDump } from "../../tools/dump/open.ts";
+import { excludePages, type Taken } from "../../tools/makedumpfile/filter.ts";
 import { HELP } from "../../tools/makedumpfile/help.ts";
 import { main } from "../../tools/makedumpfile/main.ts";
+import { INVALID } from "../../tools/makedumpfile/options.ts";
 import { type BootDump, bootDump, reported, wkdump } from "../support/boot.ts";
 import { namedKernel } from "../support/dumps.ts";
 import { FakeProc } from "../support/fake-proc.ts";
+import { MOCK } from "../support/log.ts";
+import { elfCore, foreignCore } from "../support/vmcore.ts";
 
 const kernel = namedKernel();
 const core = kernel.build();
@@ -95,8 +100,100 @@ describe("makedumpfile", () => {
     expect(level.files.has("/dump")).toBe(false);
     expect([level.status, level.console]).toEqual([
       1,
-      expect.stringContaining("the line SIZE(page) is missing"),
+      expect.stringContaining(
+        "get_mem_map: Can't distinguish the memory type.\n" +
+          "/vmcore, VMCOREINFO: the line SIZE(page) is missing\n",
+      ),
     ]);
+  });
+
+  it("copies a dump without VMCOREINFO, and refuses to filter it", async () => {
+    const files = { "/mute": elfCore({ loads: [{ virtual: 0n, physical: 0n, data: kernel.memory.bytes }] }) };
+    for (const args of ["-d 0", "-l -d 1", "-E -d 1"]) {
+      const { status, files: made } = await run(`${args} /mute /dump`, files);
+      expect(status).toBe(0);
+      expect(Buffer.compare(await read(made.get("/dump")!), kernel.memory.bytes)).toBe(0);
+    }
+    // The highest level counts, whichever is tried first.
+    for (const levels of ["2", "0,31"]) {
+      const refused = await run(`-d ${levels} /mute /dump`, files);
+      expect([refused.status, refused.files.has("/dump")]).toEqual([1, false]);
+      expect(refused.console).toBe(
+        "/mute doesn't contain vmcoreinfo.\nSpecify '-x' option or '-i' option.\n" +
+          `${INVALID}\n\nmakedumpfile Failed.\n`,
+      );
+    }
+  });
+
+  it.each([
+    ["arm", 1, 40],
+    ["aarch64", 2, 183],
+  ] as const)("copies a dump of %s, without pages of zeros at most", async (_name, elfClass, machine) => {
+    const files = { "/foreign": foreignCore(elfClass, true, machine, "OTHER-NOTE") };
+    for (const args of ["-d 0", "-l -d 1", "-E -d 1"]) {
+      const { status, files: made } = await run(`${args} /foreign /dump`, files);
+      expect(status).toBe(0);
+      const dump = await openDump([new MemoryBytes("dump", made.get("/dump")!)]);
+      expect(await dump.read(0x1000, 4096)).toEqual(new Uint8Array(4096).fill(7));
+    }
+    expect((await run("-d 31 /foreign /dump", files)).status).toBe(1);
+  });
+
+  it("refuses a dump of a big endian machine, as the original does", async () => {
+    const files = { "/foreign": foreignCore(2, false, 22, "OTHER-NOTE") };
+    const { status, console: said, files: made } = await run("-d 0 /foreign /dump", files);
+    expect([status, made.has("/dump")]).toEqual([1, false]);
+    expect(said).toMatch(
+      /^get_elf_info: Can't get the number of PT_LOAD\.\n\/foreign: made on s390x, with big/,
+    );
+  });
+
+  it("prints where a virtual address lies, and goes on", async () => {
+    const { status, console: said } = await run("--vtop 0xffff888000054321 --message-level 6 /vmcore /dump");
+    const table = (at: number, entry: string) => `${at.toString(16).padStart(16)} => ${entry.padStart(16)}\n`;
+    expect([status, said]).toEqual([
+      0,
+      "\nTranslating virtual address ffff888000054321 to physical address.\n" +
+        `  PGD : ${table(MOCK.pageTables + 0x888, "23063")}` +
+        `  PUD : ${table(0x23000, "1e3")}` +
+        "VIRTUAL           PHYSICAL\nffff888000054321  54321\n\n" +
+        "\nThe dumpfile is saved to /dump.\n\nmakedumpfile Completed.\n",
+    ]);
+    const absent = await run("--vtop 4096 --message-level 6 /vmcore /dump");
+    expect([absent.status, absent.console]).toEqual([0, expect.stringMatching(/Can't get a valid pgd\.\n/)]);
+    expect(absent.console).toContain("            1000  ffffffffffffffff\n");
+  });
+
+  it("leaves no file of a dump that it cannot describe", async () => {
+    const foreign = core.slice();
+    foreign[18] = 183;
+    const { status, files, console: said } = await run("-d 0 /foreign /dump", { "/foreign": foreign });
+    expect([status, files.has("/dump")]).toEqual([1, false]);
+    expect(said).toContain("/foreign: made on aarch64: virtual addresses are x86_64's only");
+    expect((await run("-E -d 1 /foreign /dump", { "/foreign": foreign })).status).toBe(0);
+  });
+
+  it("asks for a working directory that is there, though it needs none", async () => {
+    const { status, console: said } = await run("--work-dir /nowhere /vmcore /dump");
+    expect(status).toBe(1);
+    expect(said).toMatch(
+      /^open_dump_bitmap: Can't open the bitmap file\(\/nowhere\/kdump_bitmapXXXXXX\)\. No such/,
+    );
+    expect((await run("--work-dir / /vmcore /dump")).status).toBe(0);
+  });
+
+  it("writes the log to standard output with -F, and of it what was not cleared", async () => {
+    const { status, console: said, files } = await run("--dump-dmesg --partial-dmesg -F /vmcore");
+    expect([status, files.size]).toEqual([0, 1]);
+    expect(said).toMatch(/first\n.*two\n\s+lines\n\nThe dmesg log is saved to STDOUT\.\n/s);
+  });
+
+  it("tells of the dump with -D", async () => {
+    const { console: said } = await run("-D --message-level 0 --dry-run /vmcore /dump");
+    expect(said).toMatch(/^makedumpfile: version 1\.7\.2\ncommand line: makedumpfile -D .* \/dump \n\n/);
+    expect(said).toContain("LOAD[ 1]                0           100000 ffff888000000000 ffff888000100000\n");
+    expect(said).toContain("\n  OSRELEASE=5.15.0-mock\n");
+    expect(said).toContain("\nphys_base    : 0 (vmcoreinfo)\n\nmax_mapnr    : 100\n");
   });
 
   it("prints help and version, and checks parameters only when it is told to", async () => {
@@ -129,5 +226,42 @@ describe("wkdump makedumpfile", () => {
     expect(reported(output, "User process data pages")).toBe(pages.user);
     expect(reported(output, "Hwpoison pages")).toBe(pages.hwpoison);
     expect(reported(output, "Pages filled with zero")).toBe(pages.zero);
+  });
+
+  it("tells which rule takes which block", async () => {
+    const source = await openDump([new MemoryBytes("vmcore", readFileSync(dump.vmcore))]);
+    const { exist, dumped } = await source.pages();
+    const told: Record<string, number> = {};
+    let last = -1;
+    const taken: Taken = (rule, pfn, pages) => {
+      expect(pfn).toBeGreaterThan(last);
+      last = pfn + pages - 1;
+      for (let page = pfn; page <= last; page++) if (exist.has(page)) told[rule] = (told[rule] ?? 0) + 1;
+    };
+    const counts = await excludePages(source, 31, exist, dumped, taken);
+    expect(told).toEqual(Object.fromEntries(Object.entries(counts).filter(([, pages]) => pages > 0)));
+    expect(told).toMatchObject({ free: dump.json.pages.free, cache: dump.json.pages.cache });
+  });
+
+  it("says where memory went, without writing anything", () => {
+    const { status, stdout } = wkdump(["makedumpfile", "--message-level", "6", "--mem-usage", dump.vmcore]);
+    const { pages } = dump.json;
+    const left = ["zero", "cache", "cache_private", "user", "free", "hwpoison", "offline"] as const;
+    const kernelPages = pages.total - left.reduce((sum, kind) => sum + pages[kind], 0);
+    const count = (number: number) => `${String(number).padEnd(16)}\t`;
+    expect([status, stdout]).toEqual([
+      0,
+      "\nTYPE\t\tPAGES\t\t\tEXCLUDABLE\tDESCRIPTION\n" +
+        `${"-".repeat(70)}\n` +
+        `ZERO\t\t${count(pages.zero)}yes\t\tPages filled with zero\n` +
+        `NON_PRI_CACHE\t${count(pages.cache)}yes\t\tCache pages without private flag\n` +
+        `PRI_CACHE\t${count(pages.cache_private)}yes\t\tCache pages with private flag\n` +
+        `USER\t\t${count(pages.user)}yes\t\tUser process pages\n` +
+        `FREE\t\t${count(pages.free)}yes\t\tFree pages\n` +
+        `KERN_DATA\t${count(kernelPages)}no\t\tDumpable kernel data \n\n` +
+        `page size:\t\t${"4096".padEnd(16)}\n` +
+        `Total pages on system:\t${String(pages.total).padEnd(16)}\n` +
+        `Total size on system:\t${String(pages.total * 4096).padEnd(16)} Byte\n\n`,
+    ]);
   });
 });

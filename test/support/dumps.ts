@@ -11,7 +11,7 @@ import { writeKdump } from "../../tools/dump/kdump-writer.ts";
 import { openDump } from "../../tools/dump/open.ts";
 import { MemorySink } from "../../tools/dump/sink.ts";
 import { imageAddress, MOCK, type MockVmcore, mockPrb } from "./log.ts";
-import { bytesOf, concat } from "./vmcore.ts";
+import { bytesOf, concat, elfCore, prstatusNote } from "./vmcore.ts";
 
 export const UTSNAME = {
   sysname: "Linux",
@@ -29,6 +29,13 @@ export interface CompressOptions {
   exclude?: readonly number[];
   split?: { startPfn: number; endPfn: number };
   image?: Partial<KdumpImage>;
+}
+
+/** An ELF core without VMCOREINFO: half of its 16 pages are zeros. */
+export function muteCore(): Uint8Array {
+  const memory = new Uint8Array(0x10000);
+  for (let at = 0x4000; at < 0xc000; at++) memory[at] = at >> 4;
+  return elfCore({ notes: prstatusNote(1), loads: [{ virtual: 0n, physical: 0n, data: memory }] });
 }
 
 /** A kdump-compressed dump of an ELF core; zero pages share a descriptor at odd levels. */

@@ -255,6 +255,8 @@ export const MOCK = {
   logNext: 0x10210,
   logEnd: 0x10214,
   loggedChars: 0x10218,
+  clearIdx: 0x1021c,
+  clearSeq: 0x10220,
   pageTables: 0x20000,
   descs: 0x40000,
   infos: 0x60000,

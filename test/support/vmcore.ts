@@ -3,7 +3,17 @@
  * with a log in it (log.ts has the log's writers). Readers are tested on these, so that no test needs a
  * kernel or a file from elsewhere.
  */
-import { EHDR_SIZE, EM_X86_64, ET_CORE, PHDR_SIZE, PT_LOAD, PT_NOTE } from "../../tools/dump/elf-header.ts";
+import {
+  EHDR_SIZE,
+  ELF32,
+  ELF64,
+  EM_X86_64,
+  ET_CORE,
+  type Field,
+  PHDR_SIZE,
+  PT_LOAD,
+  PT_NOTE,
+} from "../../tools/dump/elf-header.ts";
 import { NT_PRSTATUS, PRSTATUS, PRSTATUS_REGISTERS, type RegisterName } from "../../tools/dump/notes.ts";
 
 export const START_KERNEL_MAP = 0xffffffff80000000n;
@@ -113,6 +123,51 @@ export function elfCore({ notes = new Uint8Array(0), loads }: MockCore): Uint8Ar
   return bytes;
 }
 
+/**
+ * A core of another class or byte order: `pages` of sevens from 0x1000 on, and one more that was left out.
+ * Its one note has a name of 10 characters.
+ */
+export function foreignCore(
+  elfClass: 1 | 2,
+  little: boolean,
+  machine: number,
+  note = "VMCOREINFO",
+  pages = 1,
+): Uint8Array<ArrayBuffer> {
+  const layout = elfClass === 1 ? ELF32 : ELF64;
+  const bytes = new Uint8Array(0x2000 + pages * PAGE_SIZE);
+  const view = new DataView(bytes.buffer);
+  const put = ([offset, size]: Field, base: number, value: number) => {
+    if (size === 2) view.setUint16(base + offset, value, little);
+    else if (size === 4) view.setUint32(base + offset, value, little);
+    else view.setBigUint64(base + offset, BigInt(value), little);
+  };
+  bytes.set([0x7f, 0x45, 0x4c, 0x46, elfClass, little ? 1 : 2, 1]);
+  put(layout.type, 0, ET_CORE);
+  put(layout.machine, 0, machine);
+  put(layout.phoff, 0, layout.ehdrSize);
+  view.setUint32(20, 1, little);
+  view.setUint16(layout.phentsize[0] - 2, layout.ehdrSize, little);
+  put(layout.phentsize, 0, layout.phdrSize);
+  put(layout.phnum, 0, 2);
+  const body = bytesOf(`${note}\0\0OSRELEASE=6.1.0\n\0`);
+  view.setUint32(0x1000, 11, little);
+  view.setUint32(0x1004, 16, little);
+  bytes.set(body, 0x100c);
+  const [first, second] = [layout.ehdrSize, layout.ehdrSize + layout.phdrSize];
+  put(layout.p.type, first, PT_NOTE);
+  put(layout.p.offset, first, 0x1000);
+  put(layout.p.filesz, first, 12 + body.length);
+  put(layout.p.memsz, first, 12 + body.length);
+  put(layout.p.type, second, PT_LOAD);
+  put(layout.p.offset, second, 0x2000);
+  put(layout.p.paddr, second, 0x1000);
+  put(layout.p.filesz, second, pages * PAGE_SIZE);
+  put(layout.p.memsz, second, (pages + 1) * PAGE_SIZE);
+  bytes.fill(7, 0x2000);
+  return bytes;
+}
+
 /** Physical memory from address 0, with words written by address. */
 export class MockMemory {
   readonly bytes: Uint8Array<ArrayBuffer>;
@@ -138,13 +193,14 @@ export class MockMemory {
 
 const LEAF_LEVEL = { pages4k: 3, pages2m: 2, pages1g: 1 } as const;
 
-/** 4-level page tables in a mock memory: the top table at `root`, the others taken upwards from there. */
+/** Page tables in a mock memory: the top table at `root`, the others taken upwards from there. */
 export class MockPageTables {
   private next: number;
 
   constructor(
     private readonly memory: MockMemory,
     readonly root: number,
+    private readonly levels: 4 | 5 = 4,
   ) {
     this.next = root + PAGE_SIZE;
   }
@@ -152,19 +208,25 @@ export class MockPageTables {
   map(virtual: bigint, physical: bigint, kind: keyof typeof LEAF_LEVEL = "pages4k"): void {
     let table = this.root;
     const shifts = [39n, 30n, 21n, 12n];
+    if (this.levels === 5) table = this.step(table + Number((virtual >> 48n) & 511n) * 8);
     for (let level = 0; level < 4; level++) {
       const at = table + Number((virtual >> (shifts[level] as bigint)) & 511n) * 8;
       if (level === LEAF_LEVEL[kind]) {
         this.memory.u64(at, physical | (level === 3 ? 0x163n : 0x1e3n));
         return;
       }
-      let entry = this.memory.view.getBigUint64(at, true);
-      if (entry === 0n) {
-        entry = BigInt(this.next) | 0x63n;
-        this.memory.u64(at, entry);
-        this.next += PAGE_SIZE;
-      }
-      table = Number(entry & 0x000ffffffffff000n);
+      table = this.step(at);
     }
+  }
+
+  /** The table that the entry at `at` points at, a new one where there is none. */
+  private step(at: number): number {
+    let entry = this.memory.view.getBigUint64(at, true);
+    if (entry === 0n) {
+      entry = BigInt(this.next) | 0x63n;
+      this.memory.u64(at, entry);
+      this.next += PAGE_SIZE;
+    }
+    return Number(entry & 0x000ffffffffff000n);
   }
 }

@@ -9,7 +9,8 @@
  *
  * Symbols of VMCOREINFO are addresses at run time: KASLR's shift is in them. `relocate` adds it to an
  * address taken from the vmlinux. Image and direct map are translated by arithmetic, everything else by a
- * walk of the 4-level tables (Intel SDM volume 3, 4.5); 5-level tables are refused.
+ * walk of the page tables (Intel SDM volume 3, 4.5), which have 5 levels where NUMBER(pgtable_l5_enabled) is
+ * 1 (direct map from 0xff11000000000000, vmalloc 0xffa0000000000000, vmemmap 0xffd4000000000000).
  */
 import { ADVICE_DAMAGED, DumpError, hex } from "./error.ts";
 import { type KernelDump, READ_MAX } from "./memory-source.ts";
@@ -18,7 +19,6 @@ import { type KernelDump, READ_MAX } from "./memory-source.ts";
 export const START_KERNEL_MAP = 0xffffffff80000000n;
 /** KERNEL_IMAGE_SIZE without CONFIG_RANDOMIZE_BASE. */
 const KERNEL_IMAGE_SIZE = 512n << 20n;
-const ADDRESS_BITS = 48;
 const TABLE_SIZE = 4096;
 /** Bits 12..51 of an entry: the physical address of what it points at. */
 const PTE_PFN_MASK = 0x000ffffffffff000n;
@@ -29,13 +29,17 @@ const LARGE = 0x80n;
 /** What a VirtualArray keeps at a time. */
 const WINDOW_SIZE = 64 * 1024;
 
+export type TableLevel = "PGD" | "P4D" | "PUD" | "PMD" | "PTE";
 /** [bits of the virtual address below the level's index, its name] from the top. */
-const LEVELS = [
+type Levels = readonly (readonly [bigint, TableLevel])[];
+const LEVELS: Levels = [
   [39n, "PGD"],
   [30n, "PUD"],
   [21n, "PMD"],
   [12n, "PTE"],
-] as const;
+];
+const LEVELS_LA57: Levels = [[48n, "PGD"], [39n, "P4D"], ...LEVELS.slice(1)];
+const INDEX_BITS = 9n;
 
 /** Where a virtual address lies, and how many bytes from there on are contiguous in both worlds. */
 export interface Translation {
@@ -43,11 +47,15 @@ export interface Translation {
   contiguous: number;
 }
 
+/** Told of each entry that a walk meets: where it lies, and what it is. */
+export type Walked = (level: TableLevel, at: number, entry: bigint) => void;
+
 export class AddressSpace {
   readonly physBase: bigint;
   /** What KASLR added to the addresses of the vmlinux. */
   readonly kernelOffset: bigint;
   private readonly imageEnd: bigint;
+  private readonly levels: Levels;
   /** The last table looked at of each level: neighbours are asked for one after another. */
   private readonly tables: { at: number; view: DataView }[] = [];
 
@@ -58,9 +66,8 @@ export class AddressSpace {
       throw new DumpError(dump.name, `made on ${dump.machine}: virtual addresses are x86_64's only`, advice);
     }
     this.imageEnd = START_KERNEL_MAP + info.numberOr("KERNEL_IMAGE_SIZE", KERNEL_IMAGE_SIZE);
-    this.physBase = info.has("NUMBER(phys_base)")
-      ? info.number("phys_base")
-      : (dump.physBase ?? this.physBaseOfMappings());
+    this.levels = info.numberOr("pgtable_l5_enabled", 0n) === 0n ? LEVELS : LEVELS_LA57;
+    this.physBase = info.has("NUMBER(phys_base)") ? info.number("phys_base") : physBaseOf(dump);
     const offset = info.value("KERNELOFFSET") ?? "0";
     this.kernelOffset = /^[0-9a-f]{1,16}$/i.test(offset) ? BigInt(`0x${offset}`) : 0n;
   }
@@ -108,23 +115,21 @@ export class AddressSpace {
   }
 
   /** Translates by the page tables alone. */
-  async walk(virtual: bigint): Promise<Translation> {
+  async walk(virtual: bigint, walked: Walked | null = null): Promise<Translation> {
     const info = this.dump.vmcoreinfo;
-    if (info.numberOr("pgtable_l5_enabled", 0n) !== 0n) {
-      const advice = "Read this dump with crash or drgn.";
-      throw new DumpError(this.dump.name, "the kernel ran with 5-level page tables", advice);
-    }
-    const sign = BigInt.asUintN(64, BigInt.asIntN(ADDRESS_BITS, virtual));
+    const bits = Number(this.levels[0]![0] + INDEX_BITS);
+    const sign = BigInt.asUintN(64, BigInt.asIntN(bits, virtual));
     if (sign !== virtual) {
-      const what = `${hex(virtual)} is no canonical address (48 bits, sign extended)`;
+      const what = `${hex(virtual)} is no canonical address (${bits} bits, sign extended)`;
       throw new DumpError(this.dump.name, what, ADVICE_DAMAGED);
     }
     const root = info.has("SYMBOL(init_top_pgt)") ? "init_top_pgt" : "swapper_pg_dir";
     const mask = PTE_PFN_MASK & ~info.numberOr("sme_mask", 0n);
     let table = this.imageToPhysical(info.symbol(root));
-    for (const [depth, [shift, level]] of LEVELS.entries()) {
+    for (const [depth, [shift, level]] of this.levels.entries()) {
       const index = Number((virtual >> shift) & 511n);
       const entry = await this.entry(depth, table, index);
+      walked?.(level, table + index * 8, entry);
       if ((entry & PRESENT) === 0n) {
         const what = `virtual address ${hex(virtual)} is not mapped (${level} ${index} is ${hex(entry)})`;
         throw new DumpError(
@@ -133,7 +138,7 @@ export class AddressSpace {
           "The address comes from damaged memory, or its page was never there.",
         );
       }
-      const leaf = level === "PTE" || (level !== "PGD" && (entry & LARGE) !== 0n);
+      const leaf = level === "PTE" || ((level === "PUD" || level === "PMD") && (entry & LARGE) !== 0n);
       const size = 1n << shift;
       if (leaf) {
         const within = virtual & (size - 1n);
@@ -183,15 +188,16 @@ export class AddressSpace {
   private imageToPhysical(virtual: bigint): number {
     return Number(BigInt.asUintN(52, virtual - START_KERNEL_MAP + this.physBase));
   }
+}
 
-  /** Kernels before 4.10 have no NUMBER(phys_base): the mapping of the image tells. */
-  private physBaseOfMappings(): bigint {
-    for (const { virtual, physical } of this.dump.mappings) {
-      if (virtual < START_KERNEL_MAP || virtual >= this.imageEnd) continue;
-      return BigInt(physical) - (virtual - START_KERNEL_MAP);
-    }
-    return 0n;
-  }
+/**
+ * phys_base by the dump's own headers, for kernels before 4.10 (which have no NUMBER(phys_base)) and dumps
+ * without VMCOREINFO: that of the format, or what the mapping of the image tells; 0 when nothing does.
+ */
+export function physBaseOf(dump: KernelDump): bigint {
+  if (dump.physBase !== null) return dump.physBase;
+  const image = dump.mappings.find(({ virtual }) => virtual >= START_KERNEL_MAP);
+  return image === undefined ? 0n : BigInt(image.physical) - (image.virtual - START_KERNEL_MAP);
 }
 
 /**

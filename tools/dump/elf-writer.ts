@@ -41,12 +41,18 @@ interface Part {
   from: number;
   fileSize: number;
   memorySize: number;
+  /** Pages of memorySize that are not in fileSize. */
+  excluded: number;
   /** It ends where its load does. */
   last: boolean;
 }
 
-/** Throws the sink's errors and those of reading. Returns the bytes of the file. */
-export async function writeElf(sink: ByteSink, image: ElfImage, pages: ElfPages): Promise<number> {
+/** Throws the sink's errors and those of reading. Returns the bytes of the file, and the pages cut out. */
+export async function writeElf(
+  sink: ByteSink,
+  image: ElfImage,
+  pages: ElfPages,
+): Promise<{ bytes: number; excluded: number }> {
   const layout = image.class === 1 ? ELF32 : ELF64;
   const parts = image.loads.flatMap((load) => cut(load, image.pageSize, pages.dumped));
   const phnum = parts.length + 1;
@@ -90,7 +96,8 @@ export async function writeElf(sink: ByteSink, image: ElfImage, pages: ElfPages)
   }
   await sink.write(0, headers);
   await sink.write(notesAt, image.notes);
-  return copy(sink, pages, parts, notesAt + image.notes.length);
+  const bytes = await copy(sink, pages, parts, notesAt + image.notes.length);
+  return { bytes, excluded: parts.reduce((sum, part) => sum + part.excluded, 0) };
 }
 
 /** The loads that one becomes. Loads without a physical address have no pages, and are left out. */
@@ -99,7 +106,7 @@ function cut(load: Segment, pageSize: number, dumped: PageBitmap): Part[] {
   const start = load.physical;
   const end = start + load.memorySize;
   const parts: Part[] = [];
-  let part: Part = { load, from: 0, fileSize: 0, memorySize: 0, last: false };
+  let part: Part = { load, from: 0, fileSize: 0, memorySize: 0, excluded: 0, last: false };
   let excluded = 0;
   for (let pfn = Math.floor(start / pageSize); pfn * pageSize < end; pfn++) {
     const size = Math.min(end, (pfn + 1) * pageSize) - Math.max(start, pfn * pageSize);
@@ -109,14 +116,14 @@ function cut(load: Segment, pageSize: number, dumped: PageBitmap): Part[] {
       continue;
     }
     if (excluded >= PFN_EXCLUDED) {
-      parts.push(part);
-      part = { load, from: part.from + part.memorySize, fileSize: 0, memorySize: 0, last: false };
+      parts.push({ ...part, excluded });
+      part = { ...part, from: part.from + part.memorySize, fileSize: 0, memorySize: 0 };
     }
     part.memorySize += size;
     part.fileSize = part.memorySize;
     excluded = 0;
   }
-  parts.push({ ...part, last: true });
+  parts.push({ ...part, excluded, last: true });
   return parts;
 }
 

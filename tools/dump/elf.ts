@@ -63,8 +63,8 @@ export class ElfCore implements KernelDump {
   readonly name: string;
   readonly format: string;
   readonly machine: string;
-  /** EI_CLASS, e_machine, and p_align of the notes: what a filtered copy keeps. */
-  readonly image: { class: 1 | 2; machine: number; notesAlign: bigint };
+  /** EI_CLASS, EI_DATA, e_machine, and p_align of the notes: what a filtered copy keeps. */
+  readonly image: { class: 1 | 2; little: boolean; machine: number; notesAlign: bigint };
   /** What the dump holds, ascending and disjoint. */
   readonly ranges: readonly PhysicalRange[];
   readonly header = null;
@@ -87,7 +87,8 @@ export class ElfCore implements KernelDump {
     this.format = `${header.layout.name} core`;
     this.machine = machineName(header.machine);
     const notesAlign = segments.find(({ type }) => type === PT_NOTE)?.align ?? 0n;
-    this.image = { class: header.layout.class, machine: header.machine, notesAlign };
+    const { layout, little, machine } = header;
+    this.image = { class: layout.class, little, machine, notesAlign };
     const loads = segments.filter((s) => s.type === PT_LOAD && s.physical !== null);
     // Dumps made from outside (QEMU's) have p_vaddr 0 everywhere, which says nothing.
     this.mappings = loads

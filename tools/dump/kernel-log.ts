@@ -29,8 +29,9 @@ export interface KernelLog {
   format: "prb" | "printk_log" | "characters";
   /**
    * Reading goes along with iterating; damage that costs records is told through `problem` and passed over.
+   * `sinceCleared`: none from before the log was cleared (`dmesg --clear`), where the kernel kept that.
    */
-  records(problem: (text: string) => void): AsyncGenerator<LogRecord>;
+  records(problem: (text: string) => void, sinceCleared?: boolean): AsyncGenerator<LogRecord>;
 }
 
 /** Throws DumpError when the dump has no log that VMCOREINFO describes. */

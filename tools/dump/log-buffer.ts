@@ -41,9 +41,10 @@ export function structuredLog(dump: KernelDump, space: AddressSpace): KernelLog 
   }
   return {
     format: "printk_log",
-    async *records(problem) {
+    async *records(problem, sinceCleared = false) {
       const buffer = await openBuffer(dump, space);
-      let at = await space.readU32(info.symbol("log_first_idx"));
+      const first = sinceCleared && info.has("SYMBOL(clear_idx)") ? "clear_idx" : "log_first_idx";
+      let at = await space.readU32(info.symbol(first));
       const end = await space.readU32(info.symbol("log_next_idx"));
       let wrapped = at <= end;
       while (at !== end) {

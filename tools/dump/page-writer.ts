@@ -154,8 +154,9 @@ export async function packPages(
     const at = chain.place(data.length);
     const { bytes, zero } = compress.descriptors(at, plan.zeroAt);
     try {
-      if (data.length > 0) await sink.write(at, data);
+      // Descriptors first: of data that finds no more room the beginning can be read.
       await sink.write(plan.descriptors + batch * size * PAGE_DESC.size, bytes);
+      if (data.length > 0) await sink.write(at, data);
     } catch (error) {
       chain.stop();
       throw error;

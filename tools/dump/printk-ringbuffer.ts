@@ -133,7 +133,8 @@ export function printkRingbuffer(dump: KernelDump, space: AddressSpace): KernelL
   checkLayout(dump.name, layout);
   return {
     format: "prb",
-    async *records(problem) {
+    async *records(problem, sinceCleared = false) {
+      const first = sinceCleared ? await clearSeq(dump.vmcoreinfo, space) : 0n;
       const ring = await openRing(dump, space, layout);
       const count = BigInt(ring.count);
       let span = (ring.head - ring.tail) & ID_MASK;
@@ -148,7 +149,7 @@ export function printkRingbuffer(dump: KernelDump, space: AddressSpace): KernelL
         const id = (ring.head - back) & ID_MASK;
         try {
           const record = await readRecord(ring, layout, id, problem);
-          if (record !== null) yield record;
+          if (record !== null && (record.seq ?? first) >= first) yield record;
         } catch (error) {
           if (!(error instanceof DumpError)) throw error;
           problem(`record ${hex(id)}: ${error.what}`);
@@ -156,6 +157,16 @@ export function printkRingbuffer(dump: KernelDump, space: AddressSpace): KernelL
       }
     },
   };
+}
+
+/** The first record that was not cleared; 0 where the kernel does not say. */
+async function clearSeq(info: VmcoreInfo, space: AddressSpace): Promise<bigint> {
+  if (!info.has("SYMBOL(clear_seq)")) return 0n;
+  const at = info.symbol("clear_seq");
+  // Since 5.13 there are two copies of it, of which the sequence count before them tells the one to read.
+  if (!info.has("SIZE(latched_seq)")) return space.readU64(at);
+  const copy = ((await space.readU32(at)) & 1) * 8;
+  return space.readU64(at + BigInt(info.offset("latched_seq.val") + copy));
 }
 
 async function readRecord(

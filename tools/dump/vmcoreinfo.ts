@@ -110,6 +110,16 @@ export function vmcoreinfoOf(name: string, notes: readonly Note[]): VmcoreInfo {
   return vmcoreinfoFrom(name, note.descriptor);
 }
 
+/** The same of an open dump; null when it has none that can be read. */
+export function vmcoreinfoOrNull(dump: { vmcoreinfo: VmcoreInfo }): VmcoreInfo | null {
+  try {
+    return dump.vmcoreinfo;
+  } catch (error) {
+    if (error instanceof DumpError) return null;
+    throw error;
+  }
+}
+
 /** The VMCOREINFO that these bytes are. Throws DumpError when they are more than any kernel writes. */
 export function vmcoreinfoFrom(name: string, bytes: Uint8Array): VmcoreInfo {
   if (bytes.length > VMCOREINFO_SIZE_MAX) {
@@ -122,11 +132,6 @@ export function vmcoreinfoFrom(name: string, bytes: Uint8Array): VmcoreInfo {
 
 /** PAGESIZE of a dump whose format has no field for it; 4096 when VMCOREINFO does not tell. */
 export function pageSizeOf(dump: { vmcoreinfo: VmcoreInfo }): number {
-  try {
-    const size = Number(dump.vmcoreinfo.value("PAGESIZE"));
-    if (Number.isInteger(Math.log2(size)) && size >= PAGE_SIZE_MIN && size <= PAGE_SIZE_MAX) return size;
-  } catch (error) {
-    if (!(error instanceof DumpError)) throw error;
-  }
-  return 4096;
+  const size = Number(vmcoreinfoOrNull(dump)?.value("PAGESIZE"));
+  return Number.isInteger(Math.log2(size)) && size >= PAGE_SIZE_MIN && size <= PAGE_SIZE_MAX ? size : 4096;
 }

@@ -9,11 +9,13 @@ const BUFFER_SIZE = 64 * 1024;
 export async function writeLog(
   dump: KernelDump,
   sink: ByteSink,
+  sinceCleared: boolean,
   problem: (text: string) => Promise<void>,
 ): Promise<void> {
   const output = new BufferedWriter(sink, 0, BUFFER_SIZE);
   const problems: string[] = [];
-  for await (const record of kernelLog(dump).records((text) => void problems.push(text))) {
+  const records = kernelLog(dump).records((text) => void problems.push(text), sinceCleared);
+  for await (const record of records) {
     const text = dmesgText(record);
     const indent = record.ts_nsec === null ? 0 : text.indexOf("] ") + 2;
     const lines = indent === 0 ? text : text.slice(0, -1).replaceAll("\n", `\n${" ".repeat(indent)}`);

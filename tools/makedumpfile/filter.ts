@@ -5,7 +5,7 @@
 import { AddressSpace } from "../dump/address-space.ts";
 import type { KernelDump } from "../dump/memory-source.ts";
 import type { PageBitmap } from "../dump/page-bitmap.ts";
-import type { VmcoreInfo } from "../dump/vmcoreinfo.ts";
+import { type VmcoreInfo, vmcoreinfoOrNull } from "../dump/vmcoreinfo.ts";
 import { MemMap } from "./mem-map.ts";
 import { DL_EXCLUDE } from "./options.ts";
 
@@ -17,6 +17,9 @@ export interface Excluded {
   hwpoison: number;
   offline: number;
 }
+
+/** Told of each page or block that a rule takes: its first page, and how many pages it has. */
+export type Taken = (rule: keyof Excluded, pfn: number, pages: number) => void;
 
 /** A buddy block or compound page above this order is damage. */
 const ORDER_MAX = 31;
@@ -79,11 +82,12 @@ function layoutOf(info: VmcoreInfo): Layout {
 
 /** Whether struct pages matter: to levels 0 and 1 they do where hardware may have poisoned pages. */
 export function looksAtStructs(dump: KernelDump, level: number): boolean {
-  return (level & ~DL_EXCLUDE.zero) !== 0 || dump.vmcoreinfo.has("NUMBER(PG_hwpoison)");
+  return (level & ~DL_EXCLUDE.zero) !== 0 || vmcoreinfoOrNull(dump)?.has("NUMBER(PG_hwpoison)") === true;
 }
 
 /**
- * Takes the pages that `level` leaves out of `dumped`, and counts them.
+ * Takes the pages that `level` leaves out of `dumped`, and counts them. `taken` is told of every block that
+ * goes, in ascending order; parts of a block may be pages that no memory has, or that were not in `dumped`.
  * Throws DumpError when the memory map cannot be found.
  */
 export async function excludePages(
@@ -91,12 +95,13 @@ export async function excludePages(
   level: number,
   exist: PageBitmap,
   dumped: PageBitmap,
+  taken: Taken | null = null,
 ): Promise<Excluded> {
   const counts: Excluded = { cache: 0, cachePrivate: 0, user: 0, free: 0, hwpoison: 0, offline: 0 };
   if (!looksAtStructs(dump, level)) return counts;
   const info = dump.vmcoreinfo;
-  const layout = layoutOf(info);
   const map = await MemMap.open(new AddressSpace(dump), info, exist.pages);
+  const layout = layoutOf(info);
   /** Pages before this one belong to a block that was excluded with its first page. */
   let next = 0;
   for await (const { pfn, count, bytes } of map.pieces(exist.pages)) {
@@ -105,7 +110,7 @@ export async function excludePages(
     const words = new Int32Array(aligned.buffer, aligned.byteOffset, aligned.length >> 2);
     for (let n = Math.max(0, next - pfn); n < count; n++) {
       if (!exist.has(pfn + n)) continue;
-      const pages = excludeAt(level, layout, words, n, count, pfn + n, dumped, counts);
+      const pages = excludeAt(level, layout, words, n, count, pfn + n, dumped, counts, taken);
       n += pages - 1;
       next = pfn + n + 1;
     }
@@ -123,6 +128,7 @@ function excludeAt(
   pfn: number,
   dumped: PageBitmap,
   counts: Excluded,
+  taken: Taken | null,
 ): number {
   const at = n * layout.words;
   // Tails of a compound page went with its head.
@@ -157,6 +163,7 @@ function excludeAt(
   else return 1;
   const pages = 2 ** order;
   const end = Math.min(pfn + pages, dumped.pages);
+  taken?.(kind, pfn, end - pfn);
   for (let page = pfn; page < end; page++) {
     if (!dumped.has(page)) continue;
     dumped.remove(page);

@@ -9,7 +9,9 @@ Usage: makedumpfile [-c|-l|-p|-z|-E] [-d LEVEL] [-f] VMCORE DUMPFILE
        makedumpfile -R [-f] DUMPFILE < FLATTENED
        makedumpfile --split [-c|-l|-p|-z] [-d LEVEL] VMCORE DUMPFILE DUMPFILE...
        makedumpfile --reassemble DUMPFILE DUMPFILE... OUTPUT
-       makedumpfile --dump-dmesg VMCORE LOGFILE
+       makedumpfile --dump-dmesg [--partial-dmesg] VMCORE LOGFILE
+       makedumpfile --mem-usage VMCORE
+       makedumpfile [-d LEVEL] --explain PAGE [--explain PAGE...] VMCORE
 
 VMCORE is an x86_64 dump in ELF or kdump-compressed form, flattened or not.
 
@@ -17,15 +19,25 @@ Options:
   -c -l -p -z        compress each page with zlib, lzo, snappy, zstd; the last one
                      given counts
   -E                 write an ELF core; runs of 256 excluded pages and more are cut out
-  -d LEVEL           leave out pages, by the sum of: 1 pages of zeros, 2 page cache,
+  -d LEVEL[,LEVEL...]
+                     leave out pages, by the sum of: 1 pages of zeros, 2 page cache,
                      4 page cache with private data (and that of 2), 8 pages of
-                     processes, 16 free pages (0: keep all)
+                     processes, 16 free pages (0: keep all); each further level is
+                     tried when the dump is too large at the one before
+  -L SIZE            the most bytes that DUMPFILE may have, K M G T P E for powers of
+                     1024; as much as fits is left, and marked as incomplete
   -F                 write a flattened stream to standard output, all messages to
                      standard error
   -R                 rearrange a flattened stream from standard input into DUMPFILE
   --split            several files of a part of the pages each
   --reassemble       one file of those
   --dump-dmesg       write the kernel's log to LOGFILE
+  --partial-dmesg    of the log what was not cleared (dmesg --clear)
+  --mem-usage        how many pages of each kind memory has
+  --explain PAGE     (of this program alone) the rule that keeps a page or leaves it
+                     out at the level of -d, and what its struct page says; PAGE is
+                     the page's number, or the address of a kernel's page
+  --vtop ADDRESS     print where a virtual address lies, by the page tables
   -f                 overwrite DUMPFILE
   --dry-run          do everything but write DUMPFILE
   --check-params     say by the exit status whether the options are right
@@ -37,8 +49,7 @@ Options:
 
 Accepted, and of no effect on what is written: -b ORDER, --cyclic-buffer KIB,
 --non-cyclic, --splitblock-size KIB, --work-dir DIR, --non-mmap, --num-threads N.
-Not supported: -x -i -g -e -L -X, --config, --eppic, --vtop, --mem-usage,
---partial-dmesg, --diskset, and Xen.
+Not supported: -x -i -g -e -X, --config, --eppic, --diskset, and Xen.
 
 Exit status:
   0  done

@@ -4,7 +4,7 @@
  */
 import { hostCompressors } from "../../runtime/adapter/compressors.ts";
 import type { BesideProgram } from "../../runtime/adapter/terminal.ts";
-import { O_CREAT, O_EXCL, O_TRUNC, O_WRONLY, type Proc, SyscallError } from "../../runtime/user/proc.ts";
+import { type Proc, SyscallError } from "../../runtime/user/proc.ts";
 import { FileBytes } from "../dump/bytes.ts";
 import { CODECS, type Codec } from "../dump/codecs.ts";
 import { pageCompressor } from "../dump/compress.ts";
@@ -13,31 +13,34 @@ import { ElfCore } from "../dump/elf.ts";
 import { writeElf } from "../dump/elf-writer.ts";
 import { DumpError } from "../dump/error.ts";
 import { FlattenedWriter } from "../dump/flattened-writer.ts";
-import { writeKdump } from "../dump/kdump-writer.ts";
+import { type KdumpImage, writeKdump } from "../dump/kdump-writer.ts";
 import type { KernelDump } from "../dump/memory-source.ts";
 import { openDump } from "../dump/open.ts";
 import type { PageBitmap } from "../dump/page-bitmap.ts";
-import { type ByteSink, DISCARD, FileSink } from "../dump/sink.ts";
+import type { ByteSink } from "../dump/sink.ts";
+import { vmcoreinfoOrNull } from "../dump/vmcoreinfo.ts";
 import { strerror } from "../strerror.ts";
 import { hire, type PackCrew } from "./crew.ts";
+import { debugText } from "./debug.ts";
 import { writeLog } from "./dmesg.ts";
-import { type Excluded, excludePages, looksAtStructs } from "./filter.ts";
+import { explain } from "./explain.ts";
+import { Failure, Refusal } from "./failure.ts";
+import { excludePages, looksAtStructs } from "./filter.ts";
 import { HELP, VERSION } from "./help.ts";
+import { type LimitedSink, NoSpace, noSpaceOf } from "./limit.ts";
+import { memUsage } from "./mem-usage.ts";
 import { Messages } from "./messages.ts";
-import { DL_EXCLUDE, OptionError, type Options, parseOptions } from "./options.ts";
+import { DL_EXCLUDE, INVALID, ML, OptionError, type Options, parseOptions } from "./options.ts";
+import { Outputs, STDOUT } from "./outputs.ts";
 import { rearrange } from "./rearrange.ts";
+import { vtop } from "./vtop.ts";
+import { excludeZeroPages } from "./zero-pages.ts";
 
 /** Kernels whose memory map the tests know: of others it is said that the dump may be incomplete. */
 const OLDEST = [5, 15] as const;
 const LATEST = [6, 1] as const;
-const PIECE = 1024 * 1024;
 /** How often it is told how far the copying is. */
 const PROGRESS_MS = 200;
-
-/** The work cannot be done: the line that says why. */
-class Failure extends Error {
-  override name = "Failure";
-}
 
 /** On a host, `beside` has the program of threads that help; without it there are none. */
 export async function main(proc: Proc, beside?: BesideProgram): Promise<number> {
@@ -46,22 +49,22 @@ export async function main(proc: Proc, beside?: BesideProgram): Promise<number> 
     options = parseOptions(proc.argv.slice(1));
   } catch (error) {
     if (!(error instanceof OptionError)) throw error;
-    if (error.getopt !== null) await proc.write(2, `${error.getopt}\n`);
-    await proc.write(1, `${error.message}\n\nmakedumpfile Failed.\n`);
-    return 1;
+    return refuse(proc, error);
   }
   if (options.mode === "help") return say(proc, HELP);
   if (options.mode === "version") return say(proc, version());
-  if (options.checkParams) return 0;
   const messages = new Messages(proc, options.messageLevel, options.flattened);
+  await messages.debug(`makedumpfile: version ${VERSION}\ncommand line: ${proc.argv.join(" ")} \n\n`);
+  if (options.checkParams) return 0;
   const session = new Session(proc, options, messages, beside);
   try {
-    const saved = await session.run();
-    await messages.common(`\n${saved}\n\nmakedumpfile Completed.\n`);
+    await messages.common(await session.run());
     return 0;
   } catch (error) {
-    if (error instanceof Failure || error instanceof DumpError) await messages.error(`${error.message}\n`);
-    else if (error instanceof SyscallError) {
+    if (error instanceof Refusal) await messages.common(`${error.message}\n`);
+    else if (error instanceof Failure || error instanceof DumpError) {
+      if (error.message !== "") await messages.error(`${error.message}\n`);
+    } else if (error instanceof SyscallError) {
       await messages.error(`${error.syscall} ${error.path ?? ""}: ${strerror(error)}\n`);
     } else throw error;
     await messages.common("\nmakedumpfile Failed.\n");
@@ -69,6 +72,16 @@ export async function main(proc: Proc, beside?: BesideProgram): Promise<number> 
   } finally {
     await session.close();
   }
+}
+
+/** Says what is wrong with the command line, where what had been read of it so far wants it said. */
+async function refuse(proc: Proc, error: OptionError): Promise<number> {
+  if (error.getopt !== null) await proc.write(2, `${error.getopt}\n`);
+  const { messageLevel = ML.common, flattened = false, checkParams = false } = error.options ?? {};
+  const messages = new Messages(proc, messageLevel, flattened);
+  await messages.common(`${error.message}\n`);
+  if (!checkParams) await messages.common("\nmakedumpfile Failed.\n");
+  return 1;
 }
 
 async function say(proc: Proc, text: string): Promise<number> {
@@ -81,10 +94,21 @@ function version(): string {
   return `makedumpfile: version ${VERSION}\nlzo\tenabled\nsnappy\tenabled\nzstd\t${zstd}\n\n`;
 }
 
+/** What a dump has become. */
+interface Written {
+  zero: number;
+  bytes: number;
+  /** Pages that an ELF core has cut out. */
+  cutOut: number | null;
+}
+
+/** The last lines of a run that has written something. */
+const completed = (saved: string): string => `\n${saved}\n\nmakedumpfile Completed.\n`;
+
 /** What one run of the program has open. */
 class Session {
   private readonly files: FileBytes[] = [];
-  private readonly outputs: number[] = [];
+  private readonly outputs: Outputs;
   private crew: PackCrew | null = null;
 
   constructor(
@@ -92,49 +116,47 @@ class Session {
     private readonly options: Options,
     private readonly messages: Messages,
     private readonly beside: BesideProgram | undefined,
-  ) {}
+  ) {
+    this.outputs = new Outputs(proc, options);
+  }
 
-  /** Does the work; the line that says where it is. */
+  /** Does the work; the lines that end the run. */
   async run(): Promise<string> {
-    const { mode, operands, split, flattened } = this.options;
+    const { mode, operands, flattened, split } = this.options;
     if (mode === "rearrange") {
-      await rearrange(this.proc, await this.create(operands[0]!));
-      return `The dumpfile is saved to ${operands[0]}.`;
+      const [output = ""] = operands;
+      await this.outputs.checkAbsent(output);
+      await rearrange(this.proc, await this.outputs.create(output));
+      return completed(`The dumpfile is saved to ${output}.`);
     }
     if (mode === "reassemble") {
       const output = operands.at(-1)!;
+      await this.outputs.checkAbsent(output);
       const dump = await this.open(operands.slice(0, -1));
       if (dump.header?.split !== true) throw new Failure(`${dump.name} is no file of a split set.`);
-      await this.reassemble(dump, await this.create(output));
-      return `The dumpfile is saved to ${output}.`;
+      await this.reassemble(dump, await this.outputs.create(output));
+      return completed(`The dumpfile is saved to ${output}.`);
     }
     const [vmcore = "", ...outputs] = operands;
+    if (mode === "mem-usage" || mode === "explain") return this.look(vmcore);
+    for (const output of outputs) await this.outputs.checkAbsent(output);
     const dump = await this.open([vmcore]);
-    await this.checkVersion(dump);
     if (mode === "dmesg") {
-      await writeLog(dump, await this.create(outputs[0]!), (text) => this.messages.error(text));
-      return `The dmesg log is saved to ${outputs[0]}.`;
+      await this.checkVersion(dump);
+      const sink = flattened ? inOrder(this.outputs.stream()) : await this.outputs.create(outputs[0]!);
+      await writeLog(dump, sink, this.options.partial, (text) => this.messages.error(text));
+      return completed(`The dmesg log is saved to ${flattened ? STDOUT : outputs[0]}.`);
     }
-    if (flattened) {
-      const writer = new FlattenedWriter((bytes) => this.proc.write(1, bytes));
-      await this.dump(dump, async () => [writer]);
-      await writer.end();
-      return "The dumpfile is saved to STDOUT.";
-    }
-    for (const output of outputs) await this.checkAbsent(output);
-    await this.dump(dump, async () => {
-      const sinks: ByteSink[] = [];
-      for (const output of outputs) sinks.push(await this.create(output));
-      return sinks;
-    });
-    if (!split) return `The dumpfile is saved to ${outputs[0]}.`;
-    return `The dumpfiles are saved to ${outputs.slice(0, -1).join(", ")}, and ${outputs.at(-1)}.`;
+    await this.makeDumps(dump, outputs);
+    if (flattened) return completed(`The dumpfile is saved to ${STDOUT}.`);
+    if (!split) return completed(`The dumpfile is saved to ${outputs[0]}.`);
+    return completed(`The dumpfiles are saved to ${outputs.slice(0, -1).join(", ")}, and ${outputs.at(-1)}.`);
   }
 
   async close(): Promise<void> {
     this.crew?.end();
     for (const file of this.files) await file.close();
-    for (const fd of this.outputs) await this.proc.close(fd);
+    await this.outputs.close();
   }
 
   private async open(paths: readonly string[]): Promise<KernelDump> {
@@ -154,32 +176,6 @@ class Session {
     return dump;
   }
 
-  /** Told before the work begins: create() would say it after minutes. */
-  private async checkAbsent(path: string): Promise<void> {
-    if (this.options.force) return;
-    try {
-      await this.proc.stat(path);
-    } catch (error) {
-      if (error instanceof SyscallError) return;
-      throw error;
-    }
-    throw new Failure(`check_dump_file: Can't open the dump file (${path}). File exists`);
-  }
-
-  /** A new file, for its owner alone: a dump holds what was in memory. */
-  private async create(path: string): Promise<ByteSink> {
-    if (this.options.dryRun) return DISCARD;
-    const flags = O_WRONLY | O_CREAT | (this.options.force ? O_TRUNC : O_EXCL);
-    try {
-      const fd = await this.proc.open(path, flags, 0o600);
-      this.outputs.push(fd);
-      return new FileSink(this.proc, fd);
-    } catch (error) {
-      if (!(error instanceof SyscallError)) throw error;
-      throw new Failure(`check_dump_file: Can't open the dump file (${path}). ${strerror(error)}`);
-    }
-  }
-
   private async checkVersion(dump: KernelDump): Promise<void> {
     const release = dump.vmcoreinfo.value("OSRELEASE") ?? "";
     const [, major = "0", minor = "0"] = /^(\d+)\.(\d+)/.exec(release) ?? [];
@@ -191,54 +187,136 @@ class Session {
     );
   }
 
-  /** Filters the dump, then writes it to the sinks that `open` gives: several are a split set. */
-  private async dump(dump: KernelDump, open: () => Promise<ByteSink[]>): Promise<void> {
-    const { messages, options } = this;
-    let { level } = options;
-    if (dump.header !== null) {
-      if ((dump.header.dumpLevel | level) !== level) {
-        level |= dump.header.dumpLevel;
-        const by = `${dump.name} was created by dump_level(${dump.header.dumpLevel})`;
-        await messages.common(`dump_level is changed to ${level}, because ${by}.\n`);
-      }
-      if (options.elf) {
-        throw new Failure(`'-E' option is disable, because ${dump.name} is kdump compressed format.`);
-      }
+  /** What is asked of a dump without making another: --mem-usage, --explain. */
+  private async look(vmcore: string): Promise<string> {
+    const { mode, levels, explain: pages } = this.options;
+    const dump = await this.open([vmcore]);
+    await this.checkVersion(dump);
+    if (mode === "mem-usage") return memUsage(dump);
+    const level = levels[0]! | (dump.header?.dumpLevel ?? 0);
+    return explain(dump, level, pages);
+  }
+
+  /** The level that is asked for, and what has been left out before. */
+  private async levelOf(dump: KernelDump, asked: number): Promise<number> {
+    const before = dump.header?.dumpLevel ?? 0;
+    const level = asked | before;
+    if (level !== asked) {
+      const by = `${dump.name} was created by dump_level(${before})`;
+      await this.messages.common(`dump_level is changed to ${level}, because ${by}.\n`);
     }
+    return level;
+  }
+
+  /** What the original asks before it begins. Throws Failure. */
+  private async checkDump(dump: KernelDump): Promise<void> {
+    const { elf, levels, workDir } = this.options;
+    if (dump.header !== null && elf) {
+      throw new Refusal(`'-E' option is disable, because ${dump.name} is kdump compressed format.`);
+    }
+    const little = dump instanceof ElfCore ? dump.image.little : dump.header?.little;
+    if (little === false) {
+      const why = `made on ${dump.machine}, with big endian numbers, which are not written here`;
+      throw new Failure(`get_elf_info: Can't get the number of PT_LOAD.\n${dump.name}: ${why}`);
+    }
+    if (vmcoreinfoOrNull(dump) !== null) await this.checkVersion(dump);
+    else if (Math.max(...levels) > DL_EXCLUDE.zero) {
+      const what = `${dump.name} doesn't contain vmcoreinfo.\nSpecify '-x' option or '-i' option.`;
+      throw new Refusal(`${what}\n${INVALID}`);
+    }
+    if (workDir === null) return;
+    try {
+      await this.proc.stat(workDir);
+    } catch (error) {
+      if (!(error instanceof SyscallError)) throw error;
+      const file = `${workDir}/kdump_bitmapXXXXXX`;
+      throw new Failure(`open_dump_bitmap: Can't open the bitmap file(${file}). ${strerror(error)}`);
+    }
+  }
+
+  /** Filters the dump into the outputs: with the next level where there is no room at one. */
+  private async makeDumps(dump: KernelDump, outputs: readonly string[]): Promise<void> {
+    const { messages, options } = this;
+    const { levels, flattened } = options;
+    let level = await this.levelOf(dump, levels[0]!);
+    await this.checkDump(dump);
+    if (messages.debugs) await messages.debug(await debugText(dump));
+    if (options.vtop !== 0n) await vtop(dump, options.vtop, messages);
+    for (const next of [...levels.slice(1), null]) {
+      const sinks: LimitedSink[] = [];
+      try {
+        if (flattened) {
+          const writer = new FlattenedWriter(this.outputs.stream());
+          await this.dump(dump, level, async () => [writer]);
+          await writer.end();
+        } else {
+          await this.dump(dump, level, async () => {
+            for (const output of outputs) sinks.push(await this.outputs.create(output));
+            return sinks;
+          });
+        }
+        return;
+      } catch (error) {
+        if (!(error instanceof NoSpace)) throw error;
+        await messages.common(`\n${error.message}\n`);
+        // What is in a stream has been read already.
+        if (flattened) throw new Failure("");
+      }
+      if (next === null) {
+        const elf = options.elf && dump instanceof ElfCore ? dump.image.class : null;
+        let marked = true;
+        for (const sink of sinks) marked &&= await sink.markIncomplete(elf, options.codec);
+        if (marked) await messages.common("This is an incomplete dumpfile, but might analyzable.\n");
+        throw new Failure("");
+      }
+      await messages.common(`Retry to create a dumpfile by dump_level(${next}).\n`);
+      await this.outputs.discard();
+      level = await this.levelOf(dump, next);
+    }
+  }
+
+  /** Filters the dump, then writes it to the sinks that `open` gives: several are a split set. */
+  private async dump(dump: KernelDump, level: number, open: () => Promise<ByteSink[]>): Promise<void> {
+    const { messages, options } = this;
     const { exist, dumped } = await dump.pages();
     await messages.progress("Checking for memory holes", 1, 1);
     const excluded = await excludePages(dump, level, exist, dumped);
     if (looksAtStructs(dump, level)) await messages.progress("Excluding unnecessary pages", 1, 1);
-    const sinks = await open();
-    const written =
-      options.elf && dump instanceof ElfCore
-        ? await this.writeElf(dump, level, dumped, sinks[0]!)
-        : await this.writeKdump(dump, level, options.codec, exist, dumped, sinks);
+    let written: Written;
+    if (options.elf && dump instanceof ElfCore) {
+      const [sink] = await open();
+      written = await this.writeElf(dump, level, dumped, sink!);
+    } else {
+      // Before there is a file: what cannot be described leaves none.
+      const image = await kdumpImage(dump, level);
+      written = await this.writeKdump(dump, image, options.codec, exist, dumped, await open());
+    }
     await messages.progressDone();
-    const counts: Excluded = excluded;
     await messages.report({
-      ...counts,
+      ...excluded,
       original: exist.count(),
       total: exist.pages,
       zero: written.zero,
       writtenBytes: written.bytes,
+      cutOut: written.cutOut,
     });
   }
 
   private async writeKdump(
     dump: KernelDump,
-    level: number,
+    described: KdumpImage,
     codec: Codec | null,
     exist: PageBitmap,
     dumped: PageBitmap,
     sinks: readonly ByteSink[],
-  ): Promise<{ zero: number; bytes: number }> {
+  ): Promise<Written> {
     const compress = await pageCompressor(codec, hostCompressors());
     if (compress === null) throw new Failure(`This engine has no ${codec} to compress with.`);
-    const image = { ...(await kdumpImage(dump, level)), maxMapnr: exist.pages };
+    const image = { ...described, maxMapnr: exist.pages };
     const all = dumped.count();
     const start = performance.now();
-    const total = { zero: 0, bytes: 0 };
+    const total: Written = { zero: 0, bytes: 0, cutOut: null };
+    let noSpace: NoSpace | null = null;
     let told = 0;
     let before = 0;
     const read: KernelDump["read"] = (physical, length, into) => dump.read(physical, length, into);
@@ -259,36 +337,44 @@ class Session {
       const crew = this.crew?.for(paths?.[index] ?? null);
       const pages = { exist, dumped, read, codec, compress, progress, crew };
       const part = sinks.length > 1 ? { ...image, split } : image;
-      const { zero, bytes } = await writeKdump(sinks[index]!, part, pages);
+      try {
+        const { zero, bytes } = await writeKdump(sinks[index]!, part, pages);
+        total.zero += zero;
+        total.bytes += bytes;
+      } catch (error) {
+        // Threads have sinks of their own.
+        const full = noSpaceOf(error, paths?.[index] ?? STDOUT);
+        if (!(full instanceof NoSpace)) throw full;
+        // The other files of a set have room of their own.
+        if (noSpace !== null) await this.messages.common(`\n${noSpace.message}\n`);
+        noSpace = full;
+      }
       before += own;
-      total.zero += zero;
-      total.bytes += bytes;
     }
+    if (noSpace !== null) throw noSpace;
     await this.messages.progress("Copying data", all, all, performance.now() - start);
     return total;
   }
 
-  /** The files that are written, none with --dry-run; null: a stream, to which one thread writes. */
+  /**
+   * The files that are written, none with --dry-run; null for one thread alone: a stream, and files up to a
+   * limit, which are the same each time.
+   */
   private outputPaths(): readonly string[] | null {
-    const { mode, operands, flattened, dryRun } = this.options;
-    if (flattened) return null;
+    const { mode, operands, flattened, dryRun, limit } = this.options;
+    if (flattened || limit !== null) return null;
     if (dryRun) return [];
     return mode === "reassemble" ? operands.slice(-1) : operands.slice(1);
   }
 
-  private async writeElf(
-    dump: ElfCore,
-    level: number,
-    dumped: PageBitmap,
-    sink: ByteSink,
-  ): Promise<{ zero: number; bytes: number }> {
+  private async writeElf(dump: ElfCore, level: number, dumped: PageBitmap, sink: ByteSink): Promise<Written> {
     const { pageSize } = dump;
     const zero = (level & DL_EXCLUDE.zero) === 0 ? 0 : await excludeZeroPages(dump, dumped);
     const image = { ...dump.image, pageSize, notes: dump.noteBytes, loads: dump.loads };
     const read = (physical: number, length: number) => dump.read(physical, length);
-    const bytes = await writeElf(sink, image, { dumped, read });
+    const { bytes, excluded: cutOut } = await writeElf(sink, image, { dumped, read });
     await this.messages.progress("Copying data", 1, 1);
-    return { zero, bytes };
+    return { zero, bytes, cutOut };
   }
 
   /** One dump of the pages of all files of a set. */
@@ -296,10 +382,16 @@ class Session {
     const { exist, dumped } = await dump.pages();
     const status = dump.header?.status ?? 0;
     const codec = (Object.keys(CODECS) as Codec[]).find((it) => (CODECS[it] & status) !== 0) ?? null;
-    await this.writeKdump(dump, dump.dumpLevel ?? 0, codec, exist, dumped, [sink]);
+    const image = await kdumpImage(dump, dump.dumpLevel ?? 0);
+    await this.writeKdump(dump, image, codec, exist, dumped, [sink]);
     await this.messages.progressDone();
   }
 }
+
+/** A sink for a writer that goes from front to back. */
+const inOrder = (append: (bytes: Uint8Array) => Promise<void>): ByteSink => ({
+  write: (_at, bytes) => append(bytes),
+});
 
 /** The pages of each of `count` files: as many that are dumped in each. */
 function ranges(dumped: PageBitmap, count: number): { startPfn: number; endPfn: number }[] {
@@ -314,27 +406,4 @@ function ranges(dumped: PageBitmap, count: number): { startPfn: number; endPfn: 
     found.push({ startPfn, endPfn: pfn });
   }
   return found;
-}
-
-/** Takes pages of zeros out of `dumped`; how many they are. */
-async function excludeZeroPages(dump: KernelDump, dumped: PageBitmap): Promise<number> {
-  const { pageSize } = dump;
-  const batch = PIECE / pageSize;
-  let zero = 0;
-  for (let pfn = dumped.next(0); pfn < dumped.pages; pfn = dumped.next(pfn)) {
-    let end = pfn + 1;
-    while (end - pfn < batch && dumped.has(end)) end++;
-    const bytes = await dump.read(pfn * pageSize, (end - pfn) * pageSize);
-    const words = new BigUint64Array(bytes.slice().buffer);
-    const each = pageSize / 8;
-    for (let page = 0; page < end - pfn; page++) {
-      let at = page * each;
-      while (at < (page + 1) * each && words[at] === 0n) at++;
-      if (at < (page + 1) * each) continue;
-      dumped.remove(pfn + page);
-      zero++;
-    }
-    pfn = end;
-  }
-  return zero;
 }

@@ -17,6 +17,17 @@ const PIECE = 4096;
 const ROOTS_MAX = 1 << 16;
 const KERNEL = 1n << 63n;
 
+/** By these lines the original tells how the memory map is organized. */
+const DESCRIBED = [
+  "SIZE(page)",
+  "OFFSET(page.flags)",
+  "OFFSET(page._refcount)",
+  "OFFSET(page.mapping)",
+  "SYMBOL(mem_section)",
+  "SIZE(mem_section)",
+  "OFFSET(mem_section.section_mem_map)",
+];
+
 /** struct pages of [pfn, pfn + count), `size` bytes each; null where the dump has none. */
 export interface PagePiece {
   pfn: number;
@@ -35,8 +46,13 @@ export class MemMap {
     this.pageStructSize = info.size("page");
   }
 
-  /** Reads where the sections' arrays lie. Throws DumpError when VMCOREINFO does not describe them. */
+  /** Reads where the sections' arrays lie. Throws DumpError, in the original's words, when nothing tells. */
   static async open(space: AddressSpace, info: VmcoreInfo, pages: number): Promise<MemMap> {
+    const missing = DESCRIBED.find((line) => !info.has(line));
+    if (missing !== undefined) {
+      const why = `${info.name}, VMCOREINFO: the line ${missing} is missing`;
+      throw new DumpError("get_mem_map", "Can't distinguish the memory type.", why);
+    }
     const map = new MemMap(space, info);
     const symbol = info.symbol("mem_section");
     const sections = Math.ceil(pages / PAGES_PER_SECTION);
@@ -45,7 +61,8 @@ export class MemMap {
     map.sections.clear();
     const pointer = await space.readU64(symbol);
     if (pointer >= KERNEL && (await map.readRoots(info, pointer, sections))) return map;
-    throw new DumpError("mem_section", `no memory map behind ${hex(symbol)}`, ADVICE_DAMAGED);
+    const why = `${info.name}: no memory map behind mem_section at ${hex(symbol)}\n${ADVICE_DAMAGED}`;
+    throw new DumpError("get_mm_sparsemem", "Can't get the address of mem_section.", why);
   }
 
   /** False when what lies there cannot be roots. */
@@ -53,7 +70,8 @@ export class MemMap {
     const size = info.size("mem_section");
     const offset = info.offset("mem_section.section_mem_map");
     const perRoot = Math.floor(4096 / size);
-    const count = Math.min(info.length("mem_section"), Math.ceil(sections / perRoot), ROOTS_MAX);
+    const length = info.has("LENGTH(mem_section)") ? info.length("mem_section") : ROOTS_MAX;
+    const count = Math.min(length, Math.ceil(sections / perRoot), ROOTS_MAX);
     if (!(perRoot > 0 && offset + 8 <= size)) return false;
     for (let root = 0; root < count; root++) {
       const table = await this.space.readU64(roots + BigInt(root * 8));
@@ -75,6 +93,20 @@ export class MemMap {
       }
     }
     return this.sections.size > 0;
+  }
+
+  /** The sections that have an array: their pages, and the address of the first one's struct. */
+  *arrays(): Generator<{ pfn: number; end: number; address: bigint }> {
+    for (const section of [...this.sections.keys()].sort((a, b) => a - b)) {
+      const pfn = section * PAGES_PER_SECTION;
+      yield { pfn, end: pfn + PAGES_PER_SECTION, address: this.address(pfn) ?? 0n };
+    }
+  }
+
+  /** The address of a page's struct; null where no section has an array. */
+  address(pfn: number): bigint | null {
+    const base = this.sections.get(Math.floor(pfn / PAGES_PER_SECTION));
+    return base === undefined ? null : BigInt.asUintN(64, base + BigInt(pfn * this.pageStructSize));
   }
 
   /** All struct pages below `pages`, piece by piece, those of neighbouring pieces in order. */

@@ -13,6 +13,8 @@ export interface Counts extends Excluded {
   total: number;
   zero: number;
   writtenBytes: number;
+  /** Pages that an ELF core has cut out: it keeps short runs of excluded ones; null in another format. */
+  cutOut: number | null;
 }
 
 export class Messages {
@@ -27,6 +29,14 @@ export class Messages {
 
   async common(text: string): Promise<void> {
     if ((this.level & ML.common) !== 0) await this.proc.write(this.flattened ? 2 : 1, text);
+  }
+
+  get debugs(): boolean {
+    return (this.level & ML.debug) !== 0;
+  }
+
+  async debug(text: string): Promise<void> {
+    if (this.debugs) await this.proc.write(this.flattened ? 2 : 1, text);
   }
 
   async error(text: string): Promise<void> {
@@ -55,14 +65,17 @@ export class Messages {
   async report(counts: Counts): Promise<void> {
     if ((this.level & ML.report) === 0) return;
     const hex = (value: number): string => `0x${value.toString(16).padStart(16, "0")}`;
-    const { original, total, zero, cache, cachePrivate, user, free, hwpoison, offline } = counts;
+    const { original, total, zero, cache, cachePrivate, user, free, hwpoison, offline, cutOut } = counts;
     const excluded = zero + cache + cachePrivate + user + free + hwpoison + offline;
     const left = original - excluded;
-    const share = original === 0 ? 0 : Math.floor((left * 100) / original);
+    const share = Math.floor(((original - (cutOut ?? excluded)) * 100) / original);
+    const inElf = (pages: number): string[] =>
+      cutOut === null ? [] : [`     in ELF format : ${hex(pages)}`];
     const lines = [
       "",
       `Original pages  : ${hex(original)}`,
       `  Excluded pages   : ${hex(excluded)}`,
+      ...inElf(cutOut ?? 0),
       `    Pages filled with zero  : ${hex(zero)}`,
       `    Non-private cache pages : ${hex(cache)}`,
       `    Private cache pages     : ${hex(cachePrivate)}`,
@@ -71,7 +84,8 @@ export class Messages {
       `    Hwpoison pages          : ${hex(hwpoison)}`,
       `    Offline pages           : ${hex(offline)}`,
       `  Remaining pages  : ${hex(left)}`,
-      `  (The number of pages is reduced to ${share}%.)`,
+      ...inElf(original - (cutOut ?? 0)),
+      ...(original === 0 ? [] : [`  (The number of pages is reduced to ${share}%.)`]),
       `Memory Hole     : ${hex(total - original)}`,
       "-".repeat(50),
       `Total pages     : ${hex(total)}`,

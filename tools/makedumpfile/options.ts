@@ -1,21 +1,40 @@
-/**
- * makedumpfile's command line, read as getopt_long() reads it: short options in one word, their values
- * attached or apart, options and operands in any order.
- */
+/** makedumpfile's command line: its options, what they mean, and which of them go together. */
+import { GetoptError, getopt, type OptionTable } from "./getopt.ts";
 
 /** Bits of the dump level. */
 export const DL_EXCLUDE = { zero: 1, cache: 2, cachePrivate: 4, user: 8, free: 16 } as const;
-const LEVEL_MAX = 31;
+export const LEVEL_MAX = 31;
+/** NUM_ARRAY_DUMP_LEVEL: levels that one -d may list. */
+const LEVELS_MAX = 32;
 const MESSAGE_LEVEL_MAX = 31;
 /** Bits of the message level. */
 export const ML = { progress: 1, common: 2, error: 4, debug: 8, report: 16 } as const;
 const MESSAGE_LEVEL = ML.progress | ML.common | ML.error;
 
-export type Mode = "dump" | "rearrange" | "reassemble" | "dmesg" | "help" | "version";
+/** Physical addresses have 52 bits, and a page has 4096 bytes at least. */
+const PAGES_MAX = 1n << 40n;
+/** What --explain takes for the address of a page, not its number. */
+export const KERNEL_ADDRESSES = 1n << 63n;
+
+/** Of several that are asked for, the first of these is done. */
+const MODES = [
+  "help",
+  "version",
+  "rearrange",
+  "reassemble",
+  "dmesg",
+  "mem-usage",
+  "explain",
+  "dump",
+] as const;
+export type Mode = (typeof MODES)[number];
 
 export interface Options {
   mode: Mode;
-  level: number;
+  /** The level that is tried first; each next one when the dump does not fit. */
+  levels: number[];
+  /** -L: bytes of a file; null for no limit. */
+  limit: number | null;
   codec: "zlib" | "lzo" | "snappy" | "zstd" | null;
   elf: boolean;
   flattened: boolean;
@@ -23,27 +42,31 @@ export interface Options {
   force: boolean;
   dryRun: boolean;
   checkParams: boolean;
+  /** --partial-dmesg: what the log has since it was cleared. */
+  partial: boolean;
+  workDir: string | null;
+  /** --vtop; 0: none. */
+  vtop: bigint;
+  /** --explain: page numbers, or kernel addresses of pages. */
+  explain: bigint[];
   messageLevel: number;
   /** Threads that pack; null: as many as are of use. */
   threads: number | null;
   operands: string[];
 }
 
-/** Lines that the original prints before `makedumpfile Failed.`; null where getopt has already said it. */
+/** The message has the lines that the original prints before `makedumpfile Failed.` */
 export class OptionError extends Error {
-  constructor(
-    message: string,
-    /** What getopt itself says, on standard error. */
-    readonly getopt: string | null = null,
-  ) {
-    super(message);
-    this.name = "OptionError";
-  }
+  override name = "OptionError";
+  /** What getopt itself says, on standard error. */
+  getopt: string | null = null;
+  /** What had been read when the error was met: it tells where to say it, and whether. */
+  options: Options | null = null;
 }
 
 export const INVALID = "Commandline parameter is invalid.\nTry `makedumpfile --help' for more information.";
 
-const SHORT: Readonly<Record<string, boolean>> = {
+const SHORT: OptionTable = {
   b: true,
   c: false,
   D: false,
@@ -65,110 +88,59 @@ const SHORT: Readonly<Record<string, boolean>> = {
   z: false,
 };
 
-const LONG: Readonly<Record<string, boolean>> = {
+/** In the original's order, which is that of getopt's messages. */
+const LONG: OptionTable = {
   split: false,
   reassemble: false,
-  "num-threads": true,
-  "dump-dmesg": false,
-  "partial-dmesg": false,
-  "mem-usage": false,
-  "message-level": true,
-  "cyclic-buffer": true,
-  "non-cyclic": false,
-  "splitblock-size": true,
-  "work-dir": true,
-  "non-mmap": false,
-  "show-stats": false,
-  "dry-run": false,
-  "check-params": false,
-  config: true,
-  eppic: true,
-  vtop: true,
-  diskset: true,
   "xen-syms": true,
   "xen-vmcoreinfo": true,
   xen_phys_start: true,
+  "message-level": true,
+  vtop: true,
+  "dump-dmesg": false,
+  "partial-dmesg": false,
+  config: true,
   help: false,
+  diskset: true,
+  "cyclic-buffer": true,
+  eppic: true,
+  "non-mmap": false,
+  "mem-usage": false,
+  "splitblock-size": true,
+  "work-dir": true,
+  "num-threads": true,
+  "check-params": false,
+  "dry-run": false,
+  "show-stats": false,
+  // Of the series after 1.7.2.
+  "non-cyclic": false,
+  // Ours.
+  explain: true,
 };
 
 /** What changes how the original works, and nothing of what it writes. */
-const ACCEPTED = new Set(["b", "cyclic-buffer", "non-cyclic", "splitblock-size", "work-dir", "non-mmap"]);
+const ACCEPTED = new Set(["b", "cyclic-buffer", "non-cyclic", "splitblock-size", "non-mmap"]);
 /** What this program cannot do. */
 const UNSUPPORTED: Readonly<Record<string, string>> = {
   e: "excluding the memory map itself",
   g: "making a VMCOREINFO file",
   i: "VMCOREINFO from a file",
-  L: "a limit of the size",
   X: "Xen",
   x: "types from a vmlinux",
   config: "erasing of data",
   eppic: "erasing of data",
-  vtop: "translating an address",
   diskset: "sadump",
-  "mem-usage": "counting the pages of a running kernel",
-  "partial-dmesg": "a part of the log",
   "xen-syms": "Xen",
   "xen-vmcoreinfo": "Xen",
   xen_phys_start: "Xen",
 };
 
-/** [option without its dashes, its value], in order; operands have the option "". */
-function* getopt(args: readonly string[]): Generator<[string, string]> {
-  for (let n = 0; n < args.length; n++) {
-    const arg = args[n]!;
-    if (arg === "--") {
-      for (const rest of args.slice(n + 1)) yield ["", rest];
-      return;
-    }
-    if (arg.startsWith("--")) {
-      const [name = "", ...values] = arg.slice(2).split("=");
-      const found = Object.keys(LONG).filter((it) => it === name || it.startsWith(name));
-      const option = found.includes(name) ? name : found[0];
-      if (option === undefined || (found.length > 1 && !found.includes(name))) {
-        throw new OptionError(INVALID, `makedumpfile: unrecognized option '--${name}'`);
-      }
-      if (!LONG[option]) {
-        if (values.length > 0) {
-          throw new OptionError(INVALID, `makedumpfile: option '--${option}' doesn't allow an argument`);
-        }
-        yield [option, ""];
-        continue;
-      }
-      const value = values.length > 0 ? values.join("=") : args[++n];
-      if (value === undefined) {
-        throw new OptionError(INVALID, `makedumpfile: option '--${option}' requires an argument`);
-      }
-      yield [option, value];
-      continue;
-    }
-    if (!arg.startsWith("-") || arg === "-") {
-      yield ["", arg];
-      continue;
-    }
-    for (let at = 1; at < arg.length; at++) {
-      const option = arg[at]!;
-      if (!Object.hasOwn(SHORT, option)) {
-        throw new OptionError(INVALID, `makedumpfile: invalid option -- '${option}'`);
-      }
-      if (!SHORT[option]) {
-        yield [option, ""];
-        continue;
-      }
-      const value = at + 1 < arg.length ? arg.slice(at + 1) : args[++n];
-      if (value === undefined) {
-        throw new OptionError(INVALID, `makedumpfile: option requires an argument -- '${option}'`);
-      }
-      yield [option, value];
-      break;
-    }
-  }
-}
-
 /** Throws OptionError. */
 export function parseOptions(args: readonly string[]): Options {
   const options: Options = {
     mode: "dump",
-    level: 0,
+    levels: [0],
+    limit: null,
     codec: null,
     elf: false,
     flattened: false,
@@ -176,78 +148,137 @@ export function parseOptions(args: readonly string[]): Options {
     force: false,
     dryRun: false,
     checkParams: false,
+    partial: false,
+    workDir: null,
+    vtop: 0n,
+    explain: [],
     messageLevel: MESSAGE_LEVEL,
     threads: null,
     operands: [],
   };
-  for (const [option, value] of getopt(args)) {
-    if (option === "") options.operands.push(value);
-    else if (Object.hasOwn(UNSUPPORTED, option)) {
-      const name = option.length === 1 ? `-${option}` : `--${option}`;
-      throw new OptionError(`${name} (${UNSUPPORTED[option]}) is not supported: use makedumpfile itself.`);
-    } else if (!ACCEPTED.has(option)) take(options, option, value);
+  /** Bits that -D and --show-stats add, whatever level is given beside them. */
+  const more = { bits: 0 };
+  try {
+    for (const [option, value] of getopt("makedumpfile", args, SHORT, LONG)) {
+      if (option === "") options.operands.push(value);
+      else if (Object.hasOwn(UNSUPPORTED, option)) {
+        const name = option.length === 1 ? `-${option}` : `--${option}`;
+        throw new OptionError(`${name} (${UNSUPPORTED[option]}) is not supported: use makedumpfile itself.`);
+      } else if (option === "D") more.bits |= ML.debug;
+      else if (option === "show-stats") more.bits |= ML.report;
+      else if (!ACCEPTED.has(option)) take(options, option, value);
+    }
+    options.messageLevel |= more.bits;
+    // Checking says what is wrong, and nothing else.
+    if (options.checkParams) options.messageLevel = MESSAGE_LEVEL;
+    check(options);
+    return options;
+  } catch (error) {
+    const found = error instanceof GetoptError ? new OptionError(INVALID) : error;
+    if (!(found instanceof OptionError)) throw found;
+    if (error instanceof GetoptError) found.getopt = error.message;
+    found.options = options;
+    throw found;
   }
-  check(options);
-  return options;
 }
 
+const MODE_OF: Readonly<Record<string, Mode>> = {
+  R: "rearrange",
+  reassemble: "reassemble",
+  "dump-dmesg": "dmesg",
+  "mem-usage": "mem-usage",
+  explain: "explain",
+  h: "help",
+  help: "help",
+  v: "version",
+};
+const CODEC_OF: Readonly<Record<string, Options["codec"]>> = { c: "zlib", l: "lzo", p: "snappy", z: "zstd" };
+
 function take(options: Options, option: string, value: string): void {
-  const modes: Record<string, Mode> = {
-    R: "rearrange",
-    reassemble: "reassemble",
-    "dump-dmesg": "dmesg",
-    h: "help",
-    help: "help",
-    v: "version",
-  };
-  const codecs: Record<string, Options["codec"]> = { c: "zlib", l: "lzo", p: "snappy", z: "zstd" };
-  if (modes[option] !== undefined) options.mode = modes[option];
-  else if (codecs[option] !== undefined) options.codec = codecs[option];
+  const mode = MODE_OF[option];
+  if (mode !== undefined && MODES.indexOf(mode) < MODES.indexOf(options.mode)) options.mode = mode;
+  if (CODEC_OF[option] !== undefined) options.codec = CODEC_OF[option];
   else if (option === "E") options.elf = true;
   else if (option === "F") options.flattened = true;
   else if (option === "f") options.force = true;
   else if (option === "split") options.split = true;
   else if (option === "dry-run") options.dryRun = true;
-  else if (option === "check-params") options.checkParams = true;
-  else if (option === "D") options.messageLevel |= ML.debug;
-  else if (option === "show-stats") options.messageLevel |= ML.report;
-  else if (option === "d") {
-    // Further levels are for when the first one's dump is too large for -L.
-    const [first = ""] = value.split(",");
-    const wrong = value.split(",").find((it) => !/^\d+$/.test(it) || Number(it) > LEVEL_MAX);
-    if (wrong !== undefined) throw new OptionError(`Dump_level(${wrong}) is invalid.`);
-    options.level = Number(first);
+  else if (option === "partial-dmesg") options.partial = true;
+  else if (option === "work-dir") options.workDir = value;
+  else if (option === "check-params") {
+    options.checkParams = true;
+    options.messageLevel = MESSAGE_LEVEL;
+  } else if (option === "d") options.levels = levelsOf(value);
+  else if (option === "L") options.limit = limitOf(value);
+  else if (option === "vtop") {
+    if (!/^(0x[0-9a-f]{1,16}|\d{1,20})$/i.test(value)) {
+      throw new OptionError(`Virtual address(${value}) is invalid.`);
+    }
+    options.vtop = BigInt.asUintN(64, BigInt(value));
+  } else if (option === "explain") {
+    const page = /^(0x[0-9a-f]{1,16}|\d{1,20})$/i.test(value) ? BigInt(value) : PAGES_MAX;
+    if (page >= PAGES_MAX && (page < KERNEL_ADDRESSES || page >= 1n << 64n)) {
+      throw new OptionError(`Page number(${value}) is invalid.`);
+    }
+    options.explain.push(page);
   } else if (option === "message-level") {
     if (!/^\d+$/.test(value) || Number(value) > MESSAGE_LEVEL_MAX) {
+      options.messageLevel = MESSAGE_LEVEL;
       throw new OptionError(`Message_level(${value}) is invalid.`);
     }
-    options.messageLevel = Number(value);
+    if (!options.checkParams) options.messageLevel = Number(value);
   } else if (option === "num-threads") {
     // As atoi() has it: what is no number is 0, which are no threads beside the main one.
     options.threads = Math.max(0, Number.parseInt(value, 10) || 0);
   }
 }
 
-/** The operands that each mode takes: [least, most]. */
+/** "1,31" as strtok() cuts it: empty parts are none. */
+function levelsOf(value: string): number[] {
+  const parts = value.split(",").filter((it) => it !== "");
+  const wrong = parts.find((it) => !/^\d+$/.test(it) || Number(it) > LEVEL_MAX);
+  if (wrong !== undefined) throw new OptionError(`Dump_level(${wrong}) is invalid.`);
+  if (parts.length > LEVELS_MAX) throw new OptionError("Dump_level is invalid.");
+  return parts.length === 0 ? [0] : parts.map(Number);
+}
+
+/** Bytes, as strtoull() reads them and with a suffix for a power of 1024. */
+function limitOf(value: string): number {
+  const [, digits = "", suffix = ""] = /^(0x[0-9a-f]+|\d+)([kmgtpe]?)$/i.exec(value) ?? [];
+  const octal = /^0[0-7]+$/.test(digits) ? `0o${digits.slice(1)}` : digits;
+  const power = suffix === "" ? 0 : "kmgtpe".indexOf(suffix.toLowerCase()) + 1;
+  const limit = /^0\d*[89]/.test(digits) ? 0n : BigInt.asUintN(64, BigInt(octal) << BigInt(10 * power));
+  if (limit === 0n) throw new OptionError(`Limit size(${value}) is invalid.`);
+  return Number(limit);
+}
+
+/** Which options go together, in the original's order of asking; and the operands that each mode takes. */
 function check(options: Options): void {
-  const { mode, split, elf, flattened, codec, operands, dryRun, threads } = options;
+  const { mode, split, elf, flattened, codec, operands, dryRun, levels, threads } = options;
   if (mode === "help" || mode === "version") return;
-  if (split && elf) {
-    throw new OptionError(`Options for splitting dumpfile cannot be used with Elf format.\n${INVALID}`);
+  const invalid = (why?: string): OptionError => new OptionError(why ? `${why}\n${INVALID}` : INVALID);
+  if (mode === "rearrange" || mode === "reassemble") {
+    if (mode === "rearrange" && operands.length !== 1) throw invalid();
+    if (codec !== null || levels[0] !== 0 || elf || flattened) throw invalid();
+    if (mode === "rearrange") return;
+    if (split) throw invalid();
+    if (dryRun) throw invalid("--dry-run cannot be used with --reassemble.");
+    if (operands.length < 3) throw invalid();
+    return;
   }
-  if (mode === "dump" && (split || elf) && (threads ?? 0) > 0) {
-    const other = split ? "--split" : "ELF format";
-    throw new OptionError(`--num-threads cannot used with ${other}.\n${INVALID}`);
+  if (elf && codec !== null) throw invalid();
+  if (dryRun && mode === "dmesg") throw invalid("--dry-run cannot be used with --dump-dmesg.");
+  if (flattened && split) throw invalid();
+  if ((threads ?? 0) > 0 && (split || elf)) {
+    throw invalid(`--num-threads cannot used with ${split ? "--split" : "ELF format"}.`);
   }
-  if (dryRun && (mode === "dmesg" || mode === "reassemble")) {
-    const option = mode === "dmesg" ? "--dump-dmesg" : "--reassemble";
-    throw new OptionError(`--dry-run cannot be used with ${option}.\n${INVALID}`);
-  }
-  if ((elf && codec !== null) || (split && flattened)) throw new OptionError(INVALID);
+  if (options.partial && mode !== "dmesg") throw invalid();
   let count: readonly [number, number] = [2, 2];
-  if (mode === "rearrange") count = [1, 1];
-  else if (mode === "reassemble") count = [3, Number.POSITIVE_INFINITY];
-  else if (mode === "dump" && split) count = [3, Number.POSITIVE_INFINITY];
-  else if (mode === "dump" && flattened) count = [1, 1];
-  if (operands.length < count[0] || operands.length > count[1]) throw new OptionError(INVALID);
+  if (split) count = [3, Number.POSITIVE_INFINITY];
+  else if (flattened) count = [1, 1];
+  else if (mode === "mem-usage") count = [1, 2];
+  if (mode === "explain") count = [1, 1];
+  if (operands.length < count[0] || operands.length > count[1]) throw invalid();
+  if (split && elf) throw invalid("Options for splitting dumpfile cannot be used with Elf format.");
+  if (split && mode === "dmesg") throw invalid("--split cannot be used with --dump-dmesg.");
 }
