@@ -1,8 +1,10 @@
 /** makedumpfile on mock dumps, and on one of our own, whose kernel says how many pages each class has. */
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { MemoryBytes } from "../../tools/dump/bytes.ts";
 import { openDump } from "../../tools/dump/open.ts";
+import { excludePages, type Taken } from "../../tools/makedumpfile/filter.ts";
 import { HELP } from "../../tools/makedumpfile/help.ts";
 import { main } from "../../tools/makedumpfile/main.ts";
 import { type BootDump, bootDump, reported, wkdump } from "../support/boot.ts";
@@ -129,5 +131,20 @@ describe("wkdump makedumpfile", () => {
     expect(reported(output, "User process data pages")).toBe(pages.user);
     expect(reported(output, "Hwpoison pages")).toBe(pages.hwpoison);
     expect(reported(output, "Pages filled with zero")).toBe(pages.zero);
+  });
+
+  it("tells which rule takes which block", async () => {
+    const source = await openDump([new MemoryBytes("vmcore", readFileSync(dump.vmcore))]);
+    const { exist, dumped } = await source.pages();
+    const told: Record<string, number> = {};
+    let last = -1;
+    const taken: Taken = (rule, pfn, pages) => {
+      expect(pfn).toBeGreaterThan(last);
+      last = pfn + pages - 1;
+      for (let page = pfn; page <= last; page++) if (exist.has(page)) told[rule] = (told[rule] ?? 0) + 1;
+    };
+    const counts = await excludePages(source, 31, exist, dumped, taken);
+    expect(told).toEqual(Object.fromEntries(Object.entries(counts).filter(([, pages]) => pages > 0)));
+    expect(told).toMatchObject({ free: dump.json.pages.free, cache: dump.json.pages.cache });
   });
 });

@@ -18,6 +18,9 @@ export interface Excluded {
   offline: number;
 }
 
+/** Told of each page or block that a rule takes: its first page, and how many pages it has. */
+export type Taken = (rule: keyof Excluded, pfn: number, pages: number) => void;
+
 /** A buddy block or compound page above this order is damage. */
 const ORDER_MAX = 31;
 const MAPPING_ANON = 1;
@@ -83,7 +86,8 @@ export function looksAtStructs(dump: KernelDump, level: number): boolean {
 }
 
 /**
- * Takes the pages that `level` leaves out of `dumped`, and counts them.
+ * Takes the pages that `level` leaves out of `dumped`, and counts them. `taken` is told of every block that
+ * goes, in ascending order; parts of a block may be pages that no memory has, or that were not in `dumped`.
  * Throws DumpError when the memory map cannot be found.
  */
 export async function excludePages(
@@ -91,6 +95,7 @@ export async function excludePages(
   level: number,
   exist: PageBitmap,
   dumped: PageBitmap,
+  taken: Taken | null = null,
 ): Promise<Excluded> {
   const counts: Excluded = { cache: 0, cachePrivate: 0, user: 0, free: 0, hwpoison: 0, offline: 0 };
   if (!looksAtStructs(dump, level)) return counts;
@@ -105,7 +110,7 @@ export async function excludePages(
     const words = new Int32Array(aligned.buffer, aligned.byteOffset, aligned.length >> 2);
     for (let n = Math.max(0, next - pfn); n < count; n++) {
       if (!exist.has(pfn + n)) continue;
-      const pages = excludeAt(level, layout, words, n, count, pfn + n, dumped, counts);
+      const pages = excludeAt(level, layout, words, n, count, pfn + n, dumped, counts, taken);
       n += pages - 1;
       next = pfn + n + 1;
     }
@@ -123,6 +128,7 @@ function excludeAt(
   pfn: number,
   dumped: PageBitmap,
   counts: Excluded,
+  taken: Taken | null,
 ): number {
   const at = n * layout.words;
   // Tails of a compound page went with its head.
@@ -157,6 +163,7 @@ function excludeAt(
   else return 1;
   const pages = 2 ** order;
   const end = Math.min(pfn + pages, dumped.pages);
+  taken?.(kind, pfn, end - pfn);
   for (let page = pfn; page < end; page++) {
     if (!dumped.has(page)) continue;
     dumped.remove(page);
