@@ -127,10 +127,30 @@ describe("imports", () => {
     expect(offenders(dump, (to) => isProject(to) && !allowed(to))).toEqual([]);
   });
 
+  /** jco's transpiler, which the build puts into a bundle of its own (tools/build/bindgen.ts). */
+  const BINDGEN = "tools/collector/bindgen.ts";
+
   it("the program needs no package at run time", () => {
     const packages = (to: string): boolean => !isProject(to) && !to.startsWith("node:");
+    const program = (from: string): boolean => inside(from, "tools") && portable(from) && from !== BINDGEN;
+    expect(offenders((from) => inside(from, "runtime") || program(from), packages)).toEqual([]);
+  });
+
+  it("the transpiler is part of no program: a collector's thread loads its bundle", () => {
+    const types = readFileSync(join(ROOT, "tools/collector/thread.ts"), "utf8").match(
+      /^import.*bindgen.*$/gm,
+    );
+    expect(types).toEqual(['import type * as Bindgen from "./bindgen.ts";']);
+    const users = ["tools/collector/thread.ts", "tools/collector/check.ts", "tools/build/collector.ts"];
     expect(
-      offenders((from) => inside(from, "runtime") || (inside(from, "tools") && portable(from)), packages),
+      offenders(
+        (from) => !users.includes(from),
+        (to) => to === BINDGEN,
+      ),
     ).toEqual([]);
+    const check = readFileSync(join(ROOT, "tools/collector/check.ts"), "utf8");
+    expect(check).toContain('import type { Transpiled } from "./bindgen.ts";');
+    const shim = (to: string): boolean => to === "tools/collector/no-wasi.ts";
+    expect(offenders(() => true, shim)).toEqual([]);
   });
 });

@@ -12,6 +12,11 @@ export const ASSETS = [
   "vmlinux",
   "cpu.js",
   "packer.js",
+  // A collector's thread, and the transpiler that it loads.
+  "collector.js",
+  "bindgen.js",
+  "bindgen.core.wasm",
+  "bindgen.core2.wasm",
   // The kernel that keeps its arguments in memory, for debuggers.
   "vmlinuz-debug",
   "initrd-debug.img",

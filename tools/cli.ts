@@ -9,6 +9,7 @@ import type { Program } from "../runtime/user/proc.ts";
 import * as bench from "./bench/main.ts";
 import * as boot from "./boot/main.ts";
 import * as capture from "./capture/main.ts";
+import * as collect from "./collector/main.ts";
 import { DumpError } from "./dump/error.ts";
 import { CommandError, UsageError } from "./flags.ts";
 import * as fuzz from "./fuzz/main.ts";
@@ -47,6 +48,11 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     help: MAKEDUMPFILE_HELP,
     summary: "filter and compress a dump",
     run: (terminal, args) => makedumpfile.main(hostProc(["makedumpfile", ...args]), terminal),
+  },
+  collect: {
+    help: collect.HELP,
+    summary: "have a WebAssembly component make a file of a dump",
+    run: collect.run,
   },
   "vmcore-dmesg": {
     help: vmcoreDmesg.HELP,

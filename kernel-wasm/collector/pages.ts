@@ -14,9 +14,9 @@ export const SNAPPY: u32 = 4;
 export const ZSTD: u32 = 32;
 
 /** The size of a page that is stored as it is, because compressing does not make it smaller. */
-const STORED: u32 = 0x80000000;
+export const STORED: u32 = 0x80000000;
 /** The size of a page of zeros, which has no bytes in the output. */
-const ZERO: u32 = 0x40000000;
+export const ZERO: u32 = 0x40000000;
 
 /** struct page_desc: offset, size, flags and page_flags, of 8, 4, 4 and 8 bytes. */
 const PAGE_DESC_SIZE: usize = 24;

@@ -1,10 +1,10 @@
 /**
- * --format, --level, --compression: in which form the capture kernel saves the dump, as the core_collector of
- * its kdump.conf.
+ * --format, --level, --compression, --collector: in which form the capture kernel saves the dump, as the
+ * core_collector of its kdump.conf.
  */
 import { hostCompressors } from "../../runtime/adapter/compressors.ts";
 import { UsageError } from "../flags.ts";
-import { CORE_COLLECTOR_DEFAULT } from "../initrd/capture.ts";
+import { COLLECTOR_FILE, CORE_COLLECTOR_DEFAULT } from "../initrd/capture.ts";
 
 export const FORMATS = ["elf", "kdump", "flattened"] as const;
 /** makedumpfile's options by the compressors' names. */
@@ -21,16 +21,32 @@ export interface DumpFormat {
   compression: keyof typeof COMPRESSION_OPTIONS;
   /** The line of kdump.conf. */
   core_collector: string;
+  /** A component that is the core_collector: a file of the host. */
+  collector?: string;
 }
 
 /** The values of the three flags. UsageError for what makedumpfile, or this engine, cannot do. */
 export function parseFormat(get: (flag: string) => string | undefined): DumpFormat {
+  const collector = get("--collector");
+  if (collector !== undefined) return parseCollector(get, collector);
+  if (get("--collector-args") !== undefined)
+    throw new UsageError("--collector-args: whose? --collector FILE");
   const name = get("--format") ?? "elf";
   const format = FORMATS.find((it) => it === name);
   if (format === undefined) throw new UsageError(`--format ${name}: the formats are ${FORMATS.join(", ")}`);
   const level = parseLevel(get("--level") ?? "0");
   const compression = parseCompression(get("--compression"), format);
   return { format, level, compression, core_collector: coreCollector(format, level, compression) };
+}
+
+/** What a component writes, it alone knows. */
+function parseCollector(get: (flag: string) => string | undefined, collector: string): DumpFormat {
+  const other = ["--format", "--level", "--compression", "--truth"].find((flag) => get(flag) !== undefined);
+  if (other !== undefined)
+    throw new UsageError(`${other} and --collector: what is saved, the collector decides`);
+  if (collector === "") throw new UsageError("--collector wants the name of a file");
+  const core_collector = `${COLLECTOR_FILE} ${get("--collector-args") ?? ""}`.trim();
+  return { format: "elf", level: 0, compression: "none", core_collector, collector };
 }
 
 function parseLevel(text: string): number {

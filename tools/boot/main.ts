@@ -3,7 +3,12 @@ import { currentHost } from "../../runtime/adapter/index.ts";
 import type { Terminal } from "../../runtime/adapter/terminal.ts";
 import { type BootResult, boot, prepare } from "../../runtime/index.ts";
 import { readAsset } from "../assets.ts";
+import { join } from "../collector/binary.ts";
+import { COLLECTOR_ASSETS, collectorPrograms } from "../collector/collect.ts";
+import { CollectorError } from "../collector/error.ts";
+import { checkCollector } from "../collector/run.ts";
 import { truthText, Witness } from "../fixtures/witness.ts";
+import { CommandError } from "../flags.ts";
 import { CRASH_TYPES } from "../init/crashes.ts";
 import { machinePrograms } from "../init/programs.ts";
 import { withCoreCollector } from "../initrd/capture.ts";
@@ -44,6 +49,10 @@ file has holes where memory held zeros.
   --level N         what makedumpfile leaves out, the sum of 1 zeros, 2 page cache,
                     4 private page cache, 8 user pages, 16 free pages (0)
   --compression C   of kdump and flattened: lzo, zlib, snappy, zstd, none (lzo)
+  --collector FILE  a WebAssembly component that saves the dump instead, in a form of its
+                    own (wkdump collect --help)
+  --collector-args "WORDS"
+                    the arguments that it gets
   --poweron FILL    what memory holds at power-on: zero, or random (zero)
   --fill PERCENT    have so much of memory in use, by text, zeros and random data in
                     files, on a RAM disk and in anonymous memory (a little of each);
@@ -94,6 +103,20 @@ Exit status:
   2  wrong usage
 `;
 
+/** The component's bytes, when there is one: a mistake in it would else show after the crash only. */
+async function readComponent(terminal: Terminal, file: string | undefined): Promise<Uint8Array | null> {
+  if (file === undefined) return null;
+  for (const name of COLLECTOR_ASSETS) readAsset(terminal, name);
+  const component = join([...terminal.readChunks(file)].map((piece) => piece.slice()));
+  try {
+    await checkCollector(currentHost(), collectorPrograms(terminal), component);
+  } catch (error) {
+    if (!(error instanceof CollectorError)) throw error;
+    throw new CommandError(`${file}: ${error.message}`);
+  }
+  return component;
+}
+
 export async function run(terminal: Terminal, args: readonly string[]): Promise<number> {
   const flags = parseBootFlags(args);
   const host = currentHost();
@@ -104,6 +127,7 @@ export async function run(terminal: Terminal, args: readonly string[]): Promise<
   void prepare(initrd, host);
   // Checked, though it is a thread that reads it.
   if (flags.cpus > 1) readAsset(terminal, "cpu.js");
+  const component = await readComponent(terminal, flags.dump.collector);
   const hostfs = openOut(flags.out);
   const truthFile = flags.truth === undefined ? undefined : terminal.createFile(flags.truth);
   const snapshot = flags.saveMemory === undefined ? undefined : terminal.createFile(flags.saveMemory);
@@ -117,7 +141,7 @@ export async function run(terminal: Terminal, args: readonly string[]): Promise<
   try {
     result = await boot({
       image,
-      initrd: withCoreCollector(initrd, flags.dump.core_collector),
+      initrd: withCoreCollector(initrd, flags.dump.core_collector, component),
       prepared,
       memory: flags.memory,
       cpus: flags.cpus,

@@ -58,6 +58,8 @@ const FORMS: Record<string, FlagForm> = {
   "--format": { value: "elf|kdump|flattened" },
   "--level": { value: "N" },
   "--compression": { value: "lzo|zlib|snappy|zstd|none" },
+  "--collector": { value: "FILE" },
+  "--collector-args": { value: '"WORDS"' },
   "--fill": { value: "PERCENT" },
   "--mix": { value: "cache=N,cache_private=N,user=N" },
   "--swap": { value: "SIZE" },

@@ -21,8 +21,11 @@ interface Saved {
   dmesg: string | undefined;
   vmlinux: string;
   bytes: number;
-  format: DumpFormat["format"];
+  format: SavedFormat;
 }
+
+/** "other": what a collector made. */
+type SavedFormat = DumpFormat["format"] | "other";
 
 export interface ReportOptions {
   /** The host directory that is the machine's /var/crash, and its files. */
@@ -46,7 +49,7 @@ export interface JsonReport {
   outcome: string;
   reason: string;
   vmcore?: string;
-  format?: DumpFormat["format"];
+  format?: SavedFormat;
   dmesg?: string;
   vmlinux?: string;
   bytes?: number;
@@ -58,14 +61,17 @@ export interface JsonReport {
   pages?: PageCounts;
 }
 
-const FORMAT_NAMES: Record<DumpFormat["format"], string> = {
+const ELF_MAGIC = "\u007fELF";
+
+const FORMAT_NAMES: Record<SavedFormat, string> = {
   elf: "ELF core",
   kdump: "kdump-compressed",
   flattened: "kdump-compressed, flattened",
+  other: "in a form of its collector's",
 };
 
 /** What the tools that read each format are told. */
-const NEXT: Record<DumpFormat["format"], (vmcore: string, vmlinux: string) => string[]> = {
+const NEXT: Record<SavedFormat, (vmcore: string, vmlinux: string) => string[]> = {
   elf: (vmcore, vmlinux) => [
     `readelf -lnW ${vmcore}`,
     `makedumpfile --dump-dmesg ${vmcore} dmesg.txt`,
@@ -80,6 +86,7 @@ const NEXT: Record<DumpFormat["format"], (vmcore: string, vmlinux: string) => st
     `drgn -c ${vmcore} -s ${vmlinux}`,
   ],
   flattened: (vmcore, vmlinux) => [`makedumpfile -R dump.kdump < ${vmcore}`, `crash ${vmlinux} ${vmcore}`],
+  other: () => [],
 };
 
 /** Prints the end of the run, and gives the exit status: 0 when it came to what was asked for. */
@@ -123,14 +130,15 @@ function findSaved(
 }
 
 /** By the file itself: a machine from saved memory does as its own kdump.conf says. */
-function formatOf(hostfs: HostFs, path: string): DumpFormat["format"] {
+function formatOf(hostfs: HostFs, path: string): SavedFormat {
   for (const piece of fileChunks(hostfs, path)) {
     const start = String.fromCharCode(...piece.subarray(0, FLAT_SIGNATURE.length));
     if (start === FLAT_SIGNATURE) return "flattened";
     if (start.startsWith(KDUMP_SIGNATURE)) return "kdump";
+    if (start.startsWith(ELF_MAGIC)) return "elf";
     break;
   }
-  return "elf";
+  return "other";
 }
 
 function fileExists(hostfs: HostFs, path: string): boolean {
@@ -167,7 +175,7 @@ async function jsonReport(
   const hasher = currentHost().hasher();
   for (const piece of fileChunks(hostfs, saved.vmcore)) hasher.update(piece);
   json.sha256 = Array.from(hasher.digest(), (byte) => byte.toString(16).padStart(2, "0")).join("");
-  json.pages = await pageCounts(machine.memory, symbols(), json.vmcore);
+  if (saved.format !== "other") json.pages = await pageCounts(machine.memory, symbols(), json.vmcore);
   return json;
 }
 

@@ -1,7 +1,8 @@
 /**
  * The programs in one file, build/wkdump.js, the library in another, build/fixtures.js, and what threads run,
- * build/cpu.js and build/packer.js: ES modules that Bun, Node and Deno run as they are. They know size and
- * SHA-256 of the files that belong to them, so that a damaged one, or one of another build, is recognised.
+ * build/cpu.js, build/packer.js and build/collector.js: ES modules that Bun, Node and Deno run as they are.
+ * They know size and SHA-256 of the files that belong to them, so that a damaged one, or one of another
+ * build, is recognised.
  *
  * build/wkdump.bun.js is the programs once more, with bytecode beside it: Bun, which parses a function again
  * when it is first called, boots 20 ms sooner by it. Another version of Bun does without.
@@ -10,6 +11,7 @@ import { createHash } from "node:crypto";
 import { chmodSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { ASSETS, type BuiltAssets } from "../assets.ts";
+import { bindgen } from "./bindgen.ts";
 import { BuildError } from "./compile.ts";
 import { ROOT } from "./specs.ts";
 
@@ -17,6 +19,7 @@ import { ROOT } from "./specs.ts";
 const THREAD_BUNDLES = [
   { source: "runtime/adapter/thread.ts", product: "cpu.js", program: false },
   { source: "tools/makedumpfile/thread.ts", product: "packer.js", program: false },
+  { source: "tools/collector/thread.ts", product: "collector.js", program: false },
 ];
 /** Source and product; a program can be started by its name. */
 const BUNDLES = [
@@ -101,6 +104,7 @@ async function bundleForBun(define: Record<string, string>): Promise<void> {
 /** Makes the bundles and TYPES; the other files of ASSETS must be in build/ by then. */
 export async function bundle(): Promise<void> {
   for (const one of THREAD_BUNDLES) await bundleFile(one, {});
+  for (const [name, contents] of Object.entries(await bindgen())) replaceFile(name, contents, 0o644);
   const assets = JSON.stringify(describeAssets());
   for (const one of BUNDLES) await bundleFile(one, { BUILT_ASSETS: assets });
   await bundleForBun({ BUILT_ASSETS: assets });

@@ -23,8 +23,14 @@ failure_action reboot
 final_action reboot
 `;
 
+/** Where a component that is the core_collector lies in the capture environment. */
+export const COLLECTOR_FILE = "/usr/lib/kdump/collector.wasm";
+
 /** The capture kernel's own initrd: init, the kdump script and what that runs. */
-export function captureInitrd(core_collector = CORE_COLLECTOR_DEFAULT): Uint8Array {
+export function captureInitrd(
+  core_collector = CORE_COLLECTOR_DEFAULT,
+  component: Uint8Array | null = null,
+): Uint8Array {
   return makeCpio({
     "/init": program("init"),
     "/dev/console": CONSOLE,
@@ -33,24 +39,32 @@ export function captureInitrd(core_collector = CORE_COLLECTOR_DEFAULT): Uint8Arr
     "/sbin/vmcore-dmesg": program("vmcore-dmesg"),
     "/usr/bin/kdump": program("kdump"),
     [KDUMP_CONF]: text(kdumpConf(core_collector)),
+    ...(component === null ? {} : { [COLLECTOR_FILE]: { mode: 0o644, contents: component } }),
   });
 }
 
 /** The files of the first kernel that tell how a dump is saved. */
-export function kdumpFiles(core_collector = CORE_COLLECTOR_DEFAULT): Record<string, File> {
+export function kdumpFiles(
+  core_collector = CORE_COLLECTOR_DEFAULT,
+  component: Uint8Array | null = null,
+): Record<string, File> {
   return {
-    [KDUMP_INITRD]: { mode: 0o600, contents: captureInitrd(core_collector) },
+    [KDUMP_INITRD]: { mode: 0o600, contents: captureInitrd(core_collector, component) },
     [KDUMP_CONF]: text(kdumpConf(core_collector)),
   };
 }
 
 /**
  * The first kernel's initrd with another core_collector: an archive behind it, whose files replace those of
- * the same names.
+ * the same names. A component goes to COLLECTOR_FILE.
  */
-export function withCoreCollector(initrd: Uint8Array, core_collector: string): Uint8Array {
+export function withCoreCollector(
+  initrd: Uint8Array,
+  core_collector: string,
+  component: Uint8Array | null = null,
+): Uint8Array {
   if (core_collector === CORE_COLLECTOR_DEFAULT) return initrd;
-  const more = makeCpio(kdumpFiles(core_collector));
+  const more = makeCpio(kdumpFiles(core_collector, component));
   const whole = new Uint8Array(initrd.length + more.length);
   whole.set(initrd);
   whole.set(more, initrd.length);

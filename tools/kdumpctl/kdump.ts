@@ -5,6 +5,8 @@
  *
  *     /var/crash/127.0.0.1-YYYY-MM-DD-HH:MM:SS/vmcore-dmesg.txt
  *     /var/crash/127.0.0.1-YYYY-MM-DD-HH:MM:SS/vmcore       (vmcore.flat: what makedumpfile -F writes)
+ *
+ * The core_collector is a program, or a WebAssembly component, which is known by its first bytes.
  */
 import {
   O_CREAT,
@@ -16,6 +18,9 @@ import {
   type Program,
   SyscallError,
 } from "../../runtime/user/proc.ts";
+import { collect, isComponent } from "../collector/collect.ts";
+import { CollectorError } from "../collector/error.ts";
+import { DumpError } from "../dump/error.ts";
 import { echo, exists, type Run, readText, words } from "../init/exec.ts";
 import { REBOOT_CMD_HALT, REBOOT_CMD_POWER_OFF, REBOOT_CMD_RESTART } from "../init/reboot.ts";
 import { strerror } from "../strerror.ts";
@@ -116,10 +121,14 @@ async function saveVmcore(proc: Proc, run: Run, conf: KdumpConf, directory: stri
   const incomplete = `${directory}/vmcore-incomplete`;
   await say(proc, "saving vmcore");
   const collector = words(conf.core_collector);
-  const flattened = collector.includes("-F");
-  const status = flattened
-    ? await runInto(proc, run, [...collector, VMCORE], incomplete)
-    : await run(proc, [...collector, VMCORE, incomplete]);
+  const [file = "", ...args] = collector;
+  const component = file.startsWith("/") && (await exists(proc, file)) && (await isComponent(proc, file));
+  const flattened = !component && collector.includes("-F");
+  const status = component
+    ? await runComponent(proc, file, args, incomplete)
+    : flattened
+      ? await runInto(proc, run, [...collector, VMCORE], incomplete)
+      : await run(proc, [...collector, VMCORE, incomplete]);
   if (status !== 0) {
     await say(proc, `saving vmcore failed, exitcode:${status}`);
     return false;
@@ -146,6 +155,24 @@ async function runInto(proc: Proc, run: Run, argv: readonly string[], path: stri
     return await run(proc, argv, fd);
   } finally {
     await proc.close(fd);
+  }
+}
+
+/** A WebAssembly component as the collector (tools/collector): it is given /proc/vmcore and the new file. */
+async function runComponent(
+  proc: Proc,
+  collector: string,
+  args: readonly string[],
+  output: string,
+): Promise<number> {
+  try {
+    const said = await collect(proc, { collector, vmcore: VMCORE, output, args });
+    if (said !== "") await say(proc, said);
+    return 0;
+  } catch (error) {
+    if (!(error instanceof CollectorError || error instanceof DumpError)) throw error;
+    await say(proc, `${collector}: ${error.message}`);
+    return 1;
   }
 }
 
