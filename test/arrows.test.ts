@@ -104,6 +104,14 @@ describe("imports", () => {
     expect(offenders(portable, engine)).toEqual([]);
   });
 
+  it("a start loads no module of the engine but what every run needs: each takes milliseconds", () => {
+    const needed = /^node:(fs|path|process)$/;
+    // Not of a start: what a CPU's thread runs.
+    const start = (from: string): boolean =>
+      inside(from, "runtime/adapter") && from !== "runtime/adapter/thread.ts";
+    expect(offenders(start, (to) => to.startsWith("node:") && !needed.test(to))).toEqual([]);
+  });
+
   it("only runtime/adapter names the engine's globals", () => {
     // The runtime has processes of its own: only members that the engine's process alone has.
     const members = "argv|env|stdin|stdout|stderr|pid|cwd|platform|versions?|exitCode";

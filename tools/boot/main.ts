@@ -121,7 +121,7 @@ export async function run(terminal: Terminal, args: readonly string[]): Promise<
       prepared,
       memory: flags.memory,
       cpus: flags.cpus,
-      cpuProgram: terminal.assetUrl("cpu.js"),
+      ...(flags.cpus > 1 ? { cpuProgram: terminal.assetUrl("cpu.js") } : {}),
       cmdline: flags.cmdline,
       ...(flags.seed === undefined ? {} : { seed: flags.seed }),
       powerOnFill: flags.powerOnFill,
