@@ -48,9 +48,11 @@ file has holes where memory held zeros.
   --fill PERCENT    have so much of memory in use, by text, zeros and random data in
                     files, on a RAM disk and in anonymous memory (a little of each);
                     with --swap, of memory and swap area together
-  --mix cache=N,cache_private=N,user=N
+  --mix cache=N,cache_private=N,user=N,kernel=N
                     of what kinds that is, as weights: page cache of files, of a
-                    RAM disk, anonymous memory (as much of each)
+                    RAM disk, anonymous memory, and what a dump level never leaves
+                    out, the kernel's own: a RAM disk's pages (as much of the first
+                    three, none of the kernel's)
   --pages hugepages=N,hwpoison=N,offline=N
                     huge pages of 2 MiB in the pool, pages with a hardware error,
                     pages given back to the host (none)
