@@ -106,9 +106,9 @@ describe("imports", () => {
 
   it("a start loads no module of the engine but what every run needs: each takes milliseconds", () => {
     const needed = /^node:(fs|path|process)$/;
-    // Not of a start: what a CPU's thread runs.
+    // What threads run is no part of a start.
     const start = (from: string): boolean =>
-      inside(from, "runtime/adapter") && from !== "runtime/adapter/thread.ts";
+      inside(from, "runtime/adapter") && !/\/(thread|port)\.ts$/.test(from);
     expect(offenders(start, (to) => to.startsWith("node:") && !needed.test(to))).toEqual([]);
   });
 
