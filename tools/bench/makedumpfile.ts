@@ -20,7 +20,10 @@ import type { Row } from "./table.ts";
 const STOCK = "makedumpfile";
 /** Below the directory. */
 const OUTPUT = "filtered";
-/** Of the machine whose dump is read: in use, and of what. Three quarters of the kernel's stay at level 31. */
+/**
+ * Of the machine whose dump is read: how much is in use, and of what. Three quarters of the kernel's pages,
+ * those that are not of zeros, stay at level 31.
+ */
 const CONTENTS = ["--fill", "60%", "--mix", "kernel=30,cache=1,cache_private=1,user=1", "--seed", "1"];
 
 /** Options of one comparison, and the ratio of the times that is aimed at. */

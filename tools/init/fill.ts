@@ -1,9 +1,9 @@
 /**
  * Fills memory to a share of it, as a machine that has worked for a while: text, zeros and random data in
- * files of the page cache, on a block device (pages with buffers) and in anonymous memory; when asked, also in
- * memory of the kernel's own: a RAM disk's pages, once what is in the page cache has been written to them and
- * dropped. Some of the files are deleted again, so that free memory is in pieces. What it writes comes from
- * /dev/urandom's first word, so from the machine's seed.
+ * files of the page cache, on a block device (pages with buffers) and in anonymous memory; when asked, also
+ * in memory of the kernel's own: a RAM disk's pages, once what is in the page cache has been written to them
+ * and dropped. Some of the files are deleted again, so that free memory is in pieces. What it writes comes
+ * from /dev/urandom's first word, so from the machine's seed.
  */
 import { O_CREAT, O_RDONLY, O_RDWR, O_WRONLY, type Proc, SyscallError } from "../../runtime/user/proc.ts";
 import { echo, readText, writeText } from "./exec.ts";

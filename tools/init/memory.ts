@@ -2,8 +2,7 @@
  * The state of memory that init makes before the crash, by words of the kernel's command line:
  *
  *     wkdump.fill=PERCENT      so much of memory in use (boot --fill); a little of each kind without it
- *     wkdump.mix=N:N:N:N       of what kinds: weights of files, block device, anonymous memory and the kernel's
- *                              own (boot --mix)
+ *     wkdump.mix=N:N:N:N       of what kinds: weights of files, block device, anonymous memory, kernel
  *     wkdump.hwpoison=PAGES    pages with a hardware error, at places that the machine's seed chooses
  *     wkdump.balloon=PAGES     pages given back to the host: offline
  */
