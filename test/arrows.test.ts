@@ -128,6 +128,31 @@ describe("imports", () => {
     expect(wrong).toEqual([]);
   });
 
+  it("the folders of tools form no circles but those of a table and what stands in it", () => {
+    const to = new Map<string, Set<string>>();
+    for (const arrow of all) {
+      const [from, target] = [arrow.from, arrow.to].map((path) => /^tools\/([^/]+)\//.exec(path)?.[1]);
+      if (from === undefined || target === undefined) continue;
+      to.set(from, (to.get(from) ?? new Set()).add(target));
+    }
+    const reach = (folder: string, seen = new Set<string>()): Set<string> => {
+      for (const next of to.get(folder) ?? []) if (!seen.has(next)) reach(next, seen.add(next));
+      return seen;
+    };
+    const circles = [...to.keys()].map((folder) =>
+      [...reach(folder)].filter((other) => other === folder || reach(other).has(folder)).sort(),
+    );
+    const found = new Set(circles.filter((circle) => circle.length > 1).map((circle) => circle.join(" ")));
+    expect([...found].sort()).toEqual([
+      // `boot --truth`, and the library that boots.
+      "boot fixtures",
+      // The debug kernel is a product, described by the layout.
+      "build vmlinux",
+      // The table of the machine's programs, which run each other by init's exec.ts.
+      "init kdumpctl kexec kmod swap workload",
+    ]);
+  });
+
   it("tools/dump works without a machine", () => {
     const dump = (from: string): boolean => inside(from, "tools/dump");
     const others = ["runtime/user/proc.ts", "build/generated/codecs.ts"];

@@ -18,7 +18,7 @@ import { type BootOptions, type BootResult, boot } from "../../runtime/index.ts"
 import type { Program } from "../../runtime/user/proc.ts";
 import { readAsset } from "../assets.ts";
 import { parseBootFlags } from "../boot/options.ts";
-import { SystemMap } from "../boot/system-map.ts";
+import { SystemMap } from "../crashed/system-map.ts";
 import { CommandError } from "../flags.ts";
 import { machinePrograms } from "../init/programs.ts";
 import { REBOOT_CMD_POWER_OFF } from "../init/reboot.ts";

@@ -3,6 +3,7 @@ import { currentHost } from "../../runtime/adapter/index.ts";
 import type { Terminal } from "../../runtime/adapter/terminal.ts";
 import { type BootResult, boot, prepare } from "../../runtime/index.ts";
 import { readAsset } from "../assets.ts";
+import { SystemMap } from "../crashed/system-map.ts";
 import { truthText, Witness } from "../fixtures/witness.ts";
 import { CRASH_TYPES } from "../init/crashes.ts";
 import { machinePrograms } from "../init/programs.ts";
@@ -12,7 +13,6 @@ import { parseBootFlags } from "./options.ts";
 import { openOut } from "./out.ts";
 import { report } from "./report.ts";
 import { Story } from "./story.ts";
-import { SystemMap } from "./system-map.ts";
 
 /** A line a type; those that lead to no crash by themselves say so. */
 function crashTypes(): string {
