@@ -209,8 +209,8 @@ async function runOnce(plan: Plan, assets: FuzzAssets, memories: Memories, plant
 }
 
 /**
- * The crashed kernel as it is: a copy for later, and its own accounts. `planned`: it was to crash in the middle
- * of something; want of memory does that at any moment.
+ * The crashed kernel as it is: a copy for later, and its own accounts. `planned`: it was to crash in the
+ * middle of something; want of memory does that at any moment.
  */
 function look(record: RunRecord, { memory }: Machine, symbols: SystemMap, planned: boolean): void {
   const interrupted = planned || STARVED.test(record.console);
