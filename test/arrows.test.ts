@@ -104,6 +104,14 @@ describe("imports", () => {
     expect(offenders(portable, engine)).toEqual([]);
   });
 
+  it("a start loads no module of the engine but what every run needs: each takes milliseconds", () => {
+    const needed = /^node:(fs|path|process)$/;
+    // What threads run is no part of a start.
+    const start = (from: string): boolean =>
+      inside(from, "runtime/adapter") && !/\/(thread|port)\.ts$/.test(from);
+    expect(offenders(start, (to) => to.startsWith("node:") && !needed.test(to))).toEqual([]);
+  });
+
   it("only runtime/adapter names the engine's globals", () => {
     // The runtime has processes of its own: only members that the engine's process alone has.
     const members = "argv|env|stdin|stdout|stderr|pid|cwd|platform|versions?|exitCode";
@@ -118,6 +126,31 @@ describe("imports", () => {
       if (found !== null) wrong.push(`${file}: ${found[0]}`);
     }
     expect(wrong).toEqual([]);
+  });
+
+  it("the folders of tools form no circles but those of a table and what stands in it", () => {
+    const to = new Map<string, Set<string>>();
+    for (const arrow of all) {
+      const [from, target] = [arrow.from, arrow.to].map((path) => /^tools\/([^/]+)\//.exec(path)?.[1]);
+      if (from === undefined || target === undefined) continue;
+      to.set(from, (to.get(from) ?? new Set()).add(target));
+    }
+    const reach = (folder: string, seen = new Set<string>()): Set<string> => {
+      for (const next of to.get(folder) ?? []) if (!seen.has(next)) reach(next, seen.add(next));
+      return seen;
+    };
+    const circles = [...to.keys()].map((folder) =>
+      [...reach(folder)].filter((other) => other === folder || reach(other).has(folder)).sort(),
+    );
+    const found = new Set(circles.filter((circle) => circle.length > 1).map((circle) => circle.join(" ")));
+    expect([...found].sort()).toEqual([
+      // `boot --truth`, and the library that boots.
+      "boot fixtures",
+      // The debug kernel is a product, described by the layout.
+      "build vmlinux",
+      // The table of the machine's programs, which run each other by init's exec.ts.
+      "init kdumpctl kexec kmod swap workload",
+    ]);
   });
 
   it("tools/dump works without a machine", () => {

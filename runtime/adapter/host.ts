@@ -40,6 +40,8 @@ export interface Host {
   hasher(): Hasher;
   /** SHA-256 of the pieces, one after another. */
   sha256(...pieces: Uint8Array[]): Uint8Array;
+  /** Whether both hold the same bytes; views may be over shared memory. */
+  equal(a: Uint8Array, b: Uint8Array): boolean;
   /** Resolves when what other threads have finished meanwhile has come in: a turn of the event loop. */
   turn(): Promise<void>;
   /** Runs `program`, a bundle that talks through adapter/port.ts, on a thread of its own. */

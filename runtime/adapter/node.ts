@@ -46,6 +46,10 @@ export class NodeHost implements Host {
     return hasher.digest();
   }
 
+  equal(a: Uint8Array, b: Uint8Array): boolean {
+    return a.length === b.length && Buffer.compare(a, b) === 0;
+  }
+
   turn(): Promise<void> {
     return new Promise((resolve) => setImmediate(resolve));
   }

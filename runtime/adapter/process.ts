@@ -37,6 +37,49 @@ export function runCommand(command: readonly string[], timeout_ms: number): Fini
   return { status, signal, elapsed_ms, stdout, stderr };
 }
 
+/** How often a process is looked at for its memory. */
+const WATCH_MS = 10;
+
+/**
+ * Runs a command to its end, and watches the most memory that it has had at once, in bytes: undefined where
+ * there is no Linux to tell. Its standard output is not kept. HostError when it cannot be started.
+ */
+export async function watchCommand(
+  command: readonly string[],
+): Promise<{ status: number | null; stderr: string; peak: number | undefined }> {
+  const [program = "", ...args] = command;
+  const { spawn } = process.getBuiltinModule("node:child_process");
+  const child = spawn(program, args, { stdio: ["ignore", "ignore", "pipe"] });
+  let [stderr, peak] = ["", 0];
+  child.stderr.setEncoding("utf8").on("data", (text: string) => {
+    stderr += text;
+  });
+  const timer = setInterval(() => {
+    peak = Math.max(peak, highWaterMark(child.pid));
+  }, WATCH_MS);
+  try {
+    const status = await new Promise<number | null>((resolve, reject) => {
+      child.on("error", reject);
+      child.on("close", resolve);
+    });
+    return { status, stderr, peak: peak === 0 ? undefined : peak };
+  } catch (error) {
+    throw hostError(error, "run", program);
+  } finally {
+    clearInterval(timer);
+  }
+}
+
+/** VmHWM of a process, 0 when it is gone or nobody knows. */
+function highWaterMark(pid: number | undefined): number {
+  try {
+    const kilobytes = /^VmHWM:\s+(\d+) kB$/m.exec(fs.readFileSync(`/proc/${pid}/status`, "latin1"))?.[1];
+    return Number(kilobytes ?? 0) * 1024;
+  } catch {
+    return 0;
+  }
+}
+
 /**
  * How to start the engine that runs this, and on it this very program: `[...engine, ...]`, `[...program,
  * ...]`.

@@ -66,22 +66,17 @@ export class UserMemory {
 
   /** Up to a NUL, or to `max` bytes. */
   string(address: number, max: number): string {
-    const bytes = new Uint8Array(max);
-    let length = 0;
-    while (length < max) {
-      const piece = bytes.subarray(
-        length,
-        Math.min(max, length + PAGE_SIZE - ((address + length) % PAGE_SIZE)),
-      );
-      this.read(address + length, piece);
+    const decoder = new TextDecoder();
+    let text = "";
+    for (let at = 0; at < max; ) {
+      const piece = new Uint8Array(Math.min(max - at, PAGE_SIZE - ((address + at) % PAGE_SIZE)));
+      this.read(address + at, piece);
       const nul = piece.indexOf(0);
-      if (nul >= 0) {
-        length += nul;
-        break;
-      }
-      length += piece.length;
+      if (nul >= 0) return text + decoder.decode(piece.subarray(0, nul));
+      text += decoder.decode(piece, { stream: true });
+      at += piece.length;
     }
-    return new TextDecoder().decode(bytes.subarray(0, length));
+    return text + decoder.decode();
   }
 
   #pages(

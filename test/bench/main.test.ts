@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
-import { parseBenchFlags, type Row, run, table } from "../../tools/bench/main.ts";
+import { parseBenchFlags, run } from "../../tools/bench/main.ts";
 import { bootTimes, median } from "../../tools/bench/measure.ts";
+import { type Row, table } from "../../tools/bench/table.ts";
 import { CommandError, UsageError } from "../../tools/flags.ts";
 
 describe("wkdump bench", () => {
@@ -8,14 +9,27 @@ describe("wkdump bench", () => {
     expect(parseBenchFlags([])).toEqual({
       rounds: 10,
       dump: 1 << 30,
-      only: ["memory", "boot", "crash", "save"],
+      vmcore: undefined,
+      only: ["memory", "boot", "crash", "save", "makedumpfile"],
       out: "./var/bench",
       json: false,
     });
-    const flags = ["--rounds", "3", "--dump=16M", "--only", "save,boot", "--out", "x", "--json"];
+    const flags = [
+      "--rounds",
+      "3",
+      "--dump=16M",
+      "--only",
+      "save,boot",
+      "--out",
+      "x",
+      "--vmcore",
+      "y",
+      "--json",
+    ];
     expect(parseBenchFlags(flags)).toEqual({
       rounds: 3,
       dump: 16 << 20,
+      vmcore: "y",
       only: ["boot", "save"],
       out: "x",
       json: true,
@@ -55,6 +69,19 @@ describe("wkdump bench", () => {
       "             median  beside     ratio  aim\n" +
         "short        1.0 ms  cp 2.0 ms  0.50   <= 1 ms  met\n" +
         "rather long  1.0 ms  cp 2.0 ms  0.50   <= 1 ms  missed\n",
+    );
+  });
+
+  it("prints what there is no aim or nothing to compare for", () => {
+    const rest = { met: true, samples: {} };
+    const rows: Row[] = [
+      { name: "a", what: "-p", value: "1 s", beside: "stock cannot", more: "memory 3", aim: "", ...rest },
+      { name: "b", what: "-l", value: "1 s", beside: "stock 2 s", ratio: 0.5, aim: "<= 1", ...rest },
+    ];
+    expect(table(rows)).toBe(
+      "    median  beside        ratio            aim\n" +
+        "-p  1 s     stock cannot  -      memory 3\n" +
+        "-l  1 s     stock 2 s     0.50             <= 1  met\n",
     );
   });
 

@@ -21,8 +21,8 @@ import {
   rq,
   task_struct,
 } from "../../build/generated/offsets.ts";
-import { SystemMap } from "../../tools/boot/system-map.ts";
-import { CrashedKernel } from "../../tools/fuzz/check/kernel.ts";
+import { CrashedKernel } from "../../tools/crashed/kernel.ts";
+import { SystemMap } from "../../tools/crashed/system-map.ts";
 import { taskList } from "../../tools/fuzz/check/tasks.ts";
 import { makePlan } from "../../tools/fuzz/plan.ts";
 import type { OpenFile, TaskRecord } from "../../tools/fuzz/record.ts";

@@ -26,10 +26,10 @@ import {
   SIGKILL,
   SIGSTOP,
 } from "../../runtime/user/proc.ts";
-import { SystemMap } from "../../tools/boot/system-map.ts";
+import { CrashedKernel } from "../../tools/crashed/kernel.ts";
+import { SystemMap } from "../../tools/crashed/system-map.ts";
 import { MemoryBytes } from "../../tools/dump/bytes.ts";
 import { ElfCore } from "../../tools/dump/elf.ts";
-import { CrashedKernel } from "../../tools/fuzz/check/kernel.ts";
 import { checkRecord, pathOf, userTasks } from "../../tools/fuzz/check/record.ts";
 import { MachineRecord, type TaskRecord } from "../../tools/fuzz/record.ts";
 import { readText, runner } from "../../tools/init/exec.ts";

@@ -20,8 +20,8 @@ import {
   task_struct,
   zone,
 } from "../../build/generated/offsets.ts";
-import { SystemMap } from "../../tools/boot/system-map.ts";
-import { CrashedKernel } from "../../tools/fuzz/check/kernel.ts";
+import { CrashedKernel } from "../../tools/crashed/kernel.ts";
+import { SystemMap } from "../../tools/crashed/system-map.ts";
 import { parseFuzzFlags } from "../../tools/fuzz/main.ts";
 import { makePlan } from "../../tools/fuzz/plan.ts";
 import { type FuzzAssets, type Memories, type Plant, runSeed } from "../../tools/fuzz/run.ts";

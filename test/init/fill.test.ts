@@ -1,6 +1,6 @@
 /** What init does to memory before the crash: --fill, and the little that is there without it. */
 import { describe, expect, it } from "vitest";
-import { FILL_PARAMETER, fillMemory } from "../../tools/init/fill.ts";
+import { FILL_PARAMETER, fillMemory, MIX_KINDS } from "../../tools/init/fill.ts";
 import { bootDump } from "../support/boot.ts";
 import { FakeProc } from "../support/fake-proc.ts";
 
@@ -64,6 +64,26 @@ describe("fillMemory", () => {
     expect(Math.min(kinds.text, kinds.zero, kinds.random)).toBeGreaterThan(8);
   });
 
+  it("leaves the kernel's own pages in no page cache, behind the swap area", async () => {
+    const swap = 100;
+    const proc = machine(1);
+    proc.put(
+      "/proc/meminfo",
+      `${meminfo(10_000, 9_000)}SwapTotal: ${swap * 4} kB\nSwapFree: ${swap * 4} kB\n`,
+    );
+    proc.put("/dev/ram1", "");
+    proc.put("/proc/sys/vm/drop_caches", "");
+    const kernel = MIX_KINDS.map((kind) => (kind === "kernel" ? 1 : 0));
+    await fillMemory(proc, undefined, kernel);
+    const disk = proc.files.get("/dev/ram1")!;
+    expect(disk.length).toBe((swap + 1 + 96) * 4096);
+    expect(disk.subarray(0, (swap + 1) * 4096).every((byte) => byte === 0)).toBe(true);
+    expect(proc.log).toEqual(["fsync /dev/ram1"]);
+    expect(proc.text("/proc/sys/vm/drop_caches")).toBe("1\n");
+    expect(proc.files.get("/dev/ram0")!.length).toBe(0);
+    expect(proc.heap).toEqual([]);
+  });
+
   it("does nothing when so much is in use already, and tells when memory ends", async () => {
     const full = machine(1, 10_000, 3_000);
     await fillMemory(full, 60);
@@ -88,6 +108,19 @@ describe("boot --fill", () => {
     } finally {
       dump.remove();
     }
+  });
+
+  it("fills memory with pages that no level leaves out, when asked for the kernel's", () => {
+    const shape = ["--memory", "32M", "--seed", "5", "--fill", "60"];
+    const dump = bootDump([...shape, "--mix", "kernel=1"]);
+    const { total, free, cache, cache_private, user } = dump.json.pages;
+    expect(cache + cache_private + user + free).toBeLessThan(total * 0.45);
+    expect(dump.dmesg.match(/init \(1\): drop_caches: /g)).toHaveLength(1);
+    dump.remove();
+    const swapping = bootDump([...shape, "--swap", "4M", "--mix", "kernel=1,user=1"]);
+    expect(swapping.json.outcome).toBe("captured");
+    expect(swapping.dmesg).not.toMatch(/filling memory|Bad swap/);
+    swapping.remove();
   });
 
   it("ends short of what cannot be had, with a dump all the same", () => {

@@ -9,7 +9,7 @@ import { beforeAll, describe, expect, it } from "vitest";
 import { currentHost, MemoryFs } from "../../runtime/adapter/index.ts";
 import { boot } from "../../runtime/index.ts";
 import { exitCode, O_WRONLY, SyscallError } from "../../runtime/user/proc.ts";
-import { SystemMap } from "../../tools/boot/system-map.ts";
+import { SystemMap } from "../../tools/crashed/system-map.ts";
 import { checkKernel } from "../../tools/fuzz/run.ts";
 import { CRASH_TYPES, type Ends } from "../../tools/init/crashes.ts";
 import { machinePrograms } from "../../tools/init/programs.ts";

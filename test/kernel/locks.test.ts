@@ -7,7 +7,7 @@ import { afterEach, describe, expect, it, vi } from "vitest";
 import type { Machine } from "../../runtime/index.ts";
 import { Context } from "../../runtime/user/context.ts";
 import { type Proc, SIGCONT, SIGKILL, SIGSTOP, SIGTERM, WUNTRACED } from "../../runtime/user/proc.ts";
-import { SystemMap } from "../../tools/boot/system-map.ts";
+import { SystemMap } from "../../tools/crashed/system-map.ts";
 import { main } from "../../tools/workload/main.ts";
 import { built } from "../support/boot.ts";
 import { runInKernel } from "../support/kernel-program.ts";

@@ -2,8 +2,8 @@
 
 import { expect } from "vitest";
 import { constants } from "../../build/generated/offsets.ts";
-import { SystemMap } from "../../tools/boot/system-map.ts";
-import { CrashedKernel } from "../../tools/fuzz/check/kernel.ts";
+import { CrashedKernel } from "../../tools/crashed/kernel.ts";
+import { SystemMap } from "../../tools/crashed/system-map.ts";
 import { checkPages } from "../../tools/fuzz/check/pages.ts";
 import { type Cache, checkSlabs } from "../../tools/fuzz/check/slabs.ts";
 import type { MmMachine } from "./mm-machine.ts";

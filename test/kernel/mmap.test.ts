@@ -24,8 +24,8 @@ import {
   SIGSEGV,
 } from "../../runtime/user/proc.ts";
 import type { Process } from "../../runtime/user/process.ts";
-import { SystemMap } from "../../tools/boot/system-map.ts";
-import { CrashedKernel } from "../../tools/fuzz/check/kernel.ts";
+import { CrashedKernel } from "../../tools/crashed/kernel.ts";
+import { SystemMap } from "../../tools/crashed/system-map.ts";
 import { checkPages } from "../../tools/fuzz/check/pages.ts";
 import { built } from "../support/boot.ts";
 import { readText, runInKernel } from "../support/kernel-program.ts";

@@ -14,8 +14,8 @@ import {
 } from "../../build/generated/offsets.ts";
 import type { Machine } from "../../runtime/index.ts";
 import type { Proc } from "../../runtime/user/proc.ts";
-import { SystemMap } from "../../tools/boot/system-map.ts";
-import { CrashedKernel } from "../../tools/fuzz/check/kernel.ts";
+import { CrashedKernel } from "../../tools/crashed/kernel.ts";
+import { SystemMap } from "../../tools/crashed/system-map.ts";
 import { checkPages } from "../../tools/fuzz/check/pages.ts";
 import { checkSlabs } from "../../tools/fuzz/check/slabs.ts";
 import { built } from "../support/boot.ts";

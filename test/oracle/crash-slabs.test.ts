@@ -5,10 +5,10 @@
 import { readFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { kmem_cache } from "../../build/generated/offsets.ts";
-import { SystemMap } from "../../tools/boot/system-map.ts";
+import { CrashedKernel } from "../../tools/crashed/kernel.ts";
+import { SystemMap } from "../../tools/crashed/system-map.ts";
 import { MemoryBytes } from "../../tools/dump/bytes.ts";
 import { ElfCore } from "../../tools/dump/elf.ts";
-import { CrashedKernel } from "../../tools/fuzz/check/kernel.ts";
 import { type Cache, checkSlabs } from "../../tools/fuzz/check/slabs.ts";
 import { type BootDump, bootDump, built } from "../support/boot.ts";
 import { describeStock } from "../support/stock.ts";

@@ -7,7 +7,7 @@ import { currentHost, openDirectory } from "../../runtime/adapter/index.ts";
 import { boot } from "../../runtime/index.ts";
 import type { Proc, Program } from "../../runtime/user/proc.ts";
 import { parseBootFlags } from "../../tools/boot/options.ts";
-import { SystemMap } from "../../tools/boot/system-map.ts";
+import { SystemMap } from "../../tools/crashed/system-map.ts";
 import { readText } from "../../tools/init/exec.ts";
 import { machinePrograms } from "../../tools/init/programs.ts";
 import { built, reported } from "../support/boot.ts";

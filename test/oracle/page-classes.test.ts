@@ -32,6 +32,10 @@ const MACHINES: readonly { name: string; flags: string[]; timeout_ms?: number; g
     name: `20M with a swap area in use, ${rest}`,
     flags: `--memory 20M --swap 6M --workload 300 --fill ${rest}`.split(" "),
   })),
+  {
+    name: "24M with much of the kernel's own",
+    flags: "--memory 24M --seed 6 --fill 60% --mix cache=1,cache_private=1,user=1,kernel=9".split(" "),
+  },
   { name: "24M of random power-on memory", flags: "--memory 24M --seed 9 --poweron random".split(" ") },
   { name: "8M, half full", flags: "--memory 8M --seed 1 --fill 50%".split(" ") },
   { name: "64M", flags: "--memory 64M --seed 1".split(" ") },

@@ -18,7 +18,7 @@ import { type BootOptions, type BootResult, boot } from "../../runtime/index.ts"
 import type { Program } from "../../runtime/user/proc.ts";
 import { readAsset } from "../assets.ts";
 import { parseBootFlags } from "../boot/options.ts";
-import { SystemMap } from "../boot/system-map.ts";
+import { SystemMap } from "../crashed/system-map.ts";
 import { CommandError } from "../flags.ts";
 import { machinePrograms } from "../init/programs.ts";
 import { REBOOT_CMD_POWER_OFF } from "../init/reboot.ts";
@@ -26,7 +26,9 @@ import { formatSize, readableSize } from "../size.ts";
 
 const PAGE_SIZE = 4096;
 const CHILD_TIMEOUT_MS = 60_000;
-const COPY_TIMEOUT_MS = 600_000;
+export const COPY_TIMEOUT_MS = 600_000;
+/** Bytes beside the dumps themselves. */
+export const SPARE = 64 << 20;
 
 /** What was measured, in order; milliseconds. */
 export type Samples = number[];
@@ -180,14 +182,7 @@ export async function measureSave(
   const measure: SaveMeasure = { bytes: 0, save_ms: [], write_ms: [], cp_ms: [], cp_sync_ms: [] };
   const directory = temporaryDirectory(out);
   try {
-    const needed = 2 * memory + (64 << 20);
-    const free = freeSpace(directory.path);
-    if (free < needed) {
-      const sizes = `${readableSize(needed)} are needed, ${readableSize(free)} are free`;
-      throw new CommandError(
-        `${out}: a dump and its copy do not fit: ${sizes} (--out DIR, or a smaller --dump SIZE)`,
-      );
-    }
+    checkSpace(directory.path, out, 2 * memory + SPARE, "a dump and its copy");
     const flags = ["--memory", formatSize(memory), "--poweron", "random", "--seed", "1"];
     const fs = openDirectory(directory.path);
     let sync_ms = 0;
@@ -270,8 +265,16 @@ function reached(result: BootResult, phase: "boot" | "crash_to_capture" | "save"
   return ms;
 }
 
+/** CommandError when `directory`, below `out`, has no space for so many bytes. */
+export function checkSpace(directory: string, out: string, needed: number, what: string): void {
+  const free = freeSpace(directory);
+  if (free >= needed) return;
+  const sizes = `${readableSize(needed)} are needed, ${readableSize(free)} are free`;
+  throw new CommandError(`${out}: ${what} do not fit: ${sizes} (--out DIR, or a smaller --dump SIZE)`);
+}
+
 /** Runs a command that must succeed. */
-function succeed(command: readonly string[], timeout_ms: number): Finished {
+export function succeed(command: readonly string[], timeout_ms: number): Finished {
   const finished = runCommand(command, timeout_ms);
   const { status, stderr } = finished;
   if (status === 0) return finished;

@@ -7,6 +7,7 @@ import { join } from "../collector/binary.ts";
 import { COLLECTOR_ASSETS, collectorPrograms } from "../collector/collect.ts";
 import { CollectorError } from "../collector/error.ts";
 import { checkCollector } from "../collector/run.ts";
+import { SystemMap } from "../crashed/system-map.ts";
 import { truthText, Witness } from "../fixtures/witness.ts";
 import { CommandError } from "../flags.ts";
 import { CRASH_TYPES } from "../init/crashes.ts";
@@ -17,7 +18,6 @@ import { parseBootFlags } from "./options.ts";
 import { openOut } from "./out.ts";
 import { report } from "./report.ts";
 import { Story } from "./story.ts";
-import { SystemMap } from "./system-map.ts";
 
 /** A line a type; those that lead to no crash by themselves say so. */
 function crashTypes(): string {
@@ -57,9 +57,11 @@ file has holes where memory held zeros.
   --fill PERCENT    have so much of memory in use, by text, zeros and random data in
                     files, on a RAM disk and in anonymous memory (a little of each);
                     with --swap, of memory and swap area together
-  --mix cache=N,cache_private=N,user=N
+  --mix cache=N,cache_private=N,user=N,kernel=N
                     of what kinds that is, as weights: page cache of files, of a
-                    RAM disk, anonymous memory (as much of each)
+                    RAM disk, anonymous memory, and what a dump level never leaves
+                    out, the kernel's own: a RAM disk's pages (as much of the first
+                    three, none of the kernel's)
   --pages hugepages=N,hwpoison=N,offline=N
                     huge pages of 2 MiB in the pool, pages with a hardware error,
                     pages given back to the host (none)
@@ -145,7 +147,7 @@ export async function run(terminal: Terminal, args: readonly string[]): Promise<
       prepared,
       memory: flags.memory,
       cpus: flags.cpus,
-      cpuProgram: terminal.assetUrl("cpu.js"),
+      ...(flags.cpus > 1 ? { cpuProgram: terminal.assetUrl("cpu.js") } : {}),
       cmdline: flags.cmdline,
       ...(flags.seed === undefined ? {} : { seed: flags.seed }),
       powerOnFill: flags.powerOnFill,

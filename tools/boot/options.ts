@@ -6,7 +6,7 @@
 import { CPUS_MAX, type Injection } from "../../runtime/index.ts";
 import { type FlagForm, parseFlags, UsageError } from "../flags.ts";
 import { CRASH_DEFAULT, CRASH_PARAMETER, CRASH_TYPES, MODULES_PARAMETER } from "../init/crashes.ts";
-import { FILL_PARAMETER, MIX_PARAMETER } from "../init/fill.ts";
+import { FILL_PARAMETER, MIX_KINDS, MIX_PARAMETER } from "../init/fill.ts";
 import { SEED_MAX } from "../seeds.ts";
 import { formatSize, parseSize } from "../size.ts";
 import { SWAP_MIN, SWAP_PARAMETER } from "../swap/swap.ts";
@@ -61,7 +61,7 @@ const FORMS: Record<string, FlagForm> = {
   "--collector": { value: "FILE" },
   "--collector-args": { value: '"WORDS"' },
   "--fill": { value: "PERCENT" },
-  "--mix": { value: "cache=N,cache_private=N,user=N" },
+  "--mix": { value: MIX_KINDS.map((kind) => `${kind}=N`).join(",") },
   "--swap": { value: "SIZE" },
   "--pages": { value: "hugepages=N,hwpoison=N,offline=N" },
   "--workload": { value: "N" },
@@ -214,7 +214,7 @@ function parseCounts(flag: string, text: string, names: readonly string[], max: 
 /** The weights as the kernel parameter has them. */
 function parseMix(text: string | undefined): string | undefined {
   if (text === undefined) return undefined;
-  const weights = parseCounts("--mix", text, ["cache", "cache_private", "user"], MIX_MAX);
+  const weights = parseCounts("--mix", text, MIX_KINDS, MIX_MAX);
   if (weights.every((weight) => !weight)) throw new UsageError(`--mix ${text}: nothing to fill memory with`);
   return weights.map((weight) => weight ?? 0).join(":");
 }

@@ -5,13 +5,13 @@
 import { currentHost, fileChunks, type HostFs } from "../../runtime/adapter/index.ts";
 import type { Terminal } from "../../runtime/adapter/terminal.ts";
 import type { BootResult } from "../../runtime/index.ts";
+import { type CrashRegion, crashRegion, type PageCounts, pageCounts } from "../crashed/accounting.ts";
+import type { SystemMap } from "../crashed/system-map.ts";
 import { FLAT_SIGNATURE } from "../dump/flattened.ts";
 import { KDUMP_SIGNATURE } from "../dump/kdump-header.ts";
 import { CommandError } from "../flags.ts";
 import { readableSize } from "../size.ts";
-import { type CrashRegion, crashRegion, type PageCounts, pageCounts } from "./accounting.ts";
 import type { DumpFormat } from "./format.ts";
-import type { SystemMap } from "./system-map.ts";
 import { leaveVmlinux, type VmlinuxName } from "./vmlinux.ts";
 
 /** Where the dump is, and how large. */

@@ -8,7 +8,7 @@ import { parseInjection } from "../boot/options.ts";
 import { OUT_DEFAULT, openOut } from "../boot/out.ts";
 import { report } from "../boot/report.ts";
 import { Story } from "../boot/story.ts";
-import { SystemMap } from "../boot/system-map.ts";
+import { SystemMap } from "../crashed/system-map.ts";
 import { CommandError, type FlagForm, parseFlags, UsageError } from "../flags.ts";
 import { machinePrograms } from "../init/programs.ts";
 

@@ -144,7 +144,7 @@ export class ElfCore implements KernelDump {
       const begun = this.ranges.some(
         (range) => range.start <= first * pageSize && first * pageSize < range.end,
       );
-      for (let pfn = begun ? first : first + 1; (pfn + 1) * pageSize <= end; pfn++) bitmap.add(pfn);
+      bitmap.addRange(begun ? first : first + 1, Math.floor(end / pageSize));
     };
     for (const range of this.ranges) add(exist, range);
     for (const range of union(this.data.map(({ start, end }) => ({ start, end })))) add(dumped, range);

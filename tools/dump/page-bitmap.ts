@@ -19,6 +19,18 @@ export class PageBitmap {
     this.bytes[pfn >>> 3]! |= 1 << (pfn & 7);
   }
 
+  /** Adds the pages [from, to). */
+  addRange(from: number, to: number): void {
+    for (let pfn = from; pfn < to; ) {
+      const bytes = (pfn & 7) === 0 ? (to - pfn) >>> 3 : 0;
+      if (bytes === 0) this.add(pfn++);
+      else {
+        this.bytes.fill(0xff, pfn >>> 3, (pfn >>> 3) + bytes);
+        pfn += bytes * 8;
+      }
+    }
+  }
+
   remove(pfn: number): void {
     this.bytes[pfn >>> 3]! &= ~(1 << (pfn & 7));
   }

@@ -5,7 +5,7 @@ import { ownCommand, runCommand } from "../../runtime/adapter/process.ts";
 import type { Terminal } from "../../runtime/adapter/terminal.ts";
 import { CPUS_MAX } from "../../runtime/index.ts";
 import { readAsset } from "../assets.ts";
-import { SystemMap } from "../boot/system-map.ts";
+import { SystemMap } from "../crashed/system-map.ts";
 import { CommandError, type FlagForm, parseFlags, UsageError } from "../flags.ts";
 import { earlyEnd, numberOf, SEED_FORMS, type SeedFlags, seedFlags } from "../seeds.ts";
 import { type Cpus, makePlan, planTitle } from "./plan.ts";

@@ -11,15 +11,15 @@ import {
   type Machine,
   type PhysicalMemory,
 } from "../../runtime/index.ts";
-import { crashRegion } from "../boot/accounting.ts";
-import type { SystemMap } from "../boot/system-map.ts";
+import { crashRegion } from "../crashed/accounting.ts";
+import { CrashedKernel } from "../crashed/kernel.ts";
+import type { SystemMap } from "../crashed/system-map.ts";
 import { CRASH_TYPES } from "../init/crashes.ts";
 import { runner } from "../init/exec.ts";
 import { machinePrograms } from "../init/programs.ts";
 import { firstDifference } from "./check/bytes.ts";
 import { checkDump } from "./check/dump.ts";
 import { InFlight } from "./check/in-flight.ts";
-import { CrashedKernel } from "./check/kernel.ts";
 import { checkPages } from "./check/pages.ts";
 import { checkRecord } from "./check/record.ts";
 import { checkSlabs } from "./check/slabs.ts";
@@ -209,8 +209,8 @@ async function runOnce(plan: Plan, assets: FuzzAssets, memories: Memories, plant
 }
 
 /**
- * The crashed kernel as it is: a copy for later, and its own accounts. `planned`: it was to crash in the middle
- * of something; want of memory does that at any moment.
+ * The crashed kernel as it is: a copy for later, and its own accounts. `planned`: it was to crash in the
+ * middle of something; want of memory does that at any moment.
  */
 function look(record: RunRecord, { memory }: Machine, symbols: SystemMap, planned: boolean): void {
   const interrupted = planned || STARVED.test(record.console);

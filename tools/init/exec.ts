@@ -6,7 +6,14 @@
  * pages to spare for more tasks and their stacks, answers ENOSYS to that; there a program calls the other
  * one, as a multi-call binary calls its applets.
  */
-import { exitCode, O_RDONLY, type Proc, type Program, SyscallError } from "../../runtime/user/proc.ts";
+import {
+  exitCode,
+  O_RDONLY,
+  O_WRONLY,
+  type Proc,
+  type Program,
+  SyscallError,
+} from "../../runtime/user/proc.ts";
 
 /**
  * Runs argv[0], a path or a name in PATH, to its end; its descriptor 1 is `stdout`. The exit status, 127: not
@@ -105,6 +112,16 @@ export async function readText(proc: Proc, path: string, length = 64 * 1024): Pr
     }
     const decoder = new TextDecoder();
     return bytes.map((piece) => decoder.decode(piece, { stream: true })).join("") + decoder.decode();
+  } finally {
+    await proc.close(fd);
+  }
+}
+
+/** Writes a text to a file that is there: as a shell's echo into one of procfs or sysfs. */
+export async function writeText(proc: Proc, path: string, text: string): Promise<void> {
+  const fd = await proc.open(path, O_WRONLY);
+  try {
+    await proc.write(fd, text);
   } finally {
     await proc.close(fd);
   }

@@ -1,18 +1,22 @@
 /**
  * Fills memory to a share of it, as a machine that has worked for a while: text, zeros and random data in
- * files of the page cache, on a block device (pages with buffers) and in anonymous memory. Some of the files
- * are deleted again, so that free memory is in pieces. What it writes comes from /dev/urandom's first word,
- * so from the machine's seed.
+ * files of the page cache, on a block device (pages with buffers) and in anonymous memory; when asked, also
+ * in memory of the kernel's own: a RAM disk's pages, once what is in the page cache has been written to them
+ * and dropped. Some of the files are deleted again, so that free memory is in pieces. What it writes comes
+ * from /dev/urandom's first word, so from the machine's seed.
  */
 import { O_CREAT, O_RDONLY, O_RDWR, O_WRONLY, type Proc, SyscallError } from "../../runtime/user/proc.ts";
-import { echo, readText } from "./exec.ts";
+import { echo, readText, writeText } from "./exec.ts";
 
 /** The kernel parameter: percent of memory that is to be in use; words with a dot are for programs. */
 export const FILL_PARAMETER = "wkdump.fill";
 
-/** Of what kinds: weights of files, block device and anonymous memory, N:N:N. */
+/** Of what kinds: weights, N:N:N:N. */
 export const MIX_PARAMETER = "wkdump.mix";
-const MIX_EVEN = [1, 1, 1] as const;
+/** Their names: files, block device, anonymous memory, the kernel's own pages. */
+export const MIX_KINDS = ["cache", "cache_private", "user", "kernel"] as const;
+/** Without --mix. */
+const MIX_EVEN = [1, 1, 1, 0] as const;
 
 /** Without --fill: as many pages of each kind, at most this share of what is free. */
 const DEFAULT_PAGES = 96;
@@ -28,8 +32,17 @@ const DELETED = 4;
 const LOOKED_AT = 4;
 /** Pages that stay free whatever is asked for: programs and the crash need a little. */
 const KEEP_FREE = 128;
+const SEEK_SET = 0;
 const DIRECTORY = "/tmp";
 const DEVICE = "/dev/ram0";
+/** The disk for the kernel's pages. A swap area is at its beginning, if there is one (swap.ts). */
+const KERNEL_DEVICE = "/dev/ram1";
+/** One page in so many may be in the page cache and on that disk at once. */
+const TWICE = 64;
+const DROP_CACHES = "/proc/sys/vm/drop_caches";
+/** The page cache's clean pages; no message from then on. */
+const DROP_PAGECACHE = "1\n";
+const QUIETLY = "4\n";
 
 const WORDS =
   "kernel memory page cache buffer anonymous inode dentry mount crash dump capture reserve region panic " +
@@ -56,8 +69,16 @@ export class Random {
     return this.next() % limit;
   }
 
+  /** What as many next() would give, with the state in a local. */
   fill(words: Uint32Array): void {
-    for (let i = 0; i < words.length; i++) words[i] = this.next();
+    let x = this.#state;
+    for (let i = 0; i < words.length; i++) {
+      x ^= x << 13;
+      x ^= x >>> 17;
+      x ^= x << 5;
+      words[i] = x;
+    }
+    this.#state = x;
   }
 }
 
@@ -98,20 +119,44 @@ class Places {
   readonly #random: Random;
   readonly #deleting: boolean;
   readonly #memory: { address: number; length: number }[] = [];
+  /** Where the kernel's pages begin on their disk, and how many bytes may wait in the page cache. */
+  readonly #kernelStart: number;
+  readonly #waitingMax: number;
   #files = 0;
   #device = -1;
+  #kernelDevice = -1;
+  /** Bytes for the kernel's pages that are still in the page cache. */
+  #waiting = 0;
 
-  /** `deleting`: some of the files go again. */
-  constructor(proc: Proc, random: Random, deleting: boolean) {
+  /** `deleting`: some of the files go again. `total` and `swap`: pages. */
+  constructor(
+    proc: Proc,
+    random: Random,
+    deleting: boolean,
+    { total, swap }: { total: number; swap: number },
+  ) {
     this.#proc = proc;
     this.#random = random;
     this.#deleting = deleting;
+    // The area's header is no part of SwapTotal.
+    this.#kernelStart = swap === 0 ? 0 : (swap + 1) * PAGE;
+    this.#waitingMax = Math.floor(total / TWICE) * PAGE;
   }
 
   async put(kind: number, data: Uint8Array): Promise<void> {
-    if (kind === 0) await this.#file(data);
-    else if (kind === 1) await this.#block(data);
+    const name = MIX_KINDS[kind];
+    if (name === "cache") await this.#file(data);
+    else if (name === "cache_private") await this.#block(data);
+    else if (name === "kernel") await this.#kernel(data);
     else this.#memory.push({ address: await this.#proc.sbrk(data), length: data.length });
+  }
+
+  /** What is for the kernel's pages alone is in no page cache any more. */
+  async settle(): Promise<void> {
+    if (this.#waiting === 0) return;
+    this.#waiting = 0;
+    await this.#proc.fsync(this.#kernelDevice);
+    await writeText(this.#proc, DROP_CACHES, DROP_PAGECACHE);
   }
 
   /** Looks at some of the anonymous memory again: what was swapped out is in both places then. */
@@ -135,6 +180,17 @@ class Places {
   async #block(data: Uint8Array): Promise<void> {
     if (this.#device < 0) this.#device = await this.#proc.open(DEVICE, O_RDWR);
     await this.#proc.write(this.#device, data);
+  }
+
+  async #kernel(data: Uint8Array): Promise<void> {
+    if (this.#kernelDevice < 0) {
+      this.#kernelDevice = await this.#proc.open(KERNEL_DEVICE, O_RDWR);
+      await this.#proc.lseek(this.#kernelDevice, this.#kernelStart, SEEK_SET);
+      await writeText(this.#proc, DROP_CACHES, QUIETLY);
+    }
+    await this.#proc.write(this.#kernelDevice, data);
+    this.#waiting += data.length;
+    if (this.#waiting >= this.#waitingMax) await this.settle();
   }
 }
 
@@ -178,7 +234,7 @@ export async function fillMemory(
 async function fill(proc: Proc, percent: number | undefined, mix: readonly number[]): Promise<void> {
   const { total, free, swap } = await memory(proc);
   const random = new Random(await randomSeed(proc));
-  const places = new Places(proc, random, percent !== undefined);
+  const places = new Places(proc, random, percent !== undefined, { total, swap });
   const contents = new Contents(random);
   await makeDirectory(proc);
   // With a swap area the kernel's reserve of memory is all that is free when the area is full.
@@ -188,7 +244,8 @@ async function fill(proc: Proc, percent: number | undefined, mix: readonly numbe
   // Some of each kind, also where the rest has no room for all.
   const pages = Math.max(1, Math.min(DEFAULT_PAGES, Math.floor(free / DEFAULT_SHARE)));
   const some = percent === undefined ? pages : Math.min(pages, STEP_MIN);
-  for (const kind of [0, 1, 2]) if (mix[kind]) await places.put(kind, contents.pages(some));
+  for (const kind of MIX_KINDS.keys()) if (mix[kind]) await places.put(kind, contents.pages(some));
+  await places.settle();
   if (percent === undefined) return;
   let left = (await memory(proc)).free;
   for (let before = Number.POSITIVE_INFINITY; left > goal && left < before; ) {
@@ -230,4 +287,5 @@ async function fillSteps(
     await places.put(kind(), contents.pages(step));
     done += step;
   }
+  await places.settle();
 }

@@ -2,13 +2,13 @@
  * The state of memory that init makes before the crash, by words of the kernel's command line:
  *
  *     wkdump.fill=PERCENT      so much of memory in use (boot --fill); a little of each kind without it
- *     wkdump.mix=N:N:N         of what kinds: weights of files, block device, anonymous memory (boot --mix)
+ *     wkdump.mix=N:N:N:N       of what kinds: weights of files, block device, anonymous memory, kernel
  *     wkdump.hwpoison=PAGES    pages with a hardware error, at places that the machine's seed chooses
  *     wkdump.balloon=PAGES     pages given back to the host: offline
  */
-import { O_WRONLY, type Proc, SyscallError } from "../../runtime/user/proc.ts";
-import { echo, readText } from "./exec.ts";
-import { fillMemory, MIX_PARAMETER, Random, randomSeed } from "./fill.ts";
+import { type Proc, SyscallError } from "../../runtime/user/proc.ts";
+import { echo, readText, writeText } from "./exec.ts";
+import { fillMemory, MIX_KINDS, MIX_PARAMETER, Random, randomSeed } from "./fill.ts";
 
 const HARD_OFFLINE_PAGE = "/sys/devices/system/memory/hard_offline_page";
 const BALLOON = "/sys/devices/virtio0/num_pages";
@@ -30,7 +30,8 @@ function mixOf(parameters: readonly string[]): number[] | undefined {
     ?.slice(MIX_PARAMETER.length + 1)
     .split(":")
     .map(Number);
-  const valid = weights?.length === 3 && weights.every((it) => Number.isInteger(it) && it >= 0);
+  const valid =
+    weights?.length === MIX_KINDS.length && weights.every((it) => Number.isInteger(it) && it >= 0);
   return valid && weights.some((it) => it > 0) ? weights : undefined;
 }
 
@@ -45,15 +46,6 @@ export async function prepareMemory(proc: Proc, parameters: readonly string[]): 
   } catch (error) {
     if (!(error instanceof SyscallError)) throw error;
     await echo(proc, `init: preparing memory: ${error.syscall} ${error.path ?? ""}: ${error.code}`);
-  }
-}
-
-async function writeText(proc: Proc, path: string, text: string): Promise<void> {
-  const fd = await proc.open(path, O_WRONLY);
-  try {
-    await proc.write(fd, text);
-  } finally {
-    await proc.close(fd);
   }
 }
 

@@ -1,7 +1,7 @@
 /** Stock crash on memory: pages, slabs, zones, addresses, and what lies where. */
 import { closeSync, openSync, readFileSync, readSync } from "node:fs";
 import { expect } from "vitest";
-import { SystemMap } from "../../../tools/boot/system-map.ts";
+import { SystemMap } from "../../../tools/crashed/system-map.ts";
 import type { Truth } from "../../../tools/fixtures/types.ts";
 import { built } from "../../support/boot.ts";
 import { run } from "../../support/stock.ts";

@@ -3,13 +3,13 @@
  * VMCOREINFO, and the log against the console.
  */
 import { task_struct } from "../../../build/generated/offsets.ts";
+import { type CrashedKernel, hex, Inconsistency } from "../../crashed/kernel.ts";
 import { MemoryBytes } from "../../dump/bytes.ts";
 import { ElfCore } from "../../dump/elf.ts";
 import { dmesgText, kernelLog } from "../../dump/kernel-log.ts";
 import { NT_PRSTATUS, readPrstatus } from "../../dump/notes.ts";
 import { VMCOREINFO_NOTE } from "../../dump/vmcoreinfo.ts";
 import { firstDifference } from "./bytes.ts";
-import { type CrashedKernel, hex, Inconsistency } from "./kernel.ts";
 
 export interface DumpEvidence {
   vmcore: Uint8Array;

@@ -3,10 +3,11 @@
  * held. A check of something that an operation may have left half changed says so by a Guard; what it finds
  * is excused if that operation was really under way, and counted.
  */
-import type { SystemMap } from "../../boot/system-map.ts";
-import { Stacks } from "../../fixtures/stacks.ts";
-import { KernelText } from "../../fixtures/text.ts";
-import { type CrashedKernel, Inconsistency } from "./kernel.ts";
+
+import { type CrashedKernel, Inconsistency } from "../../crashed/kernel.ts";
+import { Stacks } from "../../crashed/stacks.ts";
+import type { SystemMap } from "../../crashed/system-map.ts";
+import { KernelText } from "../../crashed/text.ts";
 
 /** What may leave something half changed. */
 export interface Guard {

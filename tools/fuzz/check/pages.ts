@@ -11,8 +11,8 @@ import {
   pglist_data,
   zone as zoneLayout,
 } from "../../../build/generated/offsets.ts";
+import { type CrashedKernel, hex, Inconsistency } from "../../crashed/kernel.ts";
 import { type Guard, type Part, spinlock, strict } from "./in-flight.ts";
-import { type CrashedKernel, hex, Inconsistency } from "./kernel.ts";
 
 /** page_type of the first page of a free block. */
 const BUDDY = 0xffffff7f;

@@ -19,9 +19,9 @@ import {
   sighand_struct,
   task_struct,
 } from "../../../build/generated/offsets.ts";
+import { type CrashedKernel, hex, Inconsistency } from "../../crashed/kernel.ts";
 import { type MachineRecord, type OpenFile, OWN_DIRECTORIES, type TaskRecord } from "../record.ts";
 import { type Guard, type Part, rwlock, spinlock, strict } from "./in-flight.ts";
-import { type CrashedKernel, hex, Inconsistency } from "./kernel.ts";
 import { taskList } from "./tasks.ts";
 
 const S_IFMT = 0o170000;

@@ -6,8 +6,8 @@ import {
   kmem_cache_node,
   page as layout,
 } from "../../../build/generated/offsets.ts";
+import { type CrashedKernel, hex, Inconsistency } from "../../crashed/kernel.ts";
 import { type Guard, type Part, spinlock, strict } from "./in-flight.ts";
-import { type CrashedKernel, hex, Inconsistency } from "./kernel.ts";
 
 const PAGE_SHIFT = 12;
 const FROZEN = 0x80000000;

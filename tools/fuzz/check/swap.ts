@@ -11,8 +11,8 @@ import {
   task_struct,
   xarray,
 } from "../../../build/generated/offsets.ts";
+import { type CrashedKernel, hex, Inconsistency } from "../../crashed/kernel.ts";
 import { type Guard, type Part, spinlock, strict } from "./in-flight.ts";
-import { type CrashedKernel, hex, Inconsistency } from "./kernel.ts";
 
 const { SWAP_HAS_CACHE, SWAP_MAP_BAD, SWP_USED, SWP_WRITEOK, PG_swapbacked, PG_swapcache } = constants;
 const { MM_SWAPENTS, NR_SWAPCACHE, SWAP_ADDRESS_SPACE_PAGES } = constants;

@@ -14,8 +14,8 @@ import {
   upid,
   xarray,
 } from "../../../build/generated/offsets.ts";
+import { type CrashedKernel, hex, Inconsistency } from "../../crashed/kernel.ts";
 import { type Guard, type Part, rwlock, spinlock, strict } from "./in-flight.ts";
-import { type CrashedKernel, hex, Inconsistency } from "./kernel.ts";
 
 const STACK_END_MAGIC = 0x57ac6e9d;
 

@@ -1,9 +1,9 @@
 /**
- * The crashed kernel's memory as its checks read it: symbols, pointers, lists. Nothing is trusted: what leads
- * out of memory or does not come back is an Inconsistency.
+ * The crashed kernel's memory as the fuzzer's checks and the truth about a dump read it: symbols, pointers,
+ * lists. Nothing is trusted: what leads out of memory or does not come back is an Inconsistency.
  */
-import { list_head, page, xa_node } from "../../../build/generated/offsets.ts";
-import type { SystemMap } from "../../boot/system-map.ts";
+import { list_head, page, xa_node } from "../../build/generated/offsets.ts";
+import type { SystemMap } from "./system-map.ts";
 
 /** What the kernel's memory says of itself is not true. */
 export class Inconsistency extends Error {}
