@@ -111,6 +111,12 @@ export function peakMemory(): number {
   return process.resourceUsage().maxRSS * 1024;
 }
 
+/** Milliseconds that processors have worked for this process: what others do on the machine is not in it. */
+export function processorTime(): number {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1000;
+}
+
 /** Bytes that the user may still write to the file system of `directory`. */
 export function freeSpace(directory: string): number {
   try {
