@@ -17,6 +17,8 @@ export interface Finished {
 }
 
 const OUTPUT_MAX = 1 << 24;
+/** Of a process that is watched, the last that it said of what went wrong. */
+const STDERR_KEPT = 1 << 16;
 
 /** Runs a command to its end, at most for `timeout_ms`. HostError when it cannot be started. */
 export function runCommand(command: readonly string[], timeout_ms: number): Finished {
@@ -81,6 +83,49 @@ function highWaterMark(pid: number | undefined): number {
 }
 
 /**
+ * Runs a command to its end, with each line of its standard output as it comes; it is killed when none comes
+ * for `silence_ms`. HostError when it cannot be started.
+ */
+export function watchCommand(
+  command: readonly string[],
+  silence_ms: number,
+  line: (text: string) => void,
+): Promise<Finished> {
+  const [program = "", ...args] = command;
+  const start = performance.now();
+  const { spawn } = process.getBuiltinModule("node:child_process");
+  return new Promise((resolve, reject) => {
+    const child = spawn(program, args, { stdio: ["ignore", "pipe", "pipe"] });
+    let stdout = "";
+    let stderr = "";
+    let silence = setTimeout(() => child.kill("SIGKILL"), silence_ms);
+    child.stdout.setEncoding("utf8").on("data", (text: string) => {
+      clearTimeout(silence);
+      silence = setTimeout(() => child.kill("SIGKILL"), silence_ms);
+      const lines = (stdout + text).split("\n");
+      stdout = lines.pop()!;
+      for (const whole of lines) line(whole);
+    });
+    child.stderr.setEncoding("utf8").on("data", (text: string) => {
+      stderr = (stderr + text).slice(-STDERR_KEPT);
+    });
+    child.on("error", (error) => {
+      clearTimeout(silence);
+      reject(hostError(error, "run", program));
+    });
+    child.on("close", (status, signal) => {
+      clearTimeout(silence);
+      resolve({ status, signal, elapsed_ms: performance.now() - start, stdout, stderr });
+    });
+  });
+}
+
+/** How many processes this machine runs at a time. */
+export function parallelism(): number {
+  return process.getBuiltinModule("node:os").availableParallelism();
+}
+
+/**
  * How to start the engine that runs this, and on it this very program: `[...engine, ...]`, `[...program,
  * ...]`.
  */
@@ -102,6 +147,17 @@ export function temporaryDirectory(parent: string): { path: string; remove(): vo
 /** Bytes of this process that lie in the host's memory. */
 export function residentMemory(): number {
   return process.memoryUsage().rss;
+}
+
+/** The most that this process ever had there. */
+export function peakMemory(): number {
+  return process.resourceUsage().maxRSS * 1024;
+}
+
+/** Milliseconds that processors have worked for this process: what others do on the machine is not in it. */
+export function processorTime(): number {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1000;
 }
 
 /** Bytes that the user may still write to the file system of `directory`. */

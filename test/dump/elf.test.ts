@@ -203,6 +203,20 @@ describe("ElfCore", () => {
     await expect(open(bytes)).rejects.toThrow(/2147483647 program headers, more than 262144/);
   });
 
+  it("refuses bitmaps of memory that no file of its size is the dump of", async () => {
+    const far = (physical: bigint, memorySize: number) =>
+      open(elfCore({ loads: [{ virtual: 0n, physical, data: fill(0x1000, 1), memorySize }] }));
+    for (const core of [await far(2n ** 51n, 0x1000), await far(0n, 2 ** 50)]) {
+      await expect(core.pages()).rejects.toThrow(
+        /memory up to 0x[48]000000\d+, of which the file has 0x\w+ bytes/,
+      );
+    }
+    // What is there can be read all the same; and a hole of half a terabyte is none too many.
+    const apart = await far(2n ** 39n, 0x1000);
+    expect((await apart.pages()).dumped.count()).toBe(1);
+    expect(await (await far(2n ** 51n, 0x1000)).read(2 ** 51, 4)).toEqual(fill(4, 1));
+  });
+
   it("misses VMCOREINFO only when it is asked for", async () => {
     const core = await open(elfCore({ notes: prstatusNote(1), loads: [load(0, fill(16, 0))] }));
     expect(core.notes).toHaveLength(1);

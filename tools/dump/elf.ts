@@ -40,6 +40,12 @@ export const PHNUM_MAX = 1 << 18;
 export const NOTES_SIZE_MAX = 64 * 1024 * 1024;
 /** x86_64's physical addresses have 52 bits. */
 const PHYSICAL_END = 2 ** 52;
+/**
+ * Where memory may end, whatever the file's size, and for each byte of it: a dump has at least the struct
+ * pages, a 64th of memory; the rest is for holes, as ARM's machines have them.
+ */
+const END_BELIEVED = 2 ** 40;
+const END_PER_BYTE = 2 ** 17;
 
 export interface Segment {
   index: number;
@@ -134,9 +140,21 @@ export class ElfCore implements KernelDump {
     return this.ranges.reduce((sum, { start, end }) => sum + end - start, 0);
   }
 
-  /** As makedumpfile counts them: a load's last page only when the load has all of it. */
+  /**
+   * As makedumpfile counts them: a load's last page only when the load has all of it. Throws DumpError when a
+   * header tells of so much memory that bitmaps of it would be larger than any dump that is no damage.
+   */
   async pages(): Promise<{ exist: PageBitmap; dumped: PageBitmap }> {
     const { pageSize } = this;
+    const most = Math.max(END_BELIEVED, this.source.size * END_PER_BYTE);
+    if (this.end > most) {
+      const of = `of which the file has ${hex(this.source.size)} bytes`;
+      throw new DumpError(
+        this.name,
+        `program headers tell of memory up to ${hex(this.end)}, ${of}`,
+        ADVICE_DAMAGED,
+      );
+    }
     const exist = new PageBitmap(Math.ceil(this.end / pageSize));
     const dumped = new PageBitmap(exist.pages);
     const add = (bitmap: PageBitmap, { start, end }: PhysicalRange) => {

@@ -1,34 +1,46 @@
 /** `wkdump fuzz-dump`: damaged dumps of every format, from seeds. */
 import { hostProc } from "../../runtime/adapter/index.ts";
-import { ownCommand, residentMemory, runCommand } from "../../runtime/adapter/process.ts";
+import {
+  ownCommand,
+  parallelism,
+  peakMemory,
+  processorTime,
+  watchCommand,
+} from "../../runtime/adapter/process.ts";
 import type { Terminal } from "../../runtime/adapter/terminal.ts";
+import { SyscallError } from "../../runtime/user/proc.ts";
 import { FileBytes } from "../dump/bytes.ts";
-import { CommandError, parseFlags, UsageError } from "../flags.ts";
-import { earlyEnd, SEED_FORMS, type SeedFlags, seedFlags } from "../seeds.ts";
+import { CommandError, type FlagForm, parseFlags, UsageError } from "../flags.ts";
+import { earlyEnd, numberOf, SEED_FORMS, type SeedFlags, seedFlags } from "../seeds.ts";
+import { strerror } from "../strerror.ts";
+import { examine, type Reading } from "./examine.ts";
 import { makeVictims } from "./formats.ts";
 import { damage } from "./mutate.ts";
-import { type Reading, readAll } from "./read.ts";
+import { sourceOf, type Victim } from "./victim.ts";
 
 export const HELP = `wkdump fuzz-dump - damaged dumps of every format, from seeds
 
-Usage: wkdump fuzz-dump --runs N [--from SEED] [--json] VMCORE
+Usage: wkdump fuzz-dump --runs N [--from SEED] [--jobs N] [--json] VMCORE
        wkdump fuzz-dump --replay SEED VMCORE
 
-Makes a dump of each format of VMCORE in memory (ELF as it is, kdump-compressed
-with each codec that this engine has, flattened), and for each seed damages one of
-them: bits, numbers at which checks go wrong, blocks from elsewhere, a cut. Then
-everything is read of it that can be: headers, notes, log, states and bytes of
-pages. A run must end soon, with data or with an error that says where the damage
-lies; anything else, a process that hangs or takes too much memory among it, is a
-finding.
+Makes a dump of each format of VMCORE in memory (ELF of 64 and 32 bits, whole,
+filtered, with the logs of older kernels; kdump-compressed with each codec that this
+engine has; flattened; a split set), and for each seed damages one of them: headers,
+notes, VMCOREINFO, bitmaps, descriptors, packed pages, records, page tables, memory
+map and log by what they mean, bits and numbers anywhere, a cut, files of two sets
+mixed. Then pages and their states are read, vmcore-dmesg runs, and makedumpfile
+does one of its works (filter, compress, -E, -F, -R, --split, --reassemble,
+--dump-dmesg), whose output must read as the dump does. A run must end soon, with
+data or with an error that says where the damage lies; anything else, a process that
+hangs or takes too much memory among it, is a finding.
 
   --runs N        how many seeds
   --from SEED     the first of them (0)
   --replay SEED   one seed, and what was damaged
+  --jobs N        processes at a time (as many as the machine has processors)
   --json          one JSON object on stdout and nothing else
 
-VMCORE has 128 MiB at most. Runs happen in processes of their own, which are killed
-when they hang.
+VMCORE has 32 MiB at most; small ones give more runs a second.
 
 Exit status:
   0  nothing was found
@@ -36,28 +48,33 @@ Exit status:
   2  wrong usage
 `;
 
+const FORMS: Record<string, FlagForm> = { ...SEED_FORMS, "--jobs": { value: "N" } };
+
 const RUNS_MAX = 10_000_000;
-/** Seeds a process, and after how many it says where it stands. */
+const JOBS_MAX = 256;
+/** Seeds a process. */
 const BATCH = 2000;
-const CHUNK = 50;
-/** What a process may take: to make the formats, and for each seed. */
-const START_LIMIT_MS = 60_000;
-const SEED_LIMIT_MS = 50;
-/** What one seed may take by itself, and what it may add to the memory of the process. */
+/** A process that says nothing for so long hangs in the seed that comes next, or in making the formats. */
+const SILENCE_LIMIT_MS = 120_000;
+/** What one seed may take of a processor's time, and what seeds may add to the memory of their process. */
 const RUN_LIMIT_MS = 5000;
 const MEMORY_LIMIT = 256 * 1024 * 1024;
+const PROGRESS_MS = 500;
 
 interface Flags extends SeedFlags {
   vmcore: string;
+  jobs: number;
 }
 
-/** What a process says of its seeds, in one line. */
-interface Summary {
-  runs: number;
-  refused: number;
-  records: number;
+/** What a process says of a seed, in a line of JSON. */
+interface Line {
+  refused: boolean;
+  lines: number;
   pages: number;
-  findings: Finding[];
+  /** makedumpfile did its work. */
+  made: boolean;
+  told?: string;
+  finding?: string;
 }
 
 interface Finding {
@@ -67,106 +84,179 @@ interface Finding {
 }
 
 export function parseFuzzDumpFlags(args: readonly string[]): Flags {
-  const { values, operands } = parseFlags(SEED_FORMS, args);
+  const { values, operands } = parseFlags(FORMS, args);
   const [vmcore] = operands;
   if (vmcore === undefined || operands.length > 1) throw new UsageError("give one VMCORE");
-  return { vmcore, ...seedFlags(values, RUNS_MAX) };
+  const jobs = numberOf(values, "--jobs", 1, JOBS_MAX) ?? parallelism();
+  return { vmcore, jobs, ...seedFlags(values, RUNS_MAX) };
 }
 
 export async function run(terminal: Terminal, args: readonly string[]): Promise<number> {
   const flags = parseFuzzDumpFlags(args);
-  if (flags.worker || flags.replay) return work(terminal, flags);
-  const all: Summary = { runs: 0, refused: 0, records: 0, pages: 0, findings: [] };
-  const start = performance.now();
-  while (all.runs < flags.runs) {
-    const part = runBatch(flags, flags.from + all.runs, Math.min(BATCH, flags.runs - all.runs));
-    all.runs += part.runs;
-    all.refused += part.refused;
-    all.records += part.records;
-    all.pages += part.pages;
-    for (const finding of part.findings) {
-      all.findings.push(finding);
-      if (!flags.json) terminal.out(describe(finding));
-    }
-    const speed = Math.round(all.runs / ((performance.now() - start) / 1000));
-    const end = all.runs < flags.runs ? "" : "\n";
-    if (!flags.json) terminal.err(`\r${all.runs} of ${flags.runs} seeds, ${speed} a second${end}`);
-  }
+  if (flags.worker) return work(terminal, flags);
+  if (flags.replay) return replay(terminal, flags);
+  const campaign = new Campaign(terminal, flags);
+  await Promise.all(Array.from({ length: flags.jobs }, () => campaign.job()));
+  campaign.end();
+  const { refused, pages, lines, made, findings } = campaign;
   const { from, runs } = flags;
-  if (flags.json) terminal.out(`${JSON.stringify({ from, ...all, runs })}\n`);
+  if (flags.json) terminal.out(`${JSON.stringify({ from, runs, refused, pages, lines, made, findings })}\n`);
   else {
-    const read = `${all.pages} pages and ${all.records} log records read of the others`;
-    terminal.out(`${all.refused} of ${runs} refused, ${read}, ${all.findings.length} findings\n`);
+    const read = `${pages} pages and ${lines} lines of the log read, ${made} dumps or logs made`;
+    terminal.out(`${refused} of ${runs} refused, ${read}, ${findings.length} findings\n`);
   }
-  if (all.findings.length === 0) return 0;
-  throw new CommandError(`${all.findings.length} findings: --replay SEED shows one`);
+  if (findings.length === 0) return 0;
+  throw new CommandError(`${findings.length} findings: --replay SEED shows one`);
 }
 
-function describe({ seed, told, finding }: Finding): string {
-  return `seed ${seed}: ${told}\n  ${finding}\n`;
-}
+/** Seeds dealt to processes, and what came of them. */
+class Campaign {
+  refused = 0;
+  pages = 0;
+  lines = 0;
+  made = 0;
+  readonly findings: Finding[] = [];
+  private done = 0;
+  private next: number;
+  private readonly start = performance.now();
+  private told = 0;
 
-/** Some seeds in a process of their own, which says on each line where it stands. */
-function runBatch(flags: Flags, from: number, runs: number): Summary {
-  const { program } = ownCommand();
-  const seeds = ["--from", String(from), "--runs", String(runs)];
-  const command = [...program, "fuzz-dump", "--worker", ...seeds, flags.vmcore];
-  const ended = runCommand(command, START_LIMIT_MS + runs * SEED_LIMIT_MS);
-  const { stdout, stderr } = ended;
-  const lines = stdout.split("\n").slice(0, -1);
-  const last = lines.at(-1);
-  if (last === undefined) throw new CommandError(stderr.trim() || "the process of the runs ended at once");
-  const summary = JSON.parse(last) as Summary;
-  if (summary.runs === runs) return summary;
-  const told = `one of the ${CHUNK} seeds from here on`;
-  const findings = [...summary.findings, { seed: from + summary.runs, told, finding: earlyEnd(ended) }];
-  return { ...summary, runs: Math.min(runs, summary.runs + CHUNK), findings };
-}
-
-/** The runs themselves. */
-async function work(terminal: Terminal, flags: Flags): Promise<number> {
-  const file = await FileBytes.open(hostProc(["fuzz-dump"]), flags.vmcore);
-  const victims = await makeVictims(file);
-  await file.close();
-  const summary: Summary = { runs: 0, refused: 0, records: 0, pages: 0, findings: [] };
-  // Once around, so that what is compiled and kept is there before memory is measured.
-  for (const victim of victims) {
-    const { bytes } = victim;
-    const pread = async (buffer: Uint8Array, offset: number) => {
-      const part = bytes.subarray(offset, offset + buffer.length);
-      buffer.set(part);
-      return part.length;
-    };
-    const { refused } = await readAll({ name: victim.name, size: bytes.length, pread });
-    if (refused) throw new CommandError(`the undamaged dump (${victim.name}) cannot be read`);
+  constructor(
+    private readonly terminal: Terminal,
+    private readonly flags: Flags,
+  ) {
+    this.next = flags.from;
   }
-  const resident = residentMemory();
-  if (!flags.replay) terminal.out(`${JSON.stringify(summary)}\n`);
-  for (let seed = flags.from; seed < flags.from + flags.runs; seed++) {
-    const { victim, source, told, undo } = damage(seed, victims);
-    const start = performance.now();
-    let finding: string | undefined;
-    let reading: Reading | undefined;
-    try {
-      reading = await readAll(source);
-      summary.refused += reading.refused ? 1 : 0;
-      summary.records += reading.records;
-      summary.pages += reading.pages;
-    } catch (error) {
-      finding = error instanceof Error ? `${error.stack}` : String(error);
+
+  /** One process after another, until no seeds are left. */
+  async job(): Promise<void> {
+    const end = this.flags.from + this.flags.runs;
+    while (this.next < end) {
+      const from = this.next;
+      this.next = Math.min(end, from + BATCH);
+      const { next } = this;
+      for (let seed = from; seed < next; ) seed = await this.batch(seed, next);
     }
+  }
+
+  end(): void {
+    if (!this.flags.json) this.terminal.err(`\r${this.progress()}\n`);
+  }
+
+  /** The seeds from one to another in a process of their own; the first that is left. */
+  private async batch(from: number, to: number): Promise<number> {
+    const { program } = ownCommand();
+    const seeds = ["--from", String(from), "--runs", String(to - from)];
+    const command = [...program, "fuzz-dump", "--worker", ...seeds, this.flags.vmcore];
+    let seed = from;
+    let ready = false;
+    const ended = await watchCommand(command, SILENCE_LIMIT_MS, (text) => {
+      if (ready) this.take(seed++, JSON.parse(text) as Line);
+      ready = true;
+    });
+    if (!ready) throw new CommandError(ended.stderr.trim() || "the process of the runs ended at once");
+    // A process that has told of too much memory ends there.
+    if (seed === to || ended.status === 0) return seed;
+    this.found({ seed, told: "what --replay says", finding: earlyEnd(ended) });
+    this.done++;
+    return seed + 1;
+  }
+
+  private take(seed: number, { refused, pages, lines, made, told = "", finding }: Line): void {
+    this.done++;
+    this.refused += refused ? 1 : 0;
+    this.pages += pages;
+    this.lines += lines;
+    this.made += made ? 1 : 0;
+    if (finding !== undefined) this.found({ seed, told, finding });
+    if (this.flags.json || performance.now() - this.told < PROGRESS_MS) return;
+    this.told = performance.now();
+    this.terminal.err(`\r${this.progress()}`);
+  }
+
+  private found(finding: Finding): void {
+    this.findings.push(finding);
+    if (!this.flags.json)
+      this.terminal.out(`\nseed ${finding.seed}: ${finding.told}\n  ${finding.finding}\n`);
+  }
+
+  private progress(): string {
+    const speed = Math.round(this.done / ((performance.now() - this.start) / 1000));
+    return `${this.done} of ${this.flags.runs} seeds, ${speed} a second`;
+  }
+}
+
+/** The dumps to damage, each read once: what is compiled and kept is there before memory is measured. */
+async function prepare(vmcore: string): Promise<Victim[]> {
+  const victims = await makeVictims(await open(vmcore));
+  for (const { name, files } of victims) {
+    const { refused } = await examine(
+      files.map(({ bytes }, n) => sourceOf(`dump${n}`, bytes)),
+      0,
+    );
+    if (refused) throw new CommandError(`the undamaged dump (${name}) cannot be read`);
+  }
+  return victims;
+}
+
+async function open(path: string): Promise<FileBytes> {
+  try {
+    return await FileBytes.open(hostProc(["fuzz-dump"]), path);
+  } catch (error) {
+    if (error instanceof SyscallError) throw new CommandError(`${path}: ${strerror(error)}`);
+    throw error;
+  }
+}
+
+interface Verdict {
+  title: string;
+  reading?: Reading;
+  finding?: string;
+}
+
+/** One seed. */
+async function runSeed(seed: number, victims: readonly Victim[]): Promise<Verdict> {
+  const { victim, sources, told, undo } = damage(seed, victims);
+  const title = `${victim.name}: ${told}`;
+  const start_ms = processorTime();
+  try {
+    const reading = await examine(sources, seed);
+    const took_ms = Math.round(processorTime() - start_ms);
+    return { title, reading, ...(took_ms > RUN_LIMIT_MS ? { finding: `took ${took_ms} ms` } : {}) };
+  } catch (error) {
+    return { title, finding: error instanceof Error ? `${error.stack}` : String(error) };
+  } finally {
     undo();
-    const elapsed_ms = performance.now() - start;
-    if (elapsed_ms > RUN_LIMIT_MS) finding ??= `took ${Math.round(elapsed_ms)} ms`;
-    const grown = residentMemory() - resident;
-    if (grown > MEMORY_LIMIT) finding ??= `memory grew by ${grown} bytes`;
-    if (finding !== undefined) summary.findings.push({ seed, told: `${victim.name}: ${told}`, finding });
-    if (flags.replay) {
-      terminal.out(`seed ${seed}: ${victim.name}: ${told}\n  ${finding ?? JSON.stringify(reading)}\n`);
-    }
-    summary.runs++;
-    const pause = summary.runs % CHUNK === 0 || summary.runs === flags.runs;
-    if (!flags.replay && pause) terminal.out(`${JSON.stringify(summary)}\n`);
   }
-  return flags.replay && summary.findings.length > 0 ? 1 : 0;
+}
+
+/** The runs themselves, a line each behind a first one that says that all is ready. */
+async function work(terminal: Terminal, flags: Flags): Promise<number> {
+  const victims = await prepare(flags.vmcore);
+  const before = peakMemory();
+  terminal.out("ready\n");
+  for (let seed = flags.from; seed < flags.from + flags.runs; seed++) {
+    const { title, reading, finding } = await runSeed(seed, victims);
+    const grown = peakMemory() - before;
+    const large = grown > MEMORY_LIMIT ? `memory grew by ${grown} bytes` : undefined;
+    const wrong = finding ?? large;
+    const { refused = false, lines = 0, pages = 0, status = 1 } = reading ?? {};
+    const line: Line = { refused, lines, pages, made: status === 0 };
+    terminal.out(
+      `${JSON.stringify(wrong === undefined ? line : { ...line, told: title, finding: wrong })}\n`,
+    );
+    // A peak stays: the seeds that are left get a process without it.
+    if (large !== undefined) return 0;
+  }
+  return 0;
+}
+
+async function replay(terminal: Terminal, flags: Flags): Promise<number> {
+  const victims = await prepare(flags.vmcore);
+  const before = peakMemory();
+  const { title, reading, finding } = await runSeed(flags.from, victims);
+  const grown = peakMemory() - before;
+  const wrong = finding ?? (grown > MEMORY_LIMIT ? `memory grew by ${grown} bytes` : undefined);
+  terminal.out(`seed ${flags.from}: ${title}\n  ${wrong ?? JSON.stringify(reading)}\n`);
+  return wrong === undefined ? 0 : 1;
 }
