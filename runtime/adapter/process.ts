@@ -46,7 +46,7 @@ const WATCH_MS = 10;
  * Runs a command to its end, and watches the most memory that it has had at once, in bytes: undefined where
  * there is no Linux to tell. Its standard output is not kept. HostError when it cannot be started.
  */
-export async function watchCommand(
+export async function peakOfCommand(
   command: readonly string[],
 ): Promise<{ status: number | null; stderr: string; peak: number | undefined }> {
   const [program = "", ...args] = command;
@@ -118,11 +118,6 @@ export function watchCommand(
       resolve({ status, signal, elapsed_ms: performance.now() - start, stdout, stderr });
     });
   });
-}
-
-/** How many processes this machine runs at a time. */
-export function parallelism(): number {
-  return process.getBuiltinModule("node:os").availableParallelism();
 }
 
 /**

@@ -3,7 +3,7 @@
  * most memory. The page cache is warm, and what one run has left to the disk is there before the next begins.
  */
 import { HostError, type HostFs, openDirectory } from "../../runtime/adapter/index.ts";
-import { ownCommand, runCommand, temporaryDirectory, watchCommand } from "../../runtime/adapter/process.ts";
+import { ownCommand, peakOfCommand, runCommand, temporaryDirectory } from "../../runtime/adapter/process.ts";
 import { CommandError } from "../flags.ts";
 import { formatSize, readableSize } from "../size.ts";
 import {
@@ -143,7 +143,7 @@ class Comparison {
 
   /** Not timed: what it gives, how much memory it takes, and the dump is in the page cache then. */
   async #watch(command: readonly string[]): Promise<Side> {
-    const { status, stderr, peak } = await watchCommand(command);
+    const { status, stderr, peak } = await peakOfCommand(command);
     if (status !== 0) throw new CommandError(`${command.join(" ")} ended with ${status}: ${stderr.trim()}`);
     const bytes = this.#fs.stat(OUTPUT).size;
     this.#fs.unlink(OUTPUT);

@@ -1,12 +1,6 @@
 /** `wkdump fuzz-dump`: damaged dumps of every format, from seeds. */
-import { hostProc } from "../../runtime/adapter/index.ts";
-import {
-  ownCommand,
-  parallelism,
-  peakMemory,
-  processorTime,
-  watchCommand,
-} from "../../runtime/adapter/process.ts";
+import { currentHost, hostProc } from "../../runtime/adapter/index.ts";
+import { ownCommand, peakMemory, processorTime, watchCommand } from "../../runtime/adapter/process.ts";
 import type { Terminal } from "../../runtime/adapter/terminal.ts";
 import { SyscallError } from "../../runtime/user/proc.ts";
 import { FileBytes } from "../dump/bytes.ts";
@@ -87,7 +81,7 @@ export function parseFuzzDumpFlags(args: readonly string[]): Flags {
   const { values, operands } = parseFlags(FORMS, args);
   const [vmcore] = operands;
   if (vmcore === undefined || operands.length > 1) throw new UsageError("give one VMCORE");
-  const jobs = numberOf(values, "--jobs", 1, JOBS_MAX) ?? parallelism();
+  const jobs = numberOf(values, "--jobs", 1, JOBS_MAX) ?? currentHost().cpus();
   return { vmcore, jobs, ...seedFlags(values, RUNS_MAX) };
 }
 
