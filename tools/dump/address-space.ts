@@ -83,13 +83,13 @@ export class AddressSpace {
   }
 
   /** Reads up to READ_MAX bytes at a virtual address. Throws DumpError. */
-  async read(virtual: bigint, length: number): Promise<Uint8Array> {
+  async read(virtual: bigint, length: number, into?: Uint8Array): Promise<Uint8Array> {
     if (length > READ_MAX || virtual + BigInt(length) > 1n << 64n) {
       throw new DumpError(this.dump.name, `nothing has ${length} bytes at ${hex(virtual)}`, ADVICE_DAMAGED);
     }
     const first = await this.translate(virtual);
-    if (first.contiguous >= length) return this.dump.read(first.physical, length);
-    const bytes = new Uint8Array(length);
+    if (first.contiguous >= length) return this.dump.read(first.physical, length, into);
+    const bytes = into ?? new Uint8Array(length);
     for (let done = 0, next = first; done < length; ) {
       const { physical } = next;
       let count = Math.min(next.contiguous, length - done);
@@ -98,7 +98,9 @@ export class AddressSpace {
         next = await this.translate(virtual + BigInt(done + count));
         if (next.physical !== physical + count) break;
       }
-      bytes.set(await this.dump.read(physical, count), done);
+      const place = bytes.subarray(done, done + count);
+      const part = await this.dump.read(physical, count, place);
+      if (part !== place) place.set(part);
       done += count;
     }
     return bytes;

@@ -6,6 +6,7 @@
 
 import type { Segment } from "./elf.ts";
 import { ELF32, ELF64, ET_CORE, PN_XNUM, PT_LOAD, PT_NOTE, setField } from "./elf-header.ts";
+import type { MemorySource } from "./memory-source.ts";
 import type { PageBitmap } from "./page-bitmap.ts";
 import type { ByteSink } from "./sink.ts";
 
@@ -30,8 +31,7 @@ export interface ElfImage {
 
 export interface ElfPages {
   dumped: PageBitmap;
-  /** As MemorySource.read. */
-  read(physical: number, length: number): Promise<Uint8Array>;
+  read: MemorySource["read"];
   progress?(bytes: number): void;
 }
 
@@ -128,11 +128,13 @@ function cut(load: Segment, pageSize: number, dumped: PageBitmap): Part[] {
 }
 
 async function copy(sink: ByteSink, pages: ElfPages, parts: readonly Part[], start: number): Promise<number> {
+  const piece = new Uint8Array(PIECE);
   let offset = start;
   for (const { load, from, fileSize } of parts) {
     for (let done = 0; done < fileSize; ) {
       const at = (load.physical ?? 0) + from + done;
-      const bytes = await pages.read(at, Math.min(PIECE, fileSize - done));
+      const length = Math.min(PIECE, fileSize - done);
+      const bytes = await pages.read(at, length, piece.subarray(0, length));
       await sink.write(offset, bytes);
       offset += bytes.length;
       done += bytes.length;

@@ -131,7 +131,6 @@ export class KdumpCore implements KernelDump {
     return { exist: await this.first.all(), dumped: await this.second.all() };
   }
 
-  /** As MemorySource has it; `into`, if it is there, is what is returned. */
   async read(physical: number, length: number, into?: Uint8Array): Promise<Uint8Array> {
     if (!(physical >= 0 && length >= 0 && length <= READ_MAX)) {
       const what = `no memory has ${hex(length)} bytes at ${hex(physical)}`;

@@ -35,10 +35,26 @@ export class PageBitmap {
     this.bytes[pfn >>> 3]! &= ~(1 << (pfn & 7));
   }
 
+  /** Takes the pages [from, to) out; how many of them were in. */
+  removeRange(from: number, to: number): number {
+    let sum = 0;
+    for (let pfn = from; pfn < to; ) {
+      const at = pfn >>> 3;
+      const next = Math.min(to, (at + 1) * 8);
+      const mask = ((1 << (next - pfn)) - 1) << (pfn & 7);
+      const byte = this.bytes[at]!;
+      sum += ONES[byte & mask]!;
+      this.bytes[at] = byte & ~mask;
+      pfn = next;
+    }
+    return sum;
+  }
+
   /** Pages in the set. */
   count(): number {
     let sum = 0;
-    for (const byte of this.bytes) sum += ONES[byte]!;
+    const { bytes } = this;
+    for (let at = 0; at < bytes.length; at++) sum += ONES[bytes[at]!]!;
     return sum;
   }
 

@@ -181,7 +181,7 @@ async function readBatch(
     const length = (to - from) * pageSize;
     const place = compress.pages.subarray(count * pageSize, count * pageSize + length);
     const bytes = await read(from * pageSize, length, place);
-    if (bytes.buffer !== place.buffer) place.set(bytes);
+    if (bytes !== place) place.set(bytes);
     count += to - from;
     from = dumped.next(to);
   }

@@ -103,7 +103,9 @@ export class SplitDump implements KernelDump {
       const part = this.part(pfn);
       const covered = part.covers(pfn) ? part.header.endPfn * this.pageSize : (pfn + 1) * this.pageSize;
       const stop = Math.min(physical + length, covered);
-      await part.read(at, stop - at, bytes.subarray(at - physical, stop - physical));
+      const place = bytes.subarray(at - physical, stop - physical);
+      const found = await part.read(at, stop - at, place);
+      if (found !== place) place.set(found);
       at = stop;
     }
     return bytes;

@@ -8,14 +8,17 @@ import { currentHost } from "../../runtime/adapter/index.ts";
 import type { BesideProgram } from "../../runtime/adapter/terminal.ts";
 import { SyscallError } from "../../runtime/user/proc.ts";
 import { readAsset } from "../assets.ts";
-import { codecsModule } from "../dump/codecs.ts";
+import { type Codec, codecsModule } from "../dump/codecs.ts";
 import { DumpError } from "../dump/error.ts";
 import type { Crew, PackWork } from "../dump/page-writer.ts";
 
 /** Threads when nobody says how many. */
 const THREADS_MAX = 4;
-/** Pages of fewer bytes are packed before another thread has begun. */
-const WORTH = 32 * 1024 * 1024;
+/**
+ * Bytes of pages that take so long that another thread begins in time to help. Pages that are only copied take
+ * none: one thread moves them as fast as memory does.
+ */
+const WORTH = { zlib: 8 << 20, lzo: 64 << 20, snappy: 64 << 20, zstd: 8 << 20 } as const;
 
 /** What a thread is told to do: one file. */
 export interface Task {
@@ -125,16 +128,17 @@ export class PackCrew {
 }
 
 /**
- * Threads beside this one to pack `size` bytes, with which there are `threads`; null: as many as are of use.
+ * Threads beside this one to pack `size` bytes of pages, with which there are `threads`; null: as many as are of use.
  * There are none without their program. Throws CommandError when that is not of this build.
  */
 export function hire(
   program: BesideProgram | undefined,
   threads: number | null,
+  codec: Codec | null,
   size: number,
   inputs: readonly string[],
 ): PackCrew | null {
-  const most = size < WORTH ? 1 : Math.min(currentHost().cpus(), THREADS_MAX);
-  const others = (threads ?? most) - 1;
+  const worth = codec !== null && size >= WORTH[codec];
+  const others = (threads ?? (worth ? Math.min(currentHost().cpus(), THREADS_MAX) : 1)) - 1;
   return program === undefined || others < 1 ? null : new PackCrew(program, others, inputs);
 }

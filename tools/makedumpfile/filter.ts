@@ -164,11 +164,7 @@ function excludeAt(
   const pages = 2 ** order;
   const end = Math.min(pfn + pages, dumped.pages);
   taken?.(kind, pfn, end - pfn);
-  for (let page = pfn; page < end; page++) {
-    if (!dumped.has(page)) continue;
-    dumped.remove(page);
-    counts[kind]++;
-  }
+  counts[kind] += dumped.removeRange(pfn, end);
   return pages;
 }
 

@@ -280,6 +280,10 @@ class Session {
     const { messages, options } = this;
     const { exist, dumped } = await dump.pages();
     await messages.progress("Checking for memory holes", 1, 1);
+    // Where each page takes long, threads begin while the filter runs, whatever it leaves.
+    if (options.codec === "zlib" || options.codec === "zstd") {
+      this.hire(options.codec, dumped.count() * dump.pageSize);
+    }
     const excluded = await excludePages(dump, level, exist, dumped);
     if (looksAtStructs(dump, level)) await messages.progress("Excluding unnecessary pages", 1, 1);
     let written: Written;
@@ -320,11 +324,8 @@ class Session {
     let told = 0;
     let before = 0;
     const read: KernelDump["read"] = (physical, length, into) => dump.read(physical, length, into);
+    this.hire(codec, all * dump.pageSize);
     const paths = this.outputPaths();
-    if (paths !== null) {
-      const inputs = this.files.map(({ name }) => name);
-      this.crew ??= hire(this.beside, this.options.threads, all * dump.pageSize, inputs);
-    }
     for (const [index, split] of ranges(dumped, sinks.length).entries()) {
       let own = 0;
       const progress = async (pages: number): Promise<void> => {
@@ -356,6 +357,13 @@ class Session {
     return total;
   }
 
+  /** Threads beside this one, to write `size` bytes of pages: none where only this one can. */
+  private hire(codec: Codec | null, size: number): void {
+    if (this.outputPaths() === null) return;
+    const inputs = this.files.map(({ name }) => name);
+    this.crew ??= hire(this.beside, this.options.threads, codec, size, inputs);
+  }
+
   /**
    * The files that are written, none with --dry-run; null for one thread alone: a stream, and files up to a
    * limit, which are the same each time.
@@ -371,7 +379,7 @@ class Session {
     const { pageSize } = dump;
     const zero = (level & DL_EXCLUDE.zero) === 0 ? 0 : await excludeZeroPages(dump, dumped);
     const image = { ...dump.image, pageSize, notes: dump.noteBytes, loads: dump.loads };
-    const read = (physical: number, length: number) => dump.read(physical, length);
+    const read: KernelDump["read"] = (physical, length, into) => dump.read(physical, length, into);
     const { bytes, excluded: cutOut } = await writeElf(sink, image, { dumped, read });
     await this.messages.progress("Copying data", 1, 1);
     return { zero, bytes, cutOut };

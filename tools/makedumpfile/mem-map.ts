@@ -5,6 +5,7 @@
  */
 import type { AddressSpace } from "../dump/address-space.ts";
 import { ADVICE_DAMAGED, DumpError, hex } from "../dump/error.ts";
+import { READ_MAX } from "../dump/memory-source.ts";
 import type { VmcoreInfo } from "../dump/vmcoreinfo.ts";
 
 /** SECTION_SIZE_BITS of x86_64, less PAGE_SHIFT. */
@@ -28,7 +29,7 @@ const DESCRIBED = [
   "OFFSET(mem_section.section_mem_map)",
 ];
 
-/** struct pages of [pfn, pfn + count), `size` bytes each; null where the dump has none. */
+/** struct pages of [pfn, pfn + count), until the next piece is asked for; null where the dump has none. */
 export interface PagePiece {
   pfn: number;
   count: number;
@@ -38,12 +39,16 @@ export interface PagePiece {
 export class MemMap {
   readonly pageStructSize: number;
   private readonly sections = new Map<number, bigint>();
+  /** For a piece, which lasts until the next one is asked for. */
+  private readonly buffer: Uint8Array;
 
   private constructor(
     private readonly space: AddressSpace,
     info: VmcoreInfo,
   ) {
     this.pageStructSize = info.size("page");
+    // Of longer structs, which are damage, nothing is read.
+    this.buffer = new Uint8Array(Math.min(PIECE * this.pageStructSize, READ_MAX));
   }
 
   /** Reads where the sections' arrays lie. Throws DumpError, in the original's words, when nothing tells. */
@@ -123,7 +128,8 @@ export class MemMap {
   private async *read(base: bigint, pfn: number, count: number): AsyncGenerator<PagePiece> {
     const address = BigInt.asUintN(64, base + BigInt(pfn * this.pageStructSize));
     try {
-      const bytes = await this.space.read(address, count * this.pageStructSize);
+      const length = count * this.pageStructSize;
+      const bytes = await this.space.read(address, length, this.buffer.subarray(0, length));
       yield { pfn, count, bytes };
     } catch (error) {
       if (!(error instanceof DumpError)) throw error;

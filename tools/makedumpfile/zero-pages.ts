@@ -8,16 +8,19 @@ const PIECE = 1024 * 1024;
 export async function excludeZeroPages(dump: KernelDump, dumped: PageBitmap): Promise<number> {
   const { pageSize } = dump;
   const batch = PIECE / pageSize;
+  const piece = new Uint8Array(PIECE);
+  const words = new Int32Array(piece.buffer);
   let zero = 0;
   for (let pfn = dumped.next(0); pfn < dumped.pages; pfn = dumped.next(pfn)) {
     let end = pfn + 1;
     while (end - pfn < batch && dumped.has(end)) end++;
-    const bytes = await dump.read(pfn * pageSize, (end - pfn) * pageSize);
-    const words = new BigUint64Array(bytes.slice().buffer);
-    const each = pageSize / 8;
+    const place = piece.subarray(0, (end - pfn) * pageSize);
+    const bytes = await dump.read(pfn * pageSize, place.length, place);
+    if (bytes !== place) place.set(bytes);
+    const each = pageSize / 4;
     for (let page = 0; page < end - pfn; page++) {
       let at = page * each;
-      while (at < (page + 1) * each && words[at] === 0n) at++;
+      while (at < (page + 1) * each && words[at] === 0) at++;
       if (at < (page + 1) * each) continue;
       dumped.remove(pfn + page);
       zero++;
