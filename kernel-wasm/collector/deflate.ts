@@ -159,7 +159,9 @@ function find_matches(input: usize, length: usize): usize {
 /** Bits of all that have a code of `codes`. */
 function bits_of(counts: usize, codes: usize, symbols: u32): u32 {
   let sum: u32 = 0;
-  for (let at: usize = 0; at < symbols << 2; at += 4) sum += load<u32>(counts + at) * (load<u32>(codes + at) >> 16);
+  for (let at: usize = 0; at < symbols << 2; at += 4) {
+    sum += load<u32>(counts + at) * (load<u32>(codes + at) >> 16);
+  }
   return sum;
 }
 
@@ -213,8 +215,8 @@ function describe_codes(literals: u32, distances: u32): usize {
 }
 
 /**
- * Compresses `length` bytes (1024 to 65536, a multiple of 16) into a zlib stream; its size, or `length` when it
- * would not be smaller, and then nothing of use was written.
+ * Compresses `length` bytes (1024 to 65536, a multiple of 16) into a zlib stream; its size, or `length` when
+ * it would not be smaller, and then nothing of use was written.
  */
 export function zlib_compress(input: usize, length: usize, output: usize): usize {
   const last = find_matches(input, length);

@@ -1,7 +1,7 @@
 /**
- * Prefix codes of deflate (RFC 1951, 3.2.2) from how often each symbol occurs: Huffman's, made shorter where a
- * code would be longer than the format allows. Frequencies are u32 each; a code is a u32, its bits reversed as
- * deflate writes them, and its length in the upper half.
+ * Prefix codes of deflate (RFC 1951, 3.2.2) from how often each symbol occurs: Huffman's, made shorter where
+ * a code would be longer than the format allows. Frequencies are u32 each; a code is a u32, its bits reversed
+ * as deflate writes them, and its length in the upper half.
  */
 import { TABLES } from "./memory";
 
@@ -92,8 +92,8 @@ function count_lengths(count: u32, longest: u32): void {
 }
 
 /**
- * Makes codes of at most `longest` bits (15 or less) for `symbols` symbols (286 or less). At least two get one,
- * though they may not occur: the format's older readers want it so.
+ * Makes codes of at most `longest` bits (15 or less) for `symbols` symbols (286 or less). At least two get
+ * one, though they may not occur: the format's older readers want it so.
  */
 export function prefix_code(frequencies: usize, symbols: u32, longest: u32, codes: usize): void {
   let count = sort(frequencies, symbols);

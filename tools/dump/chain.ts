@@ -38,8 +38,8 @@ export class Chain {
   }
 
   /**
-   * Batches of `size` pages each, the last one of fewer, of the pages in [start, end) that `dumped` has. Their
-   * data begin at offset `at` of the file.
+   * Batches of `size` pages each, the last one of fewer, of the pages in [start, end) that `dumped` has.
+   * Their data begin at offset `at` of the file.
    */
   static of(
     dumped: PageBitmap,

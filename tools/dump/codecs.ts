@@ -66,9 +66,9 @@ export class PageCodecs {
 
   /**
    * Compresses the first `count` of `pages`, of `size` bytes each (1024 to 65536), each by itself, by a codec
-   * of this module or by a function; null leaves them as they are. A page that would not get smaller is stored.
-   * Returns what came out, one behind the other, without pages of zeros when `findZero` is set: a view, valid
-   * until the next call. What is in `pages` is lost.
+   * of this module or by a function; null leaves them as they are. A page that would not get smaller is
+   * stored. Returns what came out, one behind the other, without pages of zeros when `findZero` is set: a
+   * view, valid until the next call. What is in `pages` is lost.
    */
   compress(
     by: "zlib" | "lzo" | "snappy" | Compress | null,

@@ -1,6 +1,6 @@
 /**
- * Compressing of pages for writers: zlib, LZO and snappy in WebAssembly (codecs.ts), zstd by a function of the
- * host, which the command that writes hands over.
+ * Compressing of pages for writers: zlib, LZO and snappy in WebAssembly (codecs.ts), zstd by a function of
+ * the host, which the command that writes hands over.
  */
 import { type Codec, type Compress, newCodecs } from "./codecs.ts";
 
@@ -15,8 +15,8 @@ export interface PageCompressor {
   /** BATCH_SIZE bytes: pages are put here, one behind the other. */
   readonly pages: Uint8Array;
   /**
-   * Compresses the first `count` of them, each of `size` bytes by itself: the bytes that came out. A page that
-   * would not get smaller is stored; with `findZero` pages of zeros have no bytes.
+   * Compresses the first `count` of them, each of `size` bytes by itself: the bytes that came out. A page
+   * that would not get smaller is stored; with `findZero` pages of zeros have no bytes.
    */
   compress(count: number, size: number, findZero: boolean): Uint8Array;
   /**

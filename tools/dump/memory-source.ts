@@ -34,8 +34,8 @@ export interface MemorySource {
   readonly end: number;
   /**
    * Reads `length` bytes (READ_MAX at most) at a physical address. Throws DumpError when a part of them is
-   * not in the dump. With `into`, of that length, the bytes may be put there instead of into an array of their
-   * own: then `into` itself is returned.
+   * not in the dump. With `into`, of that length, the bytes may be put there instead of into an array of
+   * their own: then `into` itself is returned.
    */
   read(physical: number, length: number, into?: Uint8Array): Promise<Uint8Array>;
   /** What there is of page `pfn` (physical address / pageSize); a page in parts is present. */

@@ -5,7 +5,9 @@ export const ONES = new Uint8Array(256);
 for (let byte = 1; byte < 256; byte++) ONES[byte] = ONES[byte >> 1]! + (byte & 1);
 
 export class PageBitmap {
-  /** For the pages below `pages`: none of them, or those that `bytes` has, page n as bit n & 7 of byte n >> 3. */
+  /**
+   * For the pages below `pages`: none of them, or those that `bytes` has, page n as bit n & 7 of byte n >> 3.
+   */
   constructor(
     readonly pages: number,
     readonly bytes: Uint8Array = new Uint8Array(Math.ceil(pages / 8)),

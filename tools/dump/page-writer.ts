@@ -50,7 +50,9 @@ export interface PackPlan {
   codec: Codec | null;
 }
 
-/** What another thread needs to know: memory of the Chain and of the PageBitmap, and pages that this is for. */
+/**
+ * What another thread needs to know: memory of the Chain and of the PageBitmap, and pages that this is for.
+ */
 export interface PackWork {
   plan: PackPlan;
   chain: SharedArrayBuffer;

@@ -15,8 +15,8 @@ import type { Crew, PackWork } from "../dump/page-writer.ts";
 /** Threads when nobody says how many. */
 const THREADS_MAX = 4;
 /**
- * Bytes of pages that take so long that another thread begins in time to help. Pages that are only copied take
- * none: one thread moves them as fast as memory does.
+ * Bytes of pages that take so long that another thread begins in time to help. Pages that are only copied
+ * take none: one thread moves them as fast as memory does.
  */
 const WORTH = { zlib: 8 << 20, lzo: 64 << 20, snappy: 64 << 20, zstd: 8 << 20 } as const;
 
@@ -128,8 +128,8 @@ export class PackCrew {
 }
 
 /**
- * Threads beside this one to pack `size` bytes of pages, with which there are `threads`; null: as many as are of use.
- * There are none without their program. Throws CommandError when that is not of this build.
+ * Threads beside this one to pack `size` bytes of pages, with which there are `threads`; null: as many as are
+ * of use. There are none without their program. Throws CommandError when that is not of this build.
  */
 export function hire(
   program: BesideProgram | undefined,

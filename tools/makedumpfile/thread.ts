@@ -1,4 +1,6 @@
-/** The program of a thread that packs (build/packer.js): crew.ts says what to do, for one file after another. */
+/**
+ * The program of a thread that packs (build/packer.js): crew.ts says what to do, for one file after another.
+ */
 import { hostCompressors } from "../../runtime/adapter/compressors.ts";
 import { hostProc } from "../../runtime/adapter/index.ts";
 import { threadPort } from "../../runtime/adapter/port.ts";
