@@ -1,24 +1,30 @@
-/** Sets of pages: ranges of them, and what is counted and found. */
 import { describe, expect, it } from "vitest";
 import { PageBitmap } from "../../tools/dump/page-bitmap.ts";
+import { seededRandom } from "../support/vmcore.ts";
 
-describe("PageBitmap", () => {
-  it.each([
-    [0, 0],
-    [3, 2],
-    [0, 8],
-    [1, 7],
-    [5, 19],
-    [8, 24],
-    [7, 100],
-    [0, 101],
-  ])("has the pages from %i to before %i, and no others", (from, to) => {
-    const bitmap = new PageBitmap(101);
-    bitmap.addRange(from, to);
-    const pages = Array.from({ length: 101 }, (_, pfn) => pfn);
-    const wanted = pages.filter((pfn) => pfn >= from && pfn < to);
-    expect(pages.filter((pfn) => bitmap.has(pfn))).toEqual(wanted);
-    expect(bitmap.count()).toBe(wanted.length);
-    expect(bitmap.next(0)).toBe(wanted[0] ?? 101);
+/** Pages of a bitmap. */
+const pagesOf = (bitmap: PageBitmap): number[] =>
+  Array.from({ length: bitmap.pages }, (_, pfn) => pfn).filter((pfn) => bitmap.has(pfn));
+
+describe("ranges of a page bitmap", () => {
+  it("come and go as their pages do one by one", () => {
+    const random = seededRandom(5);
+    const ranges = new PageBitmap(203);
+    const single = new PageBitmap(203);
+    for (let step = 0; step < 500; step++) {
+      const from = random(204);
+      const to = from + random(random(2) === 0 ? 12 : 204 - from + 1);
+      const end = Math.min(to, 203);
+      if (random(2) === 0) {
+        ranges.addRange(from, end);
+        for (let pfn = from; pfn < end; pfn++) single.add(pfn);
+      } else {
+        const before = single.count();
+        for (let pfn = from; pfn < end; pfn++) single.remove(pfn);
+        expect(ranges.removeRange(from, end)).toBe(before - single.count());
+      }
+      expect(pagesOf(ranges)).toEqual(pagesOf(single));
+      expect(ranges.count()).toBe(pagesOf(ranges).length);
+    }
   });
 });
