@@ -243,6 +243,18 @@ describe("wkdump makedumpfile", () => {
     expect(told).toMatchObject({ free: dump.json.pages.free, cache: dump.json.pages.cache });
   });
 
+  it("keeps the memory map where -e finds it in small pages", () => {
+    const make = (out: string, ...args: string[]) => {
+      const run = wkdump(["makedumpfile", "-d", "31", ...args, dump.vmcore, join(dump.directory, out)]);
+      expect(run.status, run.output).toBe(0);
+      return { ...run, bytes: readFileSync(join(dump.directory, out)) };
+    };
+    const { stdout, stderr, bytes } = make("small", "-e", "--work-dir", dump.directory);
+    expect(stdout).toContain("vmemmap pmd not huge, abort\n");
+    expect(stderr).toContain("create_dumpfile: Can't find vmemmap pages\n");
+    expect(Buffer.compare(bytes, make("whole").bytes)).toBe(0);
+  });
+
   it("says where memory went, without writing anything", () => {
     const { status, stdout } = wkdump(["makedumpfile", "--message-level", "6", "--mem-usage", dump.vmcore]);
     const { pages } = dump.json;

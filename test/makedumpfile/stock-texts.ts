@@ -86,6 +86,7 @@ export const STOCK_TEXTS: readonly StockText[] = [
   invalid("--partial-dmesg mute new"),
   invalid("--dry-run --dump-dmesg mute new", "", "--dry-run cannot be used with --dump-dmesg.\n"),
   invalid("--dry-run --reassemble a b c", "", "--dry-run cannot be used with --reassemble.\n"),
+  invalid("-e mute new", "", "-e requires --work-dir\n"),
   invalid("--reassemble --split a b c"),
   invalid("--reassemble -d 1 a b c"),
   invalid("-R"),

@@ -210,3 +210,40 @@ describeStock(["makedumpfile"], "makedumpfile's options on a dump", () => {
     }
   });
 });
+
+describeStock(["makedumpfile"], "makedumpfile -e", () => {
+  let dump: OracleDump;
+  const ours = (...args: string[]) => plain(wkdump(["makedumpfile", ...args], { cwd: dump.directory }));
+  const theirs = (...args: string[]) => plain(stock("makedumpfile", args, { cwd: dump.directory }));
+  const bytes = (name: string): Uint8Array => readFileSync(join(dump.directory, name));
+
+  beforeAll(() => {
+    // With what the hardware keeps at the top, two sections: their structs are in two huge pages.
+    const options = { memory: "262272K", seed: 5, workload: 10, cpus: 1, append: "crashkernel=1M" };
+    dump = makeDump({ options, wanted: () => true });
+  }, 120_000);
+  afterAll(() => {
+    if (dump !== undefined) rmSync(dump.directory, { recursive: true, force: true });
+  });
+
+  it.each(["-d 31", "-d 16", "-d 1", "-E -d 31"])(
+    "%s writes the same bytes, and says the same",
+    (options) => {
+      const args = ["-f", "-e", "--work-dir", "/tmp", ...options.split(" "), dump.vmcore];
+      const wanted = theirs(...args, "new");
+      const image = bytes("new");
+      const found = ours(...args, "new");
+      expect(found).toEqual(wanted);
+      expect(Buffer.compare(bytes("new"), image)).toBe(0);
+      const pages = Number(/Excluded (\d+) unused/.exec(found.stderr)?.[1]);
+      expect(pages > 100).toBe(!options.includes("-d 1") || options.includes("16"));
+      if (!options.includes("-E")) expect(image[424]).toBe(0x10);
+    },
+  );
+
+  it("marks an incomplete dump as well", () => {
+    const args = ["-f", "-e", "--work-dir", "/tmp", "-L", "1M", "-d", "31", dump.vmcore, "new"];
+    expect(ours(...args).status).toBe(1);
+    expect(bytes("new")[424]).toBe(0x18);
+  });
+});

@@ -16,6 +16,8 @@ export const KDUMP_SIGNATURE = "KDUMP   ";
 export const HEADER_VERSION = 6;
 /** In status: the disk was full before all was written. */
 export const DUMP_DH_COMPRESSED_INCOMPLETE = 8;
+/** In status: pages of the memory map were left out (makedumpfile -e). */
+export const DUMP_DH_EXCLUDED_VMEMMAP = 0x10;
 /** Members of utsname, 65 bytes each. */
 export const UTSNAME = ["sysname", "nodename", "release", "version", "machine", "domainname"] as const;
 export const UTSNAME_OFFSET = 12;

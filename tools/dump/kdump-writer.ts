@@ -5,6 +5,7 @@
 import { CODECS, type Codec } from "./codecs.ts";
 import { setField } from "./elf-header.ts";
 import {
+  DUMP_DH_EXCLUDED_VMEMMAP,
   type Extent,
   HEADER_VERSION,
   KDUMP_SIGNATURE,
@@ -32,6 +33,13 @@ export interface KdumpImage {
   vmcoreinfo: Extent;
   /** A file of a split set: the pages that it holds. */
   split?: { startPfn: number; endPfn: number };
+  /** Pages of the memory map were left out. */
+  vmemmapExcluded?: boolean;
+}
+
+/** The header's status of a dump that is written whole. */
+export function kdumpStatus(image: Pick<KdumpImage, "vmemmapExcluded">, codec: Codec | null): number {
+  return (codec === null ? 0 : CODECS[codec]) | (image.vmemmapExcluded ? DUMP_DH_EXCLUDED_VMEMMAP : 0);
 }
 
 /** Writes the dump, or one file of a split set. Throws the sink's errors and those of reading. */
@@ -62,7 +70,7 @@ function header(image: KdumpImage, subBlocks: number, bitmapBlocks: number, code
     ["version", HEADER_VERSION],
     ["seconds", image.timestamp.seconds],
     ["microseconds", image.timestamp.microseconds],
-    ["status", codec === null ? 0 : CODECS[codec]],
+    ["status", kdumpStatus(image, codec)],
     ["blockSize", image.pageSize],
     ["subHdrSize", subBlocks],
     ["bitmapBlocks", bitmapBlocks],

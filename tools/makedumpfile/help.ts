@@ -26,6 +26,8 @@ Options:
                      tried when the dump is too large at the one before
   -L SIZE            the most bytes that DUMPFILE may have, K M G T P E for powers of
                      1024; as much as fits is left, and marked as incomplete
+  -e                 of the memory map too what describes pages left out alone, where it
+                     lies in huge pages; asks for --work-dir as the original does
   -F                 write a flattened stream to standard output, all messages to
                      standard error
   -R                 rearrange a flattened stream from standard input into DUMPFILE
@@ -49,7 +51,7 @@ Options:
 
 Accepted, and of no effect on what is written: -b ORDER, --cyclic-buffer KIB,
 --non-cyclic, --splitblock-size KIB, --work-dir DIR, --non-mmap, --num-threads N.
-Not supported: -x -i -g -e -X, --config, --eppic, --diskset, and Xen.
+Not supported: -x -i -g -X, --config, --eppic, --diskset, and Xen.
 
 Exit status:
   0  done

@@ -3,7 +3,6 @@
  * came; its header then says that it is incomplete.
  */
 import { SyscallError } from "../../runtime/user/proc.ts";
-import { CODECS, type Codec } from "../dump/codecs.ts";
 import { DUMP_ELF_INCOMPLETE, ELF32, ELF64 } from "../dump/elf-header.ts";
 import { DUMP_DH_COMPRESSED_INCOMPLETE, KDUMP64 } from "../dump/kdump-header.ts";
 import type { ByteSink } from "../dump/sink.ts";
@@ -42,17 +41,16 @@ export class LimitedSink implements ByteSink {
   }
 
   /**
-   * Sets the flag in the header that was written: `elf` is EI_CLASS of an ELF core. False when there was no
-   * room for even the header.
+   * Sets the flag in the header that was written: `elf` is EI_CLASS of an ELF core, `status` what the header
+   * of a compressed dump has. False when there was no room for even the header.
    */
-  async markIncomplete(elf: 1 | 2 | null, codec: Codec | null): Promise<boolean> {
+  async markIncomplete(elf: 1 | 2 | null, status: number): Promise<boolean> {
     const flag = new Uint8Array(4);
     const view = new DataView(flag.buffer);
     const layout = elf === null ? null : elf === 1 ? ELF32 : ELF64;
     const [at] = layout?.flags ?? KDUMP64.header.status;
     const end = layout?.ehdrSize ?? KDUMP64.headerSize;
-    const status = DUMP_DH_COMPRESSED_INCOMPLETE | (codec === null ? 0 : CODECS[codec]);
-    view.setUint32(0, layout === null ? status : DUMP_ELF_INCOMPLETE, true);
+    view.setUint32(0, layout === null ? status | DUMP_DH_COMPRESSED_INCOMPLETE : DUMP_ELF_INCOMPLETE, true);
     if (this.limit !== null && this.limit < end) return false;
     await this.sink.write(at, flag);
     return true;

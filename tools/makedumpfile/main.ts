@@ -13,7 +13,7 @@ import { ElfCore } from "../dump/elf.ts";
 import { writeElf } from "../dump/elf-writer.ts";
 import { DumpError } from "../dump/error.ts";
 import { FlattenedWriter } from "../dump/flattened-writer.ts";
-import { type KdumpImage, writeKdump } from "../dump/kdump-writer.ts";
+import { type KdumpImage, kdumpStatus, writeKdump } from "../dump/kdump-writer.ts";
 import type { KernelDump } from "../dump/memory-source.ts";
 import { openDump } from "../dump/open.ts";
 import type { PageBitmap } from "../dump/page-bitmap.ts";
@@ -23,6 +23,7 @@ import { strerror } from "../strerror.ts";
 import { hire, type PackCrew } from "./crew.ts";
 import { debugText } from "./debug.ts";
 import { writeLog } from "./dmesg.ts";
+import { excludeVmemmap } from "./exclude-vmemmap.ts";
 import { explain } from "./explain.ts";
 import { Failure, Refusal } from "./failure.ts";
 import { excludePages, looksAtStructs } from "./filter.ts";
@@ -110,6 +111,8 @@ class Session {
   private readonly files: FileBytes[] = [];
   private readonly outputs: Outputs;
   private crew: PackCrew | null = null;
+  /** As kdumpStatus asks. */
+  vmemmapExcluded = false;
 
   constructor(
     private readonly proc: Proc,
@@ -264,8 +267,9 @@ class Session {
       }
       if (next === null) {
         const elf = options.elf && dump instanceof ElfCore ? dump.image.class : null;
+        const status = kdumpStatus(this, options.codec);
         let marked = true;
-        for (const sink of sinks) marked &&= await sink.markIncomplete(elf, options.codec);
+        for (const sink of sinks) marked &&= await sink.markIncomplete(elf, status);
         if (marked) await messages.common("This is an incomplete dumpfile, but might analyzable.\n");
         throw new Failure("");
       }
@@ -288,11 +292,14 @@ class Session {
     if (looksAtStructs(dump, level)) await messages.progress("Excluding unnecessary pages", 1, 1);
     let written: Written;
     if (options.elf && dump instanceof ElfCore) {
+      const zero = (level & DL_EXCLUDE.zero) === 0 ? 0 : await excludeZeroPages(dump, dumped);
+      await this.excludeVmemmap(dump, exist, dumped);
       const [sink] = await open();
-      written = await this.writeElf(dump, level, dumped, sink!);
+      written = await this.writeElf(dump, zero, dumped, sink!);
     } else {
+      await this.excludeVmemmap(dump, exist, dumped);
       // Before there is a file: what cannot be described leaves none.
-      const image = await kdumpImage(dump, level);
+      const image = { ...(await kdumpImage(dump, level)), vmemmapExcluded: this.vmemmapExcluded };
       written = await this.writeKdump(dump, image, options.codec, exist, dumped, await open());
     }
     await messages.progressDone();
@@ -304,6 +311,17 @@ class Session {
       writtenBytes: written.bytes,
       cutOut: written.cutOut,
     });
+  }
+
+  /** -e, where it can be done; elsewhere the dump has its memory map. */
+  private async excludeVmemmap(dump: KernelDump, exist: PageBitmap, dumped: PageBitmap): Promise<void> {
+    if (!this.options.excludeVmemmap) return;
+    const pages = await excludeVmemmap(dump, exist, dumped);
+    this.vmemmapExcluded = pages !== null;
+    if (pages !== null) return this.messages.progressDone(`\nExcluded ${pages} unused vmemmap pages\n`);
+    await this.messages.progressDone();
+    await this.messages.common("vmemmap pmd not huge, abort\n");
+    await this.messages.error("create_dumpfile: Can't find vmemmap pages\n");
   }
 
   private async writeKdump(
@@ -375,9 +393,8 @@ class Session {
     return mode === "reassemble" ? operands.slice(-1) : operands.slice(1);
   }
 
-  private async writeElf(dump: ElfCore, level: number, dumped: PageBitmap, sink: ByteSink): Promise<Written> {
+  private async writeElf(dump: ElfCore, zero: number, dumped: PageBitmap, sink: ByteSink): Promise<Written> {
     const { pageSize } = dump;
-    const zero = (level & DL_EXCLUDE.zero) === 0 ? 0 : await excludeZeroPages(dump, dumped);
     const image = { ...dump.image, pageSize, notes: dump.noteBytes, loads: dump.loads };
     const read: KernelDump["read"] = (physical, length, into) => dump.read(physical, length, into);
     const { bytes, excluded: cutOut } = await writeElf(sink, image, { dumped, read });

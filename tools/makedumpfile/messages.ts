@@ -57,9 +57,9 @@ export class Messages {
     );
   }
 
-  /** The line of progress is left. */
-  async progressDone(): Promise<void> {
-    if ((this.level & ML.progress) !== 0) await this.proc.write(2, "\n");
+  /** The line of progress is left, perhaps for a text of its own. */
+  async progressDone(text = "\n"): Promise<void> {
+    if ((this.level & ML.progress) !== 0) await this.proc.write(2, text);
   }
 
   async report(counts: Counts): Promise<void> {

@@ -45,6 +45,8 @@ export interface Options {
   /** --partial-dmesg: what the log has since it was cleared. */
   partial: boolean;
   workDir: string | null;
+  /** -e: leave out the memory map of what is left out. */
+  excludeVmemmap: boolean;
   /** --vtop; 0: none. */
   vtop: bigint;
   /** --explain: page numbers, or kernel addresses of pages. */
@@ -122,7 +124,6 @@ const LONG: OptionTable = {
 const ACCEPTED = new Set(["b", "cyclic-buffer", "non-cyclic", "splitblock-size", "non-mmap"]);
 /** What this program cannot do. */
 const UNSUPPORTED: Readonly<Record<string, string>> = {
-  e: "excluding the memory map itself",
   g: "making a VMCOREINFO file",
   i: "VMCOREINFO from a file",
   X: "Xen",
@@ -150,6 +151,7 @@ export function parseOptions(args: readonly string[]): Options {
     checkParams: false,
     partial: false,
     workDir: null,
+    excludeVmemmap: false,
     vtop: 0n,
     explain: [],
     messageLevel: MESSAGE_LEVEL,
@@ -199,6 +201,7 @@ function take(options: Options, option: string, value: string): void {
   if (mode !== undefined && MODES.indexOf(mode) < MODES.indexOf(options.mode)) options.mode = mode;
   if (CODEC_OF[option] !== undefined) options.codec = CODEC_OF[option];
   else if (option === "E") options.elf = true;
+  else if (option === "e") options.excludeVmemmap = true;
   else if (option === "F") options.flattened = true;
   else if (option === "f") options.force = true;
   else if (option === "split") options.split = true;
@@ -273,6 +276,7 @@ function check(options: Options): void {
     throw invalid(`--num-threads cannot used with ${split ? "--split" : "ELF format"}.`);
   }
   if (options.partial && mode !== "dmesg") throw invalid();
+  if (options.excludeVmemmap && options.workDir === null) throw invalid("-e requires --work-dir");
   let count: readonly [number, number] = [2, 2];
   if (split) count = [3, Number.POSITIVE_INFINITY];
   else if (flattened) count = [1, 1];
