@@ -42,7 +42,8 @@ Five things are measured, each beside something else in the same run:
           end: of a machine 60% full, mostly of what level 31 keeps, and of
           --vmcore. Compressing is by two threads here. The aims are the time's
           ratio in the table, an output of at most 1.15 times the size, and at most
-          150 MiB of memory; left out where the stock tool is not installed
+          150 MiB of memory. It takes minutes; left out where the stock tool is
+          not installed
 
 Options:
   --rounds N      samples of boot and crash (10); save and makedumpfile take a
