@@ -1,7 +1,7 @@
 /**
  * Every format, codec and dump level against the stock tools, as tests, for any dump: each tool reads what
- * we write, we read what it writes, and what is kept is the same pages with the same bytes. Each codec at each
- * level in the compressed form, each codec in each form at one level. What a tool was built without is
+ * we write, we read what it writes, and what is kept is the same pages with the same bytes. Each codec at
+ * each level in the compressed form, each codec in each form at one level. What a tool was built without is
  * skipped, visibly.
  */
 import { createHash } from "node:crypto";
