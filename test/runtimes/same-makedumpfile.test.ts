@@ -1,4 +1,4 @@
-/** makedumpfile's output on Bun, Node and Deno: the same file where the codec is ours, else the same pages. */
+/** makedumpfile on Bun, Node and Deno: the same file where the codec is ours, else the same pages. */
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
