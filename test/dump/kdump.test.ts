@@ -11,6 +11,7 @@ import type { KernelDump } from "../../tools/dump/memory-source.ts";
 import { openDump } from "../../tools/dump/open.ts";
 import { type CompressOptions, compressed, UTSNAME } from "../support/dumps.ts";
 import { MOCK, mockLogBuf, mockPrb, writePrintkLog } from "../support/log.ts";
+import { describeStock, stock } from "../support/stock.ts";
 import { bytesOf, concat, seededRandom, vmcoreinfoNote } from "../support/vmcore.ts";
 
 const RECORDS = 90;
@@ -196,17 +197,36 @@ describe("dumps of other machines", () => {
     expect([...(await dump.read(0x2000, 2))]).toEqual([2, 2]);
     expect(() => kernelLog(dump)).toThrow(`made on ${machine}`);
   });
+});
 
-  it("have the offsets that makedumpfile's own headers give on i386, ARM and x86_64", () => {
-    const ends = [KDUMP_I386, KDUMP32, KDUMP64].map(({ headerSize, subHeaderSize, header, sub }) => [
-      header.nrCpus[0] + 4 === headerSize,
-      sub.maxMapnr64[0][0] + 8 === subHeaderSize,
-    ]);
-    expect(ends).toEqual([
-      [true, true],
-      [true, true],
-      [true, true],
-    ]);
+describeStock(["gcc"], "the structs of the header", () => {
+  const C = `struct header { char signature[8]; int version; char utsname[6][65];
+  struct { long seconds, microseconds; } timestamp;
+  unsigned status; int blockSize, subHdrSize; unsigned bitmapBlocks, maxMapnr, totalRamBlocks, deviceBlocks,
+  writtenBlocks, currentCpu; int nrCpus; };
+struct sub { unsigned long physBase; int dumpLevel, split; unsigned long startPfn, endPfn;
+  long long offsetVmcoreinfo; unsigned long sizeVmcoreinfo; long long offsetNote; unsigned long sizeNote;
+  long long offsetEraseinfo; unsigned long sizeEraseinfo;
+  unsigned long long startPfn64, endPfn64, maxMapnr64; };
+#define TRUE(what, name) _Static_assert(what, #name);
+#define AT(s, m, o, n) TRUE(__builtin_offsetof(struct s, m) == o && sizeof ((struct s *)0)->m == n, m)
+#define SIZE(s, n) TRUE(sizeof(struct s) == n, s)
+`;
+  it.each([
+    ["x86_64", KDUMP64, ["-m64"]],
+    ["i386", KDUMP_I386, ["-m32"]],
+    ["machines that align 64 bits to 8", KDUMP32, ["-m32", "-malign-double"]],
+  ] as const)("are a C compiler's: %s", (_name, layout, flags) => {
+    const member = (name: string) => (/seconds$/.test(name) ? `timestamp.${name}` : name);
+    const header = Object.entries(layout.header).map(
+      ([name, [at, size]]) => `AT(header, ${member(name)}, ${at}, ${size})`,
+    );
+    const sub = Object.entries(layout.sub).map(([name, [[at, size]]]) => `AT(sub, ${name}, ${at}, ${size})`);
+    const sizes = `SIZE(header, ${layout.headerSize})\nSIZE(sub, ${layout.subHeaderSize})`;
+    expect([header.length, sub.length]).toEqual([13, 14]);
+    const input = `${C}${[...header, ...sub].join("\n")}\n${sizes}\n`;
+    const { status, output } = stock("gcc", [...flags, "-fsyntax-only", "-x", "c", "-"], { input });
+    expect([status, output]).toEqual([0, ""]);
   });
 });
 

@@ -1,6 +1,6 @@
 /**
- * Every format, codec and level of the dump of our kernel, and of a genuine Linux's where WKDUMP_GENUINE names
- * a directory with one: vmcore or vmcore.elf, perhaps with .zst behind it, is /proc/vmcore whole. Other files
+ * Every format, codec and level of our kernel's dump, and of a genuine Linux's where WKDUMP_GENUINE names a
+ * directory with one: vmcore or vmcore.elf, perhaps with .zst behind it, is /proc/vmcore whole. Other files
  * vmcore.* are what makedumpfile -d 31 made of it; vmcore-dmesg.txt is its log.
  */
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";

@@ -1,6 +1,7 @@
 /**
- * Every format that tools/dump writes, as the stock tools see it, and every one that they write, as
- * tools/dump sees it: the same pages, to the byte.
+ * What tools/dump writes is makedumpfile's, byte for byte where nothing is packed, and what makedumpfile
+ * writes is read with the pages and the log that the machine had; the packers against their stock libraries.
+ * every-format.test.ts has every codec, level and form, by the command.
  */
 import { mkdirSync, openSync, readFileSync, readSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -13,7 +14,6 @@ import { pageCompressor } from "../../tools/dump/compress.ts";
 import { kdumpImage } from "../../tools/dump/describe.ts";
 import { ElfCore } from "../../tools/dump/elf.ts";
 import { writeElf } from "../../tools/dump/elf-writer.ts";
-import { FlattenedWriter } from "../../tools/dump/flattened-writer.ts";
 import { writeKdump } from "../../tools/dump/kdump-writer.ts";
 import { dmesgText, kernelLog } from "../../tools/dump/kernel-log.ts";
 import type { KernelDump } from "../../tools/dump/memory-source.ts";
@@ -22,8 +22,7 @@ import type { PageBitmap } from "../../tools/dump/page-bitmap.ts";
 import { type ByteSink, MemorySink } from "../../tools/dump/sink.ts";
 import type { BootDump } from "../support/boot.ts";
 import { describeStock, run, stock } from "../support/stock.ts";
-import { concat } from "../support/vmcore.ts";
-import { crash, drgn } from "./debuggers.ts";
+import { drgn } from "./debuggers.ts";
 import { makeDump, type OracleDump } from "./features.ts";
 
 const PAGE = 4096;
@@ -100,29 +99,6 @@ async function logOf(dump: KernelDump): Promise<string> {
     text += dmesgText(record);
   }
   return text;
-}
-
-/** What libkdumpfile reads of the file: SHA-256 over all pages that it has, and their number. */
-function libkdumpfile(name: string): unknown {
-  writeFileSync(
-    path("pages.py"),
-    `import hashlib, json, sys
-from kdumpfile import kdumpfile, KDUMP_MACHPHYSADDR
-from kdumpfile.exceptions import *
-dump = kdumpfile(sys.argv[1])
-sha, count = hashlib.sha256(), 0
-for start, end in json.loads(sys.argv[2]):
-  for at in range(start, end, ${PAGE}):
-    try: page = bytes(dump.read(KDUMP_MACHPHYSADDR, at, ${PAGE}))
-    except NoDataException: continue
-    sha.update(at.to_bytes(8, "little") + page)
-    count += 1
-print(json.dumps([count, sha.hexdigest()]))`,
-  );
-  const ranges = JSON.stringify(core.ranges.map(({ start, end }) => [start, end]));
-  const { status, stdout, stderr } = run("/usr/bin/python3", [path("pages.py"), path(name), ranges]);
-  expect([status, stderr]).toEqual([0, ""]);
-  return JSON.parse(stdout);
 }
 
 const debugged = (name: string): BootDump => {
@@ -209,38 +185,6 @@ describeStock(["makedumpfile"], "formats", () => {
     expect(await pagesOf(set)).toEqual(await pagesOf(await open("stock-l31")));
   });
 
-  it.each(CODECS)("compressed here by %s are read by makedumpfile", async (codec) => {
-    if (codec === "snappy") return expectUnknownToDebian();
-    for (const level of [0, 31]) {
-      const from = level === 0 ? core : await open("stock-c31");
-      await kdumpFile("ours", from, { codec, level: 1 });
-      makedumpfile("-f", "-d", "31", "ours", "again");
-      expect(Buffer.compare(bytesOf("again"), bytesOf("stock31"))).toBe(0);
-      makedumpfile("-f", "--dump-dmesg", "ours", "log");
-      makedumpfile("-f", "--dump-dmesg", whole.vmcore, "wanted");
-      expect(bytesOf("log")).toEqual(bytesOf("wanted"));
-    }
-  });
-
-  /** Debian's makedumpfile was built without snappy: it must say so, not misread. */
-  async function expectUnknownToDebian(): Promise<void> {
-    await kdumpFile("ours", core, { codec: "snappy", level: 1 });
-    const { status } = stock("makedumpfile", ["-f", "-d", "31", "ours", "again"], { cwd: whole.directory });
-    expect(status).not.toBe(0);
-  }
-
-  it("flattened here are rearranged by makedumpfile -R", async () => {
-    const parts: Uint8Array[] = [];
-    const writer = new FlattenedWriter(async (bytes) => void parts.push(bytes.slice()));
-    await kdump(core, writer, { codec: "lzo", level: 1 });
-    await writer.end();
-    const wanted = await kdumpFile("ours", core, { codec: "lzo", level: 1 });
-    writeFileSync(path("flat"), concat(...parts));
-    const { status } = stock("sh", ["-c", "makedumpfile -R -f again < flat"], { cwd: whole.directory });
-    expect(status).toBe(0);
-    expect(Buffer.compare(bytesOf("again"), wanted)).toBe(0);
-  });
-
   it("split here are reassembled by makedumpfile", async () => {
     const end = Math.ceil(core.end / PAGE);
     const cuts = [0, 1000, 1001, 3000, end];
@@ -252,28 +196,6 @@ describeStock(["makedumpfile"], "formats", () => {
     makedumpfile("-f", "--reassemble", ...names, "again");
     const dump = await open("again");
     expect(await pagesOf(dump)).toEqual(await pagesOf(await open("stock1")));
-  });
-
-  describeStock(["libkdumpfile"], "libkdumpfile", () => {
-    it.each(CODECS)("reads what is compressed here by %s, to the byte", async (codec) => {
-      for (const level of [0, 1]) {
-        await kdumpFile("ours", core, { codec, level });
-        expect(libkdumpfile("ours")).toEqual(libkdumpfile(`stock${level}`));
-      }
-      await kdumpFile("ours", await open("stock-l31"), { codec });
-      expect(libkdumpfile("ours")).toEqual(libkdumpfile("stock-l31"));
-    });
-  });
-
-  describeStock(["crash"], "crash", () => {
-    it.each(CODECS)("opens what is compressed here by %s", async (codec) => {
-      await kdumpFile("ours", await open("stock-c31"), { codec });
-      const commands = ["log", "ps", "bt"];
-      const wanted = crash(debugged("stock-c31"), commands);
-      const found = crash(debugged("ours"), commands);
-      expect(wanted.output.get("ps")).toContain("init");
-      for (const command of commands) expect(found.output.get(command)).toBe(wanted.output.get(command));
-    });
   });
 
   describeStock(["drgn"], "drgn", () => {

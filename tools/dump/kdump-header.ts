@@ -72,106 +72,80 @@ export type SubField =
   | "endPfn64"
   | "maxMapnr64";
 
-export const KDUMP64: KdumpLayout = {
-  name: "64-bit",
-  headerSize: 464,
-  subHeaderSize: 104,
-  header: {
-    version: [8, 4],
-    seconds: [408, 8],
-    microseconds: [416, 8],
-    status: [424, 4],
-    blockSize: [428, 4],
-    subHdrSize: [432, 4],
-    bitmapBlocks: [436, 4],
-    maxMapnr: [440, 4],
-    totalRamBlocks: [444, 4],
-    deviceBlocks: [448, 4],
-    writtenBlocks: [452, 4],
-    currentCpu: [456, 4],
-    nrCpus: [460, 4],
-  },
-  sub: {
-    physBase: [[0, 8], 0],
-    dumpLevel: [[8, 4], 1],
-    split: [[12, 4], 2],
-    startPfn: [[16, 8], 2],
-    endPfn: [[24, 8], 2],
-    offsetVmcoreinfo: [[32, 8], 3],
-    sizeVmcoreinfo: [[40, 8], 3],
-    offsetNote: [[48, 8], 4],
-    sizeNote: [[56, 8], 4],
-    offsetEraseinfo: [[64, 8], 5],
-    sizeEraseinfo: [[72, 8], 5],
-    startPfn64: [[80, 8], 6],
-    endPfn64: [[88, 8], 6],
-    maxMapnr64: [[96, 8], 6],
-  },
-};
+/** An int or unsigned int; an unsigned long, or what is as wide (time_t, size_t); 64 bits always. */
+type MemberType = "int" | "long" | "long long";
 
-const HEADER32: KdumpLayout["header"] = {
-  version: [8, 4],
-  seconds: [404, 4],
-  microseconds: [408, 4],
-  status: [412, 4],
-  blockSize: [416, 4],
-  subHdrSize: [420, 4],
-  bitmapBlocks: [424, 4],
-  maxMapnr: [428, 4],
-  totalRamBlocks: [432, 4],
-  deviceBlocks: [436, 4],
-  writtenBlocks: [440, 4],
-  currentCpu: [444, 4],
-  nrCpus: [448, 4],
-};
+/** disk_dump_header behind signature, version and utsname; timeval's two members first. */
+const HEADER: readonly [keyof KdumpLayout["header"], MemberType][] = [
+  ["seconds", "long"],
+  ["microseconds", "long"],
+  ["status", "int"],
+  ["blockSize", "int"],
+  ["subHdrSize", "int"],
+  ["bitmapBlocks", "int"],
+  ["maxMapnr", "int"],
+  ["totalRamBlocks", "int"],
+  ["deviceBlocks", "int"],
+  ["writtenBlocks", "int"],
+  ["currentCpu", "int"],
+  ["nrCpus", "int"],
+];
 
-/** i386 aligns 64-bit members to 4 bytes. */
-export const KDUMP_I386: KdumpLayout = {
-  name: "32-bit",
-  headerSize: 452,
-  subHeaderSize: 80,
-  header: HEADER32,
-  sub: {
-    physBase: [[0, 4], 0],
-    dumpLevel: [[4, 4], 1],
-    split: [[8, 4], 2],
-    startPfn: [[12, 4], 2],
-    endPfn: [[16, 4], 2],
-    offsetVmcoreinfo: [[20, 8], 3],
-    sizeVmcoreinfo: [[28, 4], 3],
-    offsetNote: [[32, 8], 4],
-    sizeNote: [[40, 4], 4],
-    offsetEraseinfo: [[44, 8], 5],
-    sizeEraseinfo: [[52, 4], 5],
-    startPfn64: [[56, 8], 6],
-    endPfn64: [[64, 8], 6],
-    maxMapnr64: [[72, 8], 6],
-  },
-};
+/** kdump_sub_header, with the header version that brought each member. */
+const SUB_HEADER: readonly [SubField, MemberType, since: number][] = [
+  ["physBase", "long", 0],
+  ["dumpLevel", "int", 1],
+  ["split", "int", 2],
+  ["startPfn", "long", 2],
+  ["endPfn", "long", 2],
+  ["offsetVmcoreinfo", "long long", 3],
+  ["sizeVmcoreinfo", "long", 3],
+  ["offsetNote", "long long", 4],
+  ["sizeNote", "long", 4],
+  ["offsetEraseinfo", "long long", 5],
+  ["sizeEraseinfo", "long", 5],
+  ["startPfn64", "long long", 6],
+  ["endPfn64", "long long", 6],
+  ["maxMapnr64", "long long", 6],
+];
 
-/** The other 32-bit machines align them to 8. */
-export const KDUMP32: KdumpLayout = {
-  name: "32-bit, aligned",
-  headerSize: 452,
-  subHeaderSize: 96,
-  header: HEADER32,
-  sub: {
-    physBase: [[0, 4], 0],
-    dumpLevel: [[4, 4], 1],
-    split: [[8, 4], 2],
-    startPfn: [[12, 4], 2],
-    endPfn: [[16, 4], 2],
-    offsetVmcoreinfo: [[24, 8], 3],
-    sizeVmcoreinfo: [[32, 4], 3],
-    offsetNote: [[40, 8], 4],
-    sizeNote: [[48, 4], 4],
-    offsetEraseinfo: [[56, 8], 5],
-    sizeEraseinfo: [[64, 4], 5],
-    startPfn64: [[72, 8], 6],
-    endPfn64: [[80, 8], 6],
-    maxMapnr64: [[88, 8], 6],
-  },
-};
+/** The structs of a C compiler whose long has `word` bytes, and which aligns 64 bits to `align`. */
+function layoutOf(name: string, word: 4 | 8, align: 4 | 8): KdumpLayout {
+  const struct = <Name extends string>(
+    start: number,
+    members: readonly (readonly [Name, MemberType, ...unknown[]])[],
+  ) => {
+    let at = start;
+    let most = 4;
+    const round = (to: number) => Math.ceil(at / to) * to;
+    const fields = {} as Record<Name, Field>;
+    for (const [member, type] of members) {
+      const size = type === "int" ? 4 : type === "long" ? word : 8;
+      const aligned = Math.min(size, align);
+      at = round(aligned);
+      fields[member] = [at, size];
+      at += size;
+      most = Math.max(most, aligned);
+    }
+    return { fields, size: round(most) };
+  };
+  const version: Field = [KDUMP_SIGNATURE.length, 4];
+  const header = struct(UTSNAME_OFFSET + UTSNAME.length * UTSNAME_LENGTH, HEADER);
+  const sub = struct(0, SUB_HEADER);
+  const since = SUB_HEADER.map(([member, , from]) => [member, [sub.fields[member], from]]);
+  return {
+    name,
+    headerSize: header.size,
+    subHeaderSize: sub.size,
+    header: { ...header.fields, version },
+    sub: Object.fromEntries(since),
+  };
+}
+
+export const KDUMP64 = layoutOf("64-bit", 8, 8);
+/** i386 aligns 64-bit members to 4 bytes, the other 32-bit machines to 8. */
+export const KDUMP_I386 = layoutOf("32-bit", 4, 4);
+export const KDUMP32 = layoutOf("32-bit, aligned", 4, 8);
 
 /** A header, decoded; what its version does not have is 0. */
 export interface KdumpHeader {
