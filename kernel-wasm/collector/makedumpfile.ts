@@ -5,11 +5,10 @@
 import { bitmap_size, write_headers } from "./kdump";
 import { DESCRIPTORS, IN, IN_SIZE, OUT, OUT_SIZE, SIZES } from "./memory";
 import { codec, level, read_options } from "./options";
-import { compress_pages, LZO, page_descriptors, SNAPPY, STORED, store_pages, ZERO, ZLIB } from "./pages";
+import { compress_pages, page_descriptors, STORED, store_pages, ZERO, ZSTD } from "./pages";
 import { begin, say, say_number, text_at, text_size } from "./text";
 import {
   alloc,
-  CODEC_ZLIB,
   CODEC_ZSTD,
   compress,
   describe,
@@ -79,7 +78,7 @@ let packed_size: usize = 0;
 /** Packs the pages in the input area; false: the host failed. */
 function pack(pages: u32, page_size: u32): bool {
   const find_zero = (level & 1) != 0;
-  if (codec == LZO || codec == SNAPPY) {
+  if (codec != 0 && codec != ZSTD) {
     packed = OUT;
     packed_size = compress_pages(codec, pages, page_size, find_zero);
     return true;
@@ -87,8 +86,7 @@ function pack(pages: u32, page_size: u32): bool {
   packed = IN;
   packed_size = store_pages(pages, page_size, find_zero);
   if (codec == 0 || packed_size == 0) return true;
-  const host = codec == ZLIB ? CODEC_ZLIB : CODEC_ZSTD;
-  if (!compress(host, IN, packed_size, page_size, OUT, OUT_SIZE)) return false;
+  if (!compress(CODEC_ZSTD, IN, packed_size, page_size, OUT, OUT_SIZE)) return false;
   packed = packed_bytes();
   packed_size = packed_length();
   let from = packed_sizes();

@@ -174,9 +174,8 @@ export function packed_length(): usize {
   return load<usize>(RESULT + 16);
 }
 
-/** Numbers of the enum `codec`. */
-export const CODEC_ZLIB: u32 = 0;
-export const CODEC_ZSTD: u32 = 1;
+/** Of the enum `codec`. The others are this module's own. */
+export const CODEC_ZSTD: u32 = 3;
 
 /** The host compresses the pages in [pages, pages + size) to [at, at + room). False: failed. */
 export function compress(

@@ -190,7 +190,7 @@ describe("a collector", () => {
     expect(await asked(many)).toBe("the states of 4294967295 pages: 1048576 are the most");
     const pages =
       "(call $compress (i32.const 0) (i32.const 0) (i32.const 100) (i32.const 0) (i32.const 256))";
-    expect(await asked(pages)).toBe("100 bytes are no pages of 0");
+    expect(await asked(pages)).toBe("100 bytes are no pages of 0, or more than 1 MiB");
   });
 
   it("whose words are a terminal's commands says them as plain text", async () => {

@@ -14,7 +14,7 @@ import { CRASH_TYPES } from "../init/crashes.ts";
 import { machinePrograms } from "../init/programs.ts";
 import { withCoreCollector } from "../initrd/capture.ts";
 import { Complaints } from "./complaints.ts";
-import { parseBootFlags } from "./options.ts";
+import { parseBootFlags, withRoom } from "./options.ts";
 import { openOut } from "./out.ts";
 import { report } from "./report.ts";
 import { Story } from "./story.ts";
@@ -50,7 +50,7 @@ file has holes where memory held zeros.
                     4 private page cache, 8 user pages, 16 free pages (0)
   --compression C   of kdump and flattened: lzo, zlib, snappy, zstd, none (lzo)
   --collector FILE  a WebAssembly component that saves the dump instead, in a form of its
-                    own (wkdump collect --help)
+                    own (wkdump collect --help); the crash region is larger then
   --collector-args "WORDS"
                     the arguments that it gets
   --poweron FILL    what memory holds at power-on: zero, or random (zero)
@@ -109,7 +109,9 @@ Exit status:
 async function readComponent(terminal: Terminal, file: string | undefined): Promise<Uint8Array | null> {
   if (file === undefined) return null;
   for (const name of COLLECTOR_ASSETS) readAsset(terminal, name);
-  const component = join([...terminal.readChunks(file)].map((piece) => piece.slice()));
+  const pieces: Uint8Array[] = [];
+  for (const piece of terminal.readChunks(file)) pieces.push(piece.slice());
+  const component = join(pieces);
   try {
     await checkCollector(currentHost(), collectorPrograms(terminal), component);
   } catch (error) {
@@ -148,7 +150,10 @@ export async function run(terminal: Terminal, args: readonly string[]): Promise<
       memory: flags.memory,
       cpus: flags.cpus,
       ...(flags.cpus > 1 ? { cpuProgram: terminal.assetUrl("cpu.js") } : {}),
-      cmdline: flags.cmdline,
+      cmdline:
+        component !== null && flags.usualCrashkernel
+          ? withRoom(flags.cmdline, component.length)
+          : flags.cmdline,
       ...(flags.seed === undefined ? {} : { seed: flags.seed }),
       powerOnFill: flags.powerOnFill,
       console: (bytes) => {

@@ -32,6 +32,8 @@ export interface BootFlags {
   memory: number;
   cpus: number;
   cmdline: string;
+  /** crashkernel= on it is the default, not what somebody asked for. */
+  usualCrashkernel: boolean;
   crash: string;
   seed: number | undefined;
   out: string;
@@ -127,6 +129,7 @@ export function parseBootFlags(args: readonly string[]): BootFlags {
       pages: parsePages(get("--pages")),
       swap: parseSwap(get("--swap"), memory),
     }),
+    usualCrashkernel: !/(^|\s)crashkernel=/.test(get("--append") ?? ""),
     crash,
     seed: parseSeed(get("--seed")),
     out,
@@ -140,6 +143,17 @@ export function parseBootFlags(args: readonly string[]): BootFlags {
     json: values.has("--json"),
     quiet: values.has("--quiet"),
   };
+}
+
+/**
+ * The command line with a crash region that has room for so many bytes more in the capture kernel's initrd:
+ * for the archive, for the file unpacked, and as much again, since kexec takes no image that is larger than
+ * half of the region.
+ */
+export function withRoom(cmdline: string, bytes: number): string {
+  return cmdline.replace(/(?<=(?:^|\s)crashkernel=)\S+/, (size) =>
+    formatSize((parseSize(size) ?? 0) + Math.ceil((3 * bytes) / MIB) * MIB),
+  );
 }
 
 function parseMemory(text: string): number {

@@ -4,6 +4,9 @@
  */
 import { hostCompressors } from "../../runtime/adapter/compressors.ts";
 import { threadPort } from "../../runtime/adapter/port.ts";
+import { BATCH_SIZE, type Codec, newCodecs, type PageCodecs } from "../dump/codecs.ts";
+import { PAGE_DESC } from "../dump/kdump-header.ts";
+import { PAGE_SIZE_MAX, PAGE_SIZE_MIN } from "../dump/vmcoreinfo.ts";
 import type * as Bindgen from "./bindgen.ts";
 import { checkComponent, checkWorld } from "./check.ts";
 import { CollectorError, lineOf } from "./error.ts";
@@ -62,7 +65,11 @@ function evaluate(source: string): Instantiate {
 }
 
 /** The functions of the world. */
-function world(channel: Channel, description: Description): Record<string, Record<string, unknown>> {
+function world(
+  channel: Channel,
+  description: Description,
+  codecs: PageCodecs,
+): Record<string, Record<string, unknown>> {
   const { words, bytes } = channel;
   const ask = (op: number): Result<Uint8Array> => {
     channel.put(WORD.op, op);
@@ -114,7 +121,10 @@ function world(channel: Channel, description: Description): Record<string, Recor
         ask(OP.progress);
       },
     },
-    "wkdump:collector/codecs": { compress: compressPages },
+    "wkdump:collector/codecs": {
+      compress: (codec: Codec, pages: Uint8Array, pageSize: number) =>
+        compressPages(codecs, codec, pages, pageSize),
+    },
   };
 }
 
@@ -124,23 +134,27 @@ interface Packed {
 }
 
 /** In this thread: compressing asks nobody. */
-function compressPages(codec: "zlib" | "zstd", pages: Uint8Array, pageSize: number): Result<Packed> {
-  const compress = hostCompressors()[codec];
-  if (compress === undefined) return { tag: "err", val: `This engine has no ${codec} to compress with.` };
-  if (pageSize === 0 || pages.length % pageSize !== 0) {
-    return { tag: "err", val: `${pages.length} bytes are no pages of ${pageSize}` };
+function compressPages(
+  codecs: PageCodecs,
+  codec: Codec,
+  pages: Uint8Array,
+  pageSize: number,
+): Result<Packed> {
+  const by = codec === "zstd" ? hostCompressors().zstd : codec;
+  if (by === undefined) return { tag: "err", val: `This engine has no ${codec} to compress with.` };
+  const isSize = pageSize >= PAGE_SIZE_MIN && pageSize <= PAGE_SIZE_MAX && pageSize % PAGE_SIZE_MIN === 0;
+  if (!isSize || pages.length % pageSize !== 0 || pages.length > BATCH_SIZE) {
+    return { tag: "err", val: `${pages.length} bytes are no pages of ${pageSize}, or more than 1 MiB` };
   }
   const sizes = new Uint32Array(pages.length / pageSize);
-  const bytes = new Uint8Array(pages.length);
-  let to = 0;
+  codecs.pages.set(pages);
+  const bytes = codecs.compress(by, sizes.length, pageSize, false).slice();
+  const descriptors = codecs.descriptors(codec, sizes.length, pageSize, 0, 0).bytes;
+  const view = new DataView(descriptors.buffer, descriptors.byteOffset);
   for (let n = 0; n < sizes.length; n++) {
-    const page = pages.subarray(n * pageSize, (n + 1) * pageSize);
-    const packed = compress(page);
-    const smaller = packed.length < pageSize ? packed : page;
-    bytes.set(smaller, to);
-    to += sizes[n] = smaller.length;
+    sizes[n] = view.getUint32(n * PAGE_DESC.size + PAGE_DESC.bytes[0], true);
   }
-  return { tag: "ok", val: { sizes, bytes: bytes.subarray(0, to) } };
+  return { tag: "ok", val: { sizes, bytes } };
 }
 
 /** Runs it; how it ended, and what it says. */
@@ -150,7 +164,10 @@ async function run(
 ): Promise<[number, string]> {
   const channel = new Channel(job.shared);
   try {
-    const collector = await instantiate(async (name) => modules.get(name)!, world(channel, job.description));
+    const collector = await instantiate(
+      async (name) => modules.get(name)!,
+      world(channel, job.description, await newCodecs()),
+    );
     return [END.done, collector.run(job.args)];
   } catch (error) {
     const { payload, message } = error as { payload?: unknown; message?: unknown };
