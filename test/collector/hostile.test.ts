@@ -3,6 +3,7 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSy
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { limitMemory } from "../../tools/collector/limits.ts";
 import { namedKernel } from "../support/dumps.ts";
 import { run } from "../support/stock.ts";
 import { component, wat, wrap } from "./components.ts";
@@ -38,7 +39,9 @@ describe("a file that is no collector", () => {
     );
     const whole = await component("(call $ok)");
     for (const length of [9, 100, whole.length - 1]) {
-      expect(refused("bun", whole.subarray(0, length))).toMatch(/damaged|does not export run/);
+      expect(refused("bun", whole.subarray(0, length))).toMatch(
+        /damaged|does not take it|does not export run/,
+      );
     }
   });
 
@@ -85,6 +88,28 @@ describe("a file that is no collector", () => {
         '"export function remove(done: bigint, total: bigint): void;", ' +
         "which wkdump:collector/output@0.1.0 has not",
     );
+  });
+
+  it.each([
+    [
+      "(type (struct (field i32)))",
+      /^it has objects for a garbage collector, whose memory cannot be limited$/,
+    ],
+    ["(rec (type (func)) (type (array i8)))", /^it has objects for a garbage collector/],
+    ["(memory 1)", /^the transpiler does not take it: unsupported .* multiple memories$/],
+    ["(table 1000001 funcref)", /^its tables have over 1000000 entries$/],
+    ["(table 600000 funcref) (table 600000 externref)", /^its tables have over 1000000 entries$/],
+  ])("or has memory that nothing limits: %s", async (more, message) => {
+    expect(refused("bun", await component("(call $ok)", more))).toMatch(message);
+  });
+
+  it("or has memory of another kind", async () => {
+    for (const memory of ["1 1 shared", "i64 1"]) {
+      const module = await wat(`(module (memory ${memory}))`);
+      expect(() => limitMemory(new Map([["module", module]]), 1 << 20)).toThrow(
+        /^it has a memory that is shared, of 64 bits, or of pages of its own size$/,
+      );
+    }
   });
 
   it("or has code where names should be", async () => {

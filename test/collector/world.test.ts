@@ -75,7 +75,8 @@ describe("the world", () => {
       [0, wanted.length],
       [777, 1000],
     ] as const) {
-      const ask = `(call $states (i32.const ${level}) (i64.const ${first}) (i32.const ${count}) (i32.const 256))`;
+      const ask = `(call $states (i32.const ${level})
+        (i64.const ${first}) (i32.const ${count}) (i32.const 256))`;
       expect(equal(await answer("bun", ask), wanted.subarray(first, first + count))).toBe(true);
     }
     const found = new Set(wanted);
@@ -100,7 +101,8 @@ describe("the world", () => {
       (i32.const ${(Math.imul(n + 7, 0x9e3779b1) >>> 13) ^ (Math.imul(n, n) >>> 3)}))`,
     );
     const ask = `(memory.copy (i32.const 8192) (i32.const 1024) (i32.const 4)) ${data.join("")}
-      (call $compress (i32.const ${number}) (i32.const 8192) (i32.const 8192) (i32.const 4096) (i32.const 256))`;
+      (call $compress (i32.const ${number})
+        (i32.const 8192) (i32.const 8192) (i32.const 4096) (i32.const 256))`;
     const write = `
       (call $write (i64.const 0) (i32.load (i32.const 260)) (i32.const 8) (i32.const 512))
       (call $write (i64.const 8) (i32.load (i32.const 268)) (i32.load (i32.const 272)) (i32.const 512))`;

@@ -38,7 +38,7 @@ async function prepare({ component, bindgen, memory }: Job): Promise<Prepared> {
     transpiled = await transpile(checked);
   } catch (error) {
     const { payload } = error as { payload?: unknown };
-    throw new CollectorError(`the component is damaged: ${lineOf(String(payload ?? error))}`);
+    throw new CollectorError(`the transpiler does not take it: ${lineOf(String(payload ?? error))}`);
   }
   checkWorld(transpiled);
   const modules = new Map<string, WebAssembly.Module>();
