@@ -103,6 +103,10 @@ describe("a flattened dump", () => {
       /flat, offset 0x1000: a record for offset 0, size -5/,
     );
     await expect(open(edited(4096, 2n ** 62n))).rejects.toThrow(/offset 0x1000/);
+    // A file of terabytes, nearly all of them holes, by one bit.
+    await expect(open(edited(4096, 2n ** 42n))).rejects.toThrow(
+      /records for a file of 0x40000001000 bytes in a stream of 0x\w+/,
+    );
     await expect(open(flat.subarray(0, 4096))).rejects.toThrow(/without records/);
     await expect(open(flat.subarray(0, 20))).rejects.toThrow(/the flattened dump's header/);
   });

@@ -42,7 +42,7 @@ function make(engine: Engine, flags: readonly string[]): Uint8Array | null {
 }
 
 describe("every engine", () => {
-  it.each(["-d 0", "-d 31", "-l -d 31", "-l -d 0", "-p -d 31", "-E -d 31"])(
+  it.each(["-d 0", "-d 31", "-l -d 31", "-l -d 0", "-p -d 31", "-c -d 31", "-E -d 31"])(
     "writes the same file: %s",
     (flags) => {
       const [first, ...others] = NAMES.map((engine) => make(engine, flags.split(" "))!);
@@ -50,9 +50,8 @@ describe("every engine", () => {
     },
   );
 
-  // zlib and Zstandard are the engine's own, and pack the same page another way.
-  it.each(["-c", "-z"])("writes the same pages: %s", async (codec) => {
-    const made = NAMES.map((engine) => make(engine, [codec, "-d", "31"]));
+  it("writes the same pages by Zstandard, which is the engine's own and packs them another way", async () => {
+    const made = NAMES.map((engine) => make(engine, ["-z", "-d", "31"]));
     expect(made[0]).not.toBeNull();
     const dumps = await Promise.all(
       made.filter((it) => it !== null).map((bytes) => openDump([new MemoryBytes("out", bytes)])),

@@ -20,6 +20,8 @@ export const FLAT_RECORD_SIZE = 16;
 export const FLAT_TYPE = 1n;
 export const FLAT_VERSION = 1n;
 export const FLAT_END = -1n;
+/** A dump has no holes: a file so many times as long as its stream has a record with a damaged offset. */
+const HOLES_MAX = 16;
 /** Runs that we keep, some 30 MiB of memory. */
 const RUNS_MAX = 1 << 17;
 
@@ -69,6 +71,10 @@ export class FlattenedBytes implements ByteSource {
     const problems: string[] = [];
     const runs = await readRuns(source, problems);
     const size = runs.reduce((most, { end }) => Math.max(most, end), 0);
+    if (size > source.size * HOLES_MAX) {
+      const what = `records for a file of ${hex(size)} bytes in a stream of ${hex(source.size)}`;
+      throw new DumpError(`${source.name}, offset 0x1000`, what, ADVICE_DAMAGED);
+    }
     return new FlattenedBytes(source.name, size, source, uncovered(runs), problems);
   }
 
