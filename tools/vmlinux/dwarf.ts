@@ -3,63 +3,7 @@
  * .debug_info, .debug_abbrev and .debug_str. Nothing here knows C or our kernel.
  */
 import { ByteWriter } from "../../runtime/link/bytes.ts";
-
-/** The names and numbers of the standard (DWARF 4, section 7.5), as far as we use them. */
-export const TAG = {
-  array_type: 0x01,
-  enumeration_type: 0x04,
-  formal_parameter: 0x05,
-  member: 0x0d,
-  pointer_type: 0x0f,
-  compile_unit: 0x11,
-  structure_type: 0x13,
-  subroutine_type: 0x15,
-  typedef: 0x16,
-  union_type: 0x17,
-  subrange_type: 0x21,
-  base_type: 0x24,
-  enumerator: 0x28,
-  subprogram: 0x2e,
-  variable: 0x34,
-} as const;
-
-export const AT = {
-  location: 0x02,
-  name: 0x03,
-  byte_size: 0x0b,
-  stmt_list: 0x10,
-  low_pc: 0x11,
-  high_pc: 0x12,
-  language: 0x13,
-  comp_dir: 0x1b,
-  const_value: 0x1c,
-  upper_bound: 0x2f,
-  producer: 0x25,
-  prototyped: 0x27,
-  data_member_location: 0x38,
-  decl_file: 0x3a,
-  decl_line: 0x3b,
-  declaration: 0x3c,
-  encoding: 0x3e,
-  external: 0x3f,
-  frame_base: 0x40,
-  type: 0x49,
-  data_bit_offset: 0x6b,
-  bit_size: 0x0d,
-} as const;
-
-const FORM = {
-  addr: 0x01,
-  data8: 0x07,
-  data1: 0x0b,
-  sdata: 0x0d,
-  strp: 0x0e,
-  udata: 0x0f,
-  ref4: 0x13,
-  sec_offset: 0x17,
-  exprloc: 0x18,
-  flag_present: 0x19,
-} as const;
+import { AT, FORM, TAG } from "../dwarf/names.ts";
 
 export type Value =
   | { form: "addr" | "data8"; value: bigint }
