@@ -55,6 +55,7 @@ export async function compressed(core: Uint8Array, options: CompressOptions = {}
     physBase: 0n,
     dumpLevel: level,
     notes: dump.noteBytes,
+    eraseinfo: new Uint8Array(0),
     vmcoreinfo: {
       offset: note.descriptor.byteOffset - dump.noteBytes.byteOffset,
       size: note.descriptor.length,

@@ -5,7 +5,7 @@ import { AddressSpace, physBaseOf } from "./address-space.ts";
 import { type Extent, UTSNAME, UTSNAME_LENGTH } from "./kdump-header.ts";
 import type { KdumpImage } from "./kdump-writer.ts";
 import type { KernelDump } from "./memory-source.ts";
-import { cString, NT_PRSTATUS } from "./notes.ts";
+import { cString, latin1, NT_PRSTATUS } from "./notes.ts";
 import { VMCOREINFO_NOTE, type VmcoreInfo, vmcoreinfoOrNull } from "./vmcoreinfo.ts";
 
 type Described = Pick<KdumpImage, "utsname" | "timestamp" | "physBase">;
@@ -17,7 +17,8 @@ type Described = Pick<KdumpImage, "utsname" | "timestamp" | "physBase">;
 export async function kdumpImage(dump: KernelDump, dumpLevel: number): Promise<KdumpImage> {
   const maxMapnr = Math.ceil(dump.end / dump.pageSize);
   const { pageSize, noteBytes: notes } = dump;
-  const common = { pageSize, maxMapnr, notes, vmcoreinfo: vmcoreinfoIn(dump) };
+  const eraseinfo = latin1(dump.eraseinfo);
+  const common = { pageSize, maxMapnr, notes, vmcoreinfo: vmcoreinfoIn(dump), eraseinfo };
   if (dump.header !== null) {
     const { utsname, timestamp, nrCpus, physBase } = dump.header;
     return { ...common, dumpLevel: dumpLevel | dump.header.dumpLevel, utsname, timestamp, nrCpus, physBase };

@@ -6,7 +6,7 @@
 
 import type { Segment } from "./elf.ts";
 import { ELF32, ELF64, ET_CORE, PN_XNUM, PT_LOAD, PT_NOTE, setField } from "./elf-header.ts";
-import type { MemorySource } from "./memory-source.ts";
+import type { MemorySource, PhysicalRange } from "./memory-source.ts";
 import type { PageBitmap } from "./page-bitmap.ts";
 import type { ByteSink } from "./sink.ts";
 
@@ -23,7 +23,8 @@ export interface ElfImage {
   pageSize: number;
   /** The notes as they are. */
   notes: Uint8Array;
-  /** p_align of the notes' header. */
+  /** p_memsz and p_align of the notes' header, which makedumpfile leaves as they were. */
+  notesMemory: number;
   notesAlign: bigint;
   /** Of the core that is filtered. */
   loads: readonly Segment[];
@@ -79,7 +80,7 @@ export async function writeElf(
   setField(view, p.type, at, PT_NOTE);
   setField(view, p.offset, at, notesAt);
   setField(view, p.filesz, at, image.notes.length);
-  setField(view, p.memsz, at, image.notes.length);
+  setField(view, p.memsz, at, image.notesMemory);
   setField(view, p.align, at, image.notesAlign);
   let offset = notesAt + image.notes.length;
   for (const { load, from, fileSize, memorySize, last } of parts) {
@@ -98,6 +99,16 @@ export async function writeElf(
   await sink.write(notesAt, image.notes);
   const bytes = await copy(sink, pages, parts, notesAt + image.notes.length);
   return { bytes, excluded: parts.reduce((sum, part) => sum + part.excluded, 0) };
+}
+
+/** The memory that a core of these pages has in its file. */
+export function writtenRanges({ loads, pageSize }: ElfImage, dumped: PageBitmap): PhysicalRange[] {
+  return loads
+    .flatMap((load) => cut(load, pageSize, dumped))
+    .map(({ load, from, fileSize }) => {
+      const start = (load.physical ?? 0) + from;
+      return { start, end: start + fileSize };
+    });
 }
 
 /** The loads that one becomes. Loads without a physical address have no pages, and are left out. */

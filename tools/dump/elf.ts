@@ -30,7 +30,7 @@ import {
   type PhysicalRange,
   READ_MAX,
 } from "./memory-source.ts";
-import { type Note, parseNotes } from "./notes.ts";
+import { cString, ERASEINFO_NOTE, type Note, parseNotes } from "./notes.ts";
 import { PageBitmap } from "./page-bitmap.ts";
 import { pageSizeOf, type VmcoreInfo, vmcoreinfoOf } from "./vmcoreinfo.ts";
 
@@ -69,8 +69,8 @@ export class ElfCore implements KernelDump {
   readonly name: string;
   readonly format: string;
   readonly machine: string;
-  /** EI_CLASS, EI_DATA, e_machine, and p_align of the notes: what a filtered copy keeps. */
-  readonly image: { class: 1 | 2; little: boolean; machine: number; notesAlign: bigint };
+  /** EI_CLASS, EI_DATA, e_machine, and p_memsz and p_align of the notes: what a filtered copy keeps. */
+  readonly image: { class: 1 | 2; little: boolean; machine: number; notesMemory: number; notesAlign: bigint };
   /** What the dump holds, ascending and disjoint. */
   readonly ranges: readonly PhysicalRange[];
   readonly header = null;
@@ -92,9 +92,15 @@ export class ElfCore implements KernelDump {
     this.name = source.name;
     this.format = `${header.layout.name} core`;
     this.machine = machineName(header.machine);
-    const notesAlign = segments.find(({ type }) => type === PT_NOTE)?.align ?? 0n;
+    const noted = segments.find(({ type }) => type === PT_NOTE);
     const { layout, little, machine } = header;
-    this.image = { class: layout.class, little, machine, notesAlign };
+    this.image = {
+      class: layout.class,
+      little,
+      machine,
+      notesMemory: noted?.memorySize ?? 0,
+      notesAlign: noted?.align ?? 0n,
+    };
     const loads = segments.filter((s) => s.type === PT_LOAD && s.physical !== null);
     // Dumps made from outside (QEMU's) have p_vaddr 0 everywhere, which says nothing.
     this.mappings = loads
@@ -126,6 +132,12 @@ export class ElfCore implements KernelDump {
   get vmcoreinfo(): VmcoreInfo {
     this.info ??= vmcoreinfoOf(this.name, this.notes);
     return this.info;
+  }
+
+  /** The note that makedumpfile -E adds. */
+  get eraseinfo(): string {
+    const note = this.notes.find(({ name, type }) => name === ERASEINFO_NOTE && type === 0);
+    return note === undefined ? "" : cString(note.descriptor);
   }
 
   get pageSize(): number {

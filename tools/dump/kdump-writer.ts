@@ -31,6 +31,8 @@ export interface KdumpImage {
   /** The ELF notes as they are, and where VMCOREINFO's text lies in them. */
   notes: Uint8Array;
   vmcoreinfo: Extent;
+  /** The list of what was erased, which lies behind the pages; empty for none. */
+  eraseinfo: Uint8Array;
   /** A file of a split set: the pages that it holds. */
   split?: { startPfn: number; endPfn: number };
   /** Pages of the memory map were left out. */
@@ -48,7 +50,8 @@ export async function writeKdump(sink: ByteSink, image: KdumpImage, pages: Kdump
   const subBlocks = Math.ceil((KDUMP64.subHeaderSize + image.notes.length) / pageSize);
   const bitmapBlocks = Math.ceil(maxMapnr / 8 / pageSize);
   await sink.write(0, header(image, subBlocks, bitmapBlocks * 2, pages.codec));
-  await sink.write(pageSize, subHeader(image, subBlocks));
+  const eraseinfo: Extent = { offset: 0, size: 0 };
+  await sink.write(pageSize, subHeader(image, subBlocks, eraseinfo));
   const bitmaps = (1 + subBlocks) * pageSize;
   for (const [index, bitmap] of [pages.exist, pages.dumped].entries()) {
     const padded = new Uint8Array(bitmapBlocks * pageSize);
@@ -56,7 +59,12 @@ export async function writeKdump(sink: ByteSink, image: KdumpImage, pages: Kdump
     await sink.write(bitmaps + index * padded.length, padded);
   }
   const descriptors = bitmaps + 2 * bitmapBlocks * pageSize;
-  return writePages(sink, image, pages, descriptors);
+  const written = await writePages(sink, image, pages, descriptors);
+  if (image.eraseinfo.length === 0) return written;
+  await sink.write(written.bytes, image.eraseinfo);
+  Object.assign(eraseinfo, { offset: written.bytes, size: image.eraseinfo.length });
+  await sink.write(pageSize, subHeader(image, subBlocks, eraseinfo));
+  return { ...written, bytes: written.bytes + eraseinfo.size };
 }
 
 function header(image: KdumpImage, subBlocks: number, bitmapBlocks: number, codec: Codec | null): Uint8Array {
@@ -81,7 +89,7 @@ function header(image: KdumpImage, subBlocks: number, bitmapBlocks: number, code
   return bytes;
 }
 
-function subHeader(image: KdumpImage, blocks: number): Uint8Array {
+function subHeader(image: KdumpImage, blocks: number, eraseinfo: Extent): Uint8Array {
   const { pageSize, notes, vmcoreinfo, split } = image;
   const bytes = new Uint8Array(blocks * pageSize);
   const view = new DataView(bytes.buffer);
@@ -96,6 +104,8 @@ function subHeader(image: KdumpImage, blocks: number): Uint8Array {
     ["sizeVmcoreinfo", vmcoreinfo.size],
     ["offsetNote", notes.length === 0 ? 0 : notesAt],
     ["sizeNote", notes.length],
+    ["offsetEraseinfo", eraseinfo.offset],
+    ["sizeEraseinfo", eraseinfo.size],
     ["startPfn64", split?.startPfn ?? 0],
     ["endPfn64", split?.endPfn ?? 0],
     ["maxMapnr64", image.maxMapnr],

@@ -10,7 +10,7 @@ import { ADVICE_DAMAGED, DumpError, hex } from "./error.ts";
 import { DUMP_DH_COMPRESSED_INCOMPLETE, type Extent, type KdumpHeader, PAGE_DESC } from "./kdump-header.ts";
 import { readKdumpHeader } from "./kdump-open.ts";
 import { type KernelDump, type PageState, READ_MAX } from "./memory-source.ts";
-import { type Note, parseNotes } from "./notes.ts";
+import { cString, type Note, parseNotes } from "./notes.ts";
 import type { PageBitmap } from "./page-bitmap.ts";
 import { type VmcoreInfo, vmcoreinfoFrom, vmcoreinfoOf } from "./vmcoreinfo.ts";
 
@@ -51,6 +51,7 @@ export class KdumpCore implements KernelDump {
     readonly noteBytes: Uint8Array,
     readonly problems: readonly string[],
     private readonly vmcoreinfoBytes: Uint8Array | null,
+    readonly eraseinfo: string,
     private readonly codecs: PageCodecs,
   ) {
     this.name = bytes.source.name;
@@ -77,7 +78,11 @@ export class KdumpCore implements KernelDump {
     if ((header.status & DUMP_DH_COMPRESSED_INCOMPLETE) !== 0) {
       problems.push("the dump is incomplete (status 8): there was no room for its last pages");
     }
-    return new KdumpCore(bytes, header, parsed.notes, noteBytes, problems, vmcoreinfo, await loadCodecs());
+    const erased = cString(
+      (await part(header.eraseinfo, "the list of what was erased")) ?? new Uint8Array(0),
+    );
+    const codecs = await loadCodecs();
+    return new KdumpCore(bytes, header, parsed.notes, noteBytes, problems, vmcoreinfo, erased, codecs);
   }
 
   get machine(): string {

@@ -64,6 +64,8 @@ export interface KernelDump extends MemorySource {
   readonly notes: readonly Note[];
   /** The notes' bytes, of which the descriptors of `notes` are views. */
   readonly noteBytes: Uint8Array;
+  /** What makedumpfile erased from memory (--config), a line for each part; empty when nothing was. */
+  readonly eraseinfo: string;
   /** The kdump-compressed format's header; null in another format. */
   readonly header: KdumpHeader | null;
   /** What is wrong with the file without making it useless, one sentence each. */

@@ -10,6 +10,8 @@ import { hex } from "./error.ts";
 
 export const NT_PRSTATUS = 1;
 export const NOTE_HEADER_SIZE = 12;
+/** The name of the note, type 0, that lists what makedumpfile erased. */
+export const ERASEINFO_NOTE = "ERASEINFO";
 
 export interface Note {
   name: string;
@@ -47,6 +49,27 @@ export function parseNotes(bytes: Uint8Array, little = true): { notes: Note[]; p
     at = descriptorAt + align4(descriptorSize);
   }
   return { notes, problems };
+}
+
+/** A note's bytes, with `size` bytes for a descriptor that may be shorter. */
+export function encodeNote(name: string, type: number, descriptor: Uint8Array, size: number): Uint8Array {
+  const nameSize = name.length + 1;
+  const descriptorAt = NOTE_HEADER_SIZE + align4(nameSize);
+  const bytes = new Uint8Array(descriptorAt + align4(size));
+  const view = new DataView(bytes.buffer);
+  view.setUint32(0, nameSize, true);
+  view.setUint32(4, size, true);
+  view.setUint32(8, type, true);
+  for (let n = 0; n < name.length; n++) bytes[NOTE_HEADER_SIZE + n] = name.charCodeAt(n);
+  bytes.set(descriptor, descriptorAt);
+  return bytes;
+}
+
+/** A text as bytes, one a character: what cString() reads. */
+export function latin1(text: string): Uint8Array {
+  const bytes = new Uint8Array(text.length);
+  for (let at = 0; at < text.length; at++) bytes[at] = text.charCodeAt(at);
+  return bytes;
 }
 
 /** The bytes up to the first NUL, one character a byte. */

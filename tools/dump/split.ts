@@ -83,6 +83,11 @@ export class SplitDump implements KernelDump {
     return this.first.notes;
   }
 
+  /** Each file has that of its own pages. */
+  get eraseinfo(): string {
+    return this.parts.map(({ eraseinfo }) => eraseinfo).join("");
+  }
+
   get vmcoreinfo(): VmcoreInfo {
     return this.first.vmcoreinfo;
   }

@@ -1,6 +1,7 @@
 /** The kernel's log as makedumpfile --dump-dmesg writes it: further lines of a record are indented. */
 import { dmesgText, kernelLog } from "../dump/kernel-log.ts";
 import type { KernelDump } from "../dump/memory-source.ts";
+import { latin1 } from "../dump/notes.ts";
 import { BufferedWriter, type ByteSink } from "../dump/sink.ts";
 
 const BUFFER_SIZE = 64 * 1024;
@@ -23,8 +24,4 @@ export async function writeLog(
   }
   await output.flush();
   for (const text of problems) await problem(`${dump.name}: ${text}\n`);
-}
-
-function latin1(text: string): Uint8Array {
-  return Uint8Array.from(text, (character) => character.charCodeAt(0));
 }

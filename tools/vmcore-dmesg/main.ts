@@ -7,6 +7,7 @@ import { SyscallError } from "../../runtime/user/proc.ts";
 import { FileBytes } from "../dump/bytes.ts";
 import { DumpError } from "../dump/error.ts";
 import { dmesgText, kernelLog } from "../dump/kernel-log.ts";
+import { latin1 } from "../dump/notes.ts";
 import { openDump } from "../dump/open.ts";
 import { strerror } from "../strerror.ts";
 
@@ -95,11 +96,4 @@ async function print(proc: Proc, name: string, paths: readonly string[]): Promis
   } finally {
     for (const file of files) await file.close();
   }
-}
-
-/** The bytes of a text that has one character a byte: a character log goes out as the kernel wrote it. */
-function latin1(text: string): Uint8Array {
-  const bytes = new Uint8Array(text.length);
-  for (let at = 0; at < text.length; at++) bytes[at] = text.charCodeAt(at);
-  return bytes;
 }
