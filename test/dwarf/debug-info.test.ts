@@ -116,6 +116,22 @@ describeStock(["gcc"], "what gcc wrote", () => {
     });
   });
 
+  it("names by number, lengths by count, no siblings: clang's forms", async () => {
+    const object = join(directory, "strx.o");
+    const assembled = stock("gcc", ["-c", "-o", object, join(import.meta.dirname, "strx.s")]);
+    expect(assembled.status, assembled.output).toBe(0);
+    const debug = await open(new MemoryBytes(object, readFileSync(object)));
+    const outer = (await debug.structure("outer"))!;
+    expect(await debug.size(outer)).toBe(24);
+    expect((await debug.member(outer, "first"))!.offset).toBe(0);
+    const second = (await debug.member(outer, "second"))!;
+    expect(second.offset).toBe(8);
+    expect(await debug.shape(second.entry)).toMatchObject({ array: true, length: 2, size: 8, name: "long" });
+    const variable = await debug.shape((await debug.variable("variable"))!);
+    expect(variable).toMatchObject({ structure: true, name: "outer", size: 24 });
+    expect(debug.enumerator("PG_swapcache")).toBe(300n);
+  });
+
   it("a structure that one unit declares and another one defines", async () => {
     const program = join(directory, "units");
     const source = join(import.meta.dirname, "sample.c");
