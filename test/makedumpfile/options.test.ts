@@ -98,7 +98,26 @@ describe("makedumpfile's options", () => {
     );
     expect(error("--split=3", "a", "b").getopt).toMatch(/'--split' doesn't allow an argument/);
     expect(error("-d", "1,99", "a", "b").message).toBe("Dump_level(99) is invalid.");
-    expect(error("-x", "vmlinux", "a", "b").message).toMatch(/^-x \(types from a vmlinux\) is not supported/);
+    expect(error("-X", "a", "b").message).toMatch(/^-X \(Xen\) is not supported/);
+  });
+
+  it("name what tells more of the kernel", () => {
+    const sources = (line: string) => parseOptions(line.split(" ")).sources;
+    expect(sources("-x vmlinux --config rules a b")).toEqual({
+      vmlinux: "vmlinux",
+      vmcoreinfo: null,
+      config: "rules",
+    });
+    expect(sources("-i info a b")).toMatchObject({ vmlinux: null, vmcoreinfo: "info" });
+    expect(parseOptions(["-g", "info", "-x", "vmlinux"])).toMatchObject({
+      mode: "generate",
+      generated: "info",
+    });
+    for (const line of ["-x v -i i a b", "--config c a b", "-i i --config c a b", "-g i", "-g i -x v a"]) {
+      expect(error(...line.split(" ")).message).toBe(INVALID);
+    }
+    const dry = error("-g", "i", "-x", "v", "--dry-run").message;
+    expect(dry).toBe(`--dry-run cannot be used with -g.\n${INVALID}`);
   });
 
   it("say how many threads there are, as atoi() reads it", () => {

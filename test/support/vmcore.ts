@@ -74,6 +74,15 @@ export function vmcoreinfoNote(lines: readonly string[]): Uint8Array {
   return note("VMCOREINFO", 0, bytesOf(lines.map((line) => `${line}\n`).join("")));
 }
 
+/** A core in which no note has this name any more. */
+export function withoutNote(core: Uint8Array, name: string): Uint8Array {
+  const bytes = new Uint8Array(core);
+  const text = `${name}\0`;
+  const found = (at: number) => [...text].every((character, n) => bytes[at + n] === character.charCodeAt(0));
+  for (let at = 0; at < Math.min(bytes.length, 1 << 16); at++) if (found(at)) bytes[at] = 0x2d;
+  return bytes;
+}
+
 export interface MockLoad {
   virtual: bigint;
   physical: bigint;

@@ -1,7 +1,8 @@
 /**
- * DebugInfo: what a vmlinux tells of C's types and variables, by DWARF 2 to 5 as gcc and clang write it: sizes
- * of structures, offsets of members, lengths of arrays, what a variable's type is made of. Memory does not
- * grow with the file: names are looked for in one pass (scan.ts), what is asked for is read where it stands.
+ * DebugInfo: what a vmlinux tells of C's types and variables, by DWARF 2 to 5 as gcc and clang write it:
+ * sizes of structures, offsets of members, lengths of arrays, what a variable's type is made of. Memory does
+ * not grow with the file: names are looked for in one pass (scan.ts), what is asked for is read where it
+ * stands.
  */
 import { type ByteSource, readExactly } from "../dump/bytes.ts";
 import { CachedBytes } from "../dump/cached-bytes.ts";

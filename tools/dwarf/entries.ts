@@ -1,4 +1,4 @@
-/** Entries: debugging information entries by their offset in .debug_info, one at a time, with their values. */
+/** Entries: debugging information entries and their values, by offset in .debug_info. */
 import type { ByteSource } from "../dump/bytes.ts";
 import type { CachedBytes } from "../dump/cached-bytes.ts";
 import { DumpError, hex } from "../dump/error.ts";

@@ -1,4 +1,4 @@
-/** Units of .debug_info and their tables of abbreviations: how the entries between two offsets are written. */
+/** Units of .debug_info and their tables of abbreviations: how their entries are written. */
 import { type ByteSource, readExactly } from "../dump/bytes.ts";
 import type { CachedBytes } from "../dump/cached-bytes.ts";
 import { ADVICE_DAMAGED, DumpError, hex } from "../dump/error.ts";

@@ -9,6 +9,7 @@ import type { BesideProgram } from "../../runtime/adapter/terminal.ts";
 import { SyscallError } from "../../runtime/user/proc.ts";
 import { readAsset } from "../assets.ts";
 import { type Codec, codecsModule } from "../dump/codecs.ts";
+import type { ErasedRange } from "../dump/erased.ts";
 import { DumpError } from "../dump/error.ts";
 import type { Crew, PackWork } from "../dump/page-writer.ts";
 
@@ -26,6 +27,8 @@ export interface Task {
   /** The dump's files, and the file to write to, which exists; null: nothing is written. */
   inputs: readonly string[];
   output: string | null;
+  /** What is overwritten on the way. */
+  erased: readonly ErasedRange[];
   /** The codecs, compiled. */
   module: WebAssembly.Module;
 }
@@ -111,11 +114,11 @@ export class PackCrew {
     this.hands = Array.from({ length: count }, () => new Hand(url));
   }
 
-  /** The crew for one file; null: nothing is written. */
-  for(output: string | null): Crew {
+  /** The crew for one file, into which `erased` does not go; null: nothing is written. */
+  for(output: string | null, erased: readonly ErasedRange[]): Crew {
     return {
       pack: async (work) => {
-        const task: Task = { work, inputs: this.inputs, output, module: await this.module };
+        const task: Task = { work, inputs: this.inputs, output, erased, module: await this.module };
         await Promise.all(this.hands.map((hand) => hand.give(task)));
       },
       listen: () => currentHost().turn(),

@@ -10,6 +10,7 @@ Usage: makedumpfile [-c|-l|-p|-z|-E] [-d LEVEL] [-f] VMCORE DUMPFILE
        makedumpfile --split [-c|-l|-p|-z] [-d LEVEL] VMCORE DUMPFILE DUMPFILE...
        makedumpfile --reassemble DUMPFILE DUMPFILE... OUTPUT
        makedumpfile --dump-dmesg [--partial-dmesg] VMCORE LOGFILE
+       makedumpfile -g VMCOREINFO -x VMLINUX
        makedumpfile --mem-usage VMCORE
        makedumpfile [-d LEVEL] --explain PAGE [--explain PAGE...] VMCORE
 
@@ -28,6 +29,12 @@ Options:
                      1024; as much as fits is left, and marked as incomplete
   -e                 of the memory map too what describes pages left out alone, where it
                      lies in huge pages; asks for --work-dir as the original does
+  -x VMLINUX         take the kernel's symbols and types from its vmlinux with debugging
+                     information, not from the dump
+  -i VMCOREINFO      take them from a file that -g wrote
+  -g VMCOREINFO      write that file
+  --config FILE      overwrite what the rules in FILE name, see makedumpfile.conf(5);
+                     needs -x
   -F                 write a flattened stream to standard output, all messages to
                      standard error
   -R                 rearrange a flattened stream from standard input into DUMPFILE
@@ -51,9 +58,10 @@ Options:
 
 Accepted, and of no effect on what is written: -b ORDER, --cyclic-buffer KIB,
 --non-cyclic, --splitblock-size KIB, --work-dir DIR, --non-mmap, --num-threads N.
-Not supported: -x -i -g -X, --config, --eppic, --diskset, and Xen.
+Not supported: -X, --eppic, --diskset, rules for modules, and Xen.
 
 Exit status:
   0  done
   1  failed; the reason is told
+  2  VMCORE is of another kernel than VMLINUX or VMCOREINFO
 `;

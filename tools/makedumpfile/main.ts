@@ -11,6 +11,7 @@ import { pageCompressor } from "../dump/compress.ts";
 import { kdumpImage } from "../dump/describe.ts";
 import { ElfCore } from "../dump/elf.ts";
 import { writeElf } from "../dump/elf-writer.ts";
+import { type ErasedRange, erasing } from "../dump/erased.ts";
 import { DumpError } from "../dump/error.ts";
 import { FlattenedWriter } from "../dump/flattened-writer.ts";
 import { type KdumpImage, kdumpStatus, writeKdump } from "../dump/kdump-writer.ts";
@@ -22,7 +23,10 @@ import { vmcoreinfoOrNull } from "../dump/vmcoreinfo.ts";
 import { strerror } from "../strerror.ts";
 import { hire, type PackCrew } from "./crew.ts";
 import { debugText } from "./debug.ts";
+import { describe, generate } from "./described.ts";
 import { writeLog } from "./dmesg.ts";
+import type { Eraser } from "./erase.ts";
+import { elfNotes, kdumpEraseinfo } from "./eraseinfo.ts";
 import { excludeVmemmap } from "./exclude-vmemmap.ts";
 import { explain } from "./explain.ts";
 import { Failure, Refusal } from "./failure.ts";
@@ -69,7 +73,7 @@ export async function main(proc: Proc, beside?: BesideProgram): Promise<number> 
       await messages.error(`${error.syscall} ${error.path ?? ""}: ${strerror(error)}\n`);
     } else throw error;
     await messages.common("\nmakedumpfile Failed.\n");
-    return 1;
+    return error instanceof Failure ? error.status : 1;
   } finally {
     await session.close();
   }
@@ -113,6 +117,9 @@ class Session {
   private crew: PackCrew | null = null;
   /** As kdumpStatus asks. */
   vmemmapExcluded = false;
+  /** --config: what does not go into the dump, and the rules for it. */
+  private erased: readonly ErasedRange[] = [];
+  private eraser: Eraser | null = null;
 
   constructor(
     private readonly proc: Proc,
@@ -125,7 +132,11 @@ class Session {
 
   /** Does the work; the lines that end the run. */
   async run(): Promise<string> {
-    const { mode, operands, flattened, split } = this.options;
+    const { mode, operands, flattened, split, sources, generated } = this.options;
+    if (mode === "generate") {
+      await generate(this.proc, sources.vmlinux ?? "", generated ?? "");
+      return completed(`The vmcoreinfo is saved to ${generated}.`);
+    }
     if (mode === "rearrange") {
       const [output = ""] = operands;
       await this.outputs.checkAbsent(output);
@@ -143,7 +154,7 @@ class Session {
     const [vmcore = "", ...outputs] = operands;
     if (mode === "mem-usage" || mode === "explain") return this.look(vmcore);
     for (const output of outputs) await this.outputs.checkAbsent(output);
-    const dump = await this.open([vmcore]);
+    const dump = await this.describe(await this.open([vmcore]));
     if (mode === "dmesg") {
       await this.checkVersion(dump);
       const sink = flattened ? inOrder(this.outputs.stream()) : await this.outputs.create(outputs[0]!);
@@ -179,6 +190,15 @@ class Session {
     return dump;
   }
 
+  /** The dump as -x, -i and --config describe it. */
+  private async describe(plain: KernelDump): Promise<KernelDump> {
+    const say = (text: string) => this.messages.error(text);
+    const { dump, eraser } = await describe(this.proc, plain, this.options.sources, say);
+    this.eraser = eraser;
+    this.erased = eraser?.ranges ?? [];
+    return dump;
+  }
+
   private async checkVersion(dump: KernelDump): Promise<void> {
     const release = dump.vmcoreinfo.value("OSRELEASE") ?? "";
     const [, major = "0", minor = "0"] = /^(\d+)\.(\d+)/.exec(release) ?? [];
@@ -193,7 +213,7 @@ class Session {
   /** What is asked of a dump without making another: --mem-usage, --explain. */
   private async look(vmcore: string): Promise<string> {
     const { mode, levels, explain: pages } = this.options;
-    const dump = await this.open([vmcore]);
+    const dump = await this.describe(await this.open([vmcore]));
     await this.checkVersion(dump);
     if (mode === "mem-usage") return memUsage(dump);
     const level = levels[0]! | (dump.header?.dumpLevel ?? 0);
@@ -341,7 +361,7 @@ class Session {
     let noSpace: NoSpace | null = null;
     let told = 0;
     let before = 0;
-    const read: KernelDump["read"] = (physical, length, into) => dump.read(physical, length, into);
+    const read = erasing((physical, length, into) => dump.read(physical, length, into), this.erased);
     this.hire(codec, all * dump.pageSize);
     const paths = this.outputPaths();
     for (const [index, split] of ranges(dumped, sinks.length).entries()) {
@@ -353,11 +373,12 @@ class Session {
         told = now;
         await this.messages.progress("Copying data", before + own, all, now - start);
       };
-      const crew = this.crew?.for(paths?.[index] ?? null);
+      const crew = this.crew?.for(paths?.[index] ?? null, this.erased);
       const pages = { exist, dumped, read, codec, compress, progress, crew };
       const part = sinks.length > 1 ? { ...image, split } : image;
       try {
-        const { zero, bytes } = await writeKdump(sinks[index]!, part, pages);
+        const eraseinfo = kdumpEraseinfo(this.eraser, part, dumped);
+        const { zero, bytes } = await writeKdump(sinks[index]!, { ...part, eraseinfo }, pages);
         total.zero += zero;
         total.bytes += bytes;
       } catch (error) {
@@ -396,8 +417,9 @@ class Session {
   private async writeElf(dump: ElfCore, zero: number, dumped: PageBitmap, sink: ByteSink): Promise<Written> {
     const { pageSize } = dump;
     const image = { ...dump.image, pageSize, notes: dump.noteBytes, loads: dump.loads };
-    const read: KernelDump["read"] = (physical, length, into) => dump.read(physical, length, into);
-    const { bytes, excluded: cutOut } = await writeElf(sink, image, { dumped, read });
+    const read = erasing((physical, length, into) => dump.read(physical, length, into), this.erased);
+    const notes = elfNotes(this.eraser, image, dumped);
+    const { bytes, excluded: cutOut } = await writeElf(sink, { ...image, notes }, { dumped, read });
     await this.messages.progress("Copying data", 1, 1);
     return { zero, bytes, cutOut };
   }

@@ -1,4 +1,5 @@
 /** makedumpfile's command line: its options, what they mean, and which of them go together. */
+import type { Sources } from "./described.ts";
 import { GetoptError, getopt, type OptionTable } from "./getopt.ts";
 
 /** Bits of the dump level. */
@@ -20,6 +21,7 @@ export const KERNEL_ADDRESSES = 1n << 63n;
 const MODES = [
   "help",
   "version",
+  "generate",
   "rearrange",
   "reassemble",
   "dmesg",
@@ -54,6 +56,10 @@ export interface Options {
   messageLevel: number;
   /** Threads that pack; null: as many as are of use. */
   threads: number | null;
+  /** -x, -i, --config. */
+  sources: Sources;
+  /** -g. */
+  generated: string | null;
   operands: string[];
 }
 
@@ -124,12 +130,8 @@ const LONG: OptionTable = {
 const ACCEPTED = new Set(["b", "cyclic-buffer", "non-cyclic", "splitblock-size", "non-mmap"]);
 /** What this program cannot do. */
 const UNSUPPORTED: Readonly<Record<string, string>> = {
-  g: "making a VMCOREINFO file",
-  i: "VMCOREINFO from a file",
   X: "Xen",
-  x: "types from a vmlinux",
-  config: "erasing of data",
-  eppic: "erasing of data",
+  eppic: "erasing of data by a program",
   diskset: "sadump",
   "xen-syms": "Xen",
   "xen-vmcoreinfo": "Xen",
@@ -156,6 +158,8 @@ export function parseOptions(args: readonly string[]): Options {
     explain: [],
     messageLevel: MESSAGE_LEVEL,
     threads: null,
+    sources: { vmlinux: null, vmcoreinfo: null, config: null },
+    generated: null,
     operands: [],
   };
   /** Bits that -D and --show-stats add, whatever level is given beside them. */
@@ -185,6 +189,7 @@ export function parseOptions(args: readonly string[]): Options {
 }
 
 const MODE_OF: Readonly<Record<string, Mode>> = {
+  g: "generate",
   R: "rearrange",
   reassemble: "reassemble",
   "dump-dmesg": "dmesg",
@@ -200,6 +205,10 @@ function take(options: Options, option: string, value: string): void {
   const mode = MODE_OF[option];
   if (mode !== undefined && MODES.indexOf(mode) < MODES.indexOf(options.mode)) options.mode = mode;
   if (CODEC_OF[option] !== undefined) options.codec = CODEC_OF[option];
+  else if (option === "g") options.generated = value;
+  else if (option === "x") options.sources.vmlinux = value;
+  else if (option === "i") options.sources.vmcoreinfo = value;
+  else if (option === "config") options.sources.config = value;
   else if (option === "E") options.elf = true;
   else if (option === "e") options.excludeVmemmap = true;
   else if (option === "F") options.flattened = true;
@@ -260,6 +269,13 @@ function check(options: Options): void {
   const { mode, split, elf, flattened, codec, operands, dryRun, levels, threads } = options;
   if (mode === "help" || mode === "version") return;
   const invalid = (why?: string): OptionError => new OptionError(why ? `${why}\n${INVALID}` : INVALID);
+  const { vmlinux, vmcoreinfo, config } = options.sources;
+  if (mode === "generate") {
+    if (operands.length > 0 || codec !== null || levels[0] !== 0 || elf || flattened) throw invalid();
+    if (vmcoreinfo !== null || vmlinux === null) throw invalid();
+    if (dryRun) throw invalid("--dry-run cannot be used with -g.");
+    return;
+  }
   if (mode === "rearrange" || mode === "reassemble") {
     if (mode === "rearrange" && operands.length !== 1) throw invalid();
     if (codec !== null || levels[0] !== 0 || elf || flattened) throw invalid();
@@ -269,9 +285,9 @@ function check(options: Options): void {
     if (operands.length < 3) throw invalid();
     return;
   }
-  if (elf && codec !== null) throw invalid();
+  if ((elf && codec !== null) || (vmcoreinfo !== null && vmlinux !== null)) throw invalid();
   if (dryRun && mode === "dmesg") throw invalid("--dry-run cannot be used with --dump-dmesg.");
-  if (flattened && split) throw invalid();
+  if ((flattened && split) || (config !== null && vmlinux === null)) throw invalid();
   if ((threads ?? 0) > 0 && (split || elf)) {
     throw invalid(`--num-threads cannot used with ${split ? "--split" : "ELF format"}.`);
   }

@@ -9,6 +9,7 @@ import { FileBytes } from "../dump/bytes.ts";
 import { Chain, ChainStopped } from "../dump/chain.ts";
 import { useCodecsModule } from "../dump/codecs.ts";
 import { pageCompressor } from "../dump/compress.ts";
+import { erasing } from "../dump/erased.ts";
 import type { KernelDump } from "../dump/memory-source.ts";
 import { openDump } from "../dump/open.ts";
 import { PageBitmap } from "../dump/page-bitmap.ts";
@@ -24,7 +25,7 @@ async function open(inputs: readonly string[]): Promise<KernelDump> {
   return openDump(await Promise.all(inputs.map((path) => FileBytes.open(proc, path))));
 }
 
-async function perform({ work, inputs, output, module }: Task): Promise<void> {
+async function perform({ work, inputs, output, erased, module }: Task): Promise<void> {
   const { plan, pages } = work;
   const chain = new Chain(work.chain);
   let fd: number | null = null;
@@ -36,7 +37,7 @@ async function perform({ work, inputs, output, module }: Task): Promise<void> {
     if (compress === null) throw new Error(`no compressor for ${plan.codec}`);
     if (output !== null) fd = await proc.open(output, O_WRONLY);
     const sink = fd === null ? DISCARD : new FileSink(proc, fd);
-    const read: KernelDump["read"] = (physical, length, into) => source.read(physical, length, into);
+    const read = erasing((physical, length, into) => source.read(physical, length, into), erased);
     await packPages(plan, chain, new PageBitmap(pages, new Uint8Array(work.dumped)), {
       read,
       compress,

@@ -5,7 +5,6 @@
 import type { ByteSource } from "../dump/bytes.ts";
 import { DumpError, hex } from "../dump/error.ts";
 import { UTSNAME, UTSNAME_LENGTH } from "../dump/kdump-header.ts";
-import type { KernelDump } from "../dump/memory-source.ts";
 import { cString } from "../dump/notes.ts";
 import { VmcoreInfo } from "../dump/vmcoreinfo.ts";
 import { DebugInfo } from "../dwarf/debug-info.ts";
@@ -124,7 +123,7 @@ export class KernelTypes {
   /** The file that -g writes. Throws DumpError when it is not the vmlinux of a kernel. */
   async vmcoreinfo(): Promise<string> {
     const info = new VmcoreInfo(this.elf.name, await this.lines(0n));
-    const release = await this.release(info);
+    const release = await this.release();
     checkMemoryType(info);
     return `OSRELEASE=${release}\nPAGESIZE=${PAGE_SIZE}\n${info.text}`;
   }
@@ -188,9 +187,9 @@ export class KernelTypes {
     return bit === undefined || bit === null ? null : 1n << BigInt.asUintN(6, bit);
   }
 
-  /** The release in the file's own utsname. */
-  private async release(info: VmcoreInfo): Promise<string> {
-    const address = utsnameOf(info);
+  /** The release in the file's own utsname. Throws DumpError when it has none. */
+  async release(): Promise<string> {
+    const address = utsnameOf(new VmcoreInfo(this.elf.name, await this.lines(0n)));
     const bytes = await this.elf.readVirtual(address, UTSNAME.length * UTSNAME_LENGTH);
     if (bytes === null) {
       const what = `Can't convert vaddr (${address.toString(16)}) of utsname to an offset.`;
@@ -229,16 +228,6 @@ function checkMemoryType(info: VmcoreInfo): void {
   const sparse = ["SYMBOL(mem_section)", "SIZE(mem_section)", "OFFSET(mem_section.section_mem_map)"];
   const map = nodes || sparse.every((key) => info.has(key)) || info.has("SYMBOL(mem_map)");
   if (!(page && counted && map)) throw new DumpError(info.name, "Can't find the memory type.", ADVICE);
-}
-
-/** What the dump's own VMCOREINFO says; empty when it has none. */
-export function ownInfo(dump: KernelDump): VmcoreInfo {
-  try {
-    return dump.vmcoreinfo;
-  } catch (error) {
-    if (error instanceof DumpError) return new VmcoreInfo(dump.name, "");
-    throw error;
-  }
 }
 
 /** KERNELOFFSET: what KASLR added. */
