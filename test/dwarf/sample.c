@@ -1,6 +1,7 @@
 /* What C has of types, and a kernel's own names as makedumpfile asks for them: it prints its layout. */
 #include <stddef.h>
 #include <stdio.h>
+#include "pud.h"
 
 struct list_head { struct list_head *next, *prev; };
 typedef struct { long counter; } atomic64_t;
@@ -43,7 +44,7 @@ struct only_declared;
 
 extern char late[];
 extern struct mem_section *mem_section[4];
-struct uts_namespace init_uts_ns = { .name = { .sysname = "Linux", .release = "6.1.0-sample" } };
+struct uts_namespace init_uts_ns = { .name = { .sysname = "Linux", .release = "5.15.0-sample" } };
 struct mem_section *mem_section[4];
 struct zone *node_data[2];
 struct outer variable;
@@ -56,6 +57,7 @@ enum pageflags flag = PG_lru;
 enum huge dtor = HUGETLB_PAGE_DTOR;
 struct page a_page;
 nodemask_t nodes;
+pud_t pud;
 
 #define SHOW(type, member) printf(#type "." #member " %zu\n", offsetof(struct type, member))
 int main(void) {

@@ -1,5 +1,6 @@
 /** -x, -i, -g and --config of `wkdump makedumpfile` beside the stock one's: the same files and messages. */
-import { readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type BootDump, bootDump, built, wkdump } from "../support/boot.ts";
@@ -43,6 +44,40 @@ const RULES: Record<string, string> = {
   "a module that was not loaded": "[absent]\nerase linux_banner\n[vmlinux]\nerase saved_command_line\n",
   "one in another": "erase init_uts_ns\nerase init_uts_ns.name.release\nerase init_uts_ns.name size 300\n",
 };
+
+/** How gcc may write it. */
+const FLAVOURS = [
+  "-gdwarf-2 -gstrict-dwarf",
+  "-gdwarf-3",
+  "-gdwarf-4 -O2",
+  "-gdwarf-5",
+  "-gdwarf-5 -gdwarf64",
+  "-gdwarf-5 -gz=zlib",
+  "-gdwarf-5 -fdebug-types-section",
+];
+
+describeStock(["makedumpfile", "gcc"], "-g of what gcc wrote", () => {
+  let directory: string;
+  beforeAll(() => {
+    directory = mkdtempSync(join(tmpdir(), "wkdump-"));
+  });
+  afterAll(() => rmSync(directory, { recursive: true, force: true }));
+
+  it.each(FLAVOURS)("%s: the same file", (flavour) => {
+    const sample = join(import.meta.dirname, "../dwarf/sample.c");
+    const compiled = stock("gcc", ["-no-pie", ...flavour.split(" "), "-o", "vmlinux", sample], {
+      cwd: directory,
+    });
+    expect(compiled.status, compiled.output).toBe(0);
+    const args = ["-x", "vmlinux"];
+    const original = stock("makedumpfile", ["-g", "theirs", ...args], { cwd: directory });
+    const made = wkdump(["makedumpfile", "-g", "ours", ...args], { cwd: directory });
+    expect([made.status, made.stdout]).toEqual([0, original.stdout.replace("theirs", "ours")]);
+    const text = readFileSync(join(directory, "ours"), "latin1");
+    expect(text).toBe(readFileSync(join(directory, "theirs"), "latin1"));
+    expect(text).toMatch(/^SRCFILE\(pud_t\)=.*pud\.h$/m);
+  });
+});
 
 describeStock(["makedumpfile"], "wkdump makedumpfile with a vmlinux", () => {
   beforeAll(() => {
@@ -89,21 +124,22 @@ describeStock(["makedumpfile"], "wkdump makedumpfile with a vmlinux", () => {
   });
 
   describe.each(Object.entries(RULES))("--config, %s", (_, rules) => {
-    it.each([[], ["-E"], ["-d", "31"], ["-E", "-d", "31"]])("%j%j%j: the same bytes and words", (...args) => {
+    it.each(["-d 0", "-E", "-d 31", "-E -d 31"])("%s: the same bytes and words", (flags) => {
       writeFileSync(path("rules"), rules);
-      const made = both("-f", ...args, "-x", "vmlinux", "--config", "rules", "vmcore", "OUT");
+      const made = both("-f", ...flags.split(" "), "-x", "vmlinux", "--config", "rules", "vmcore", "OUT");
       expect([made.ours.status, told(made.ours)]).toEqual([0, told(made.theirs)]);
       expect(made.theirs.status).toBe(0);
       same("ours", "theirs");
     });
   });
 
-  it.each([[], ["-E"]])("a dump of which something was erased, filtered again %j", (...form) => {
-    const args = ["-f", ...form, "-x", "vmlinux", "--config", "first", "vmcore", "once"];
+  it.each(["-f", "-f -E"])("%s: a dump of which something was erased, filtered again", (flags) => {
+    const form = flags.split(" ");
+    const args = [...form, "-x", "vmlinux", "--config", "first", "vmcore", "once"];
     expect(theirs(...args).status).toBe(0);
     writeFileSync(path("rules"), RULES["a list by its head"]!);
     for (const more of [[], ["-x", "vmlinux", "--config", "rules"]]) {
-      const made = both("-f", ...form, "-d", "31", ...more, "once", "OUT");
+      const made = both(...form, "-d", "31", ...more, "once", "OUT");
       expect([made.ours.status, made.theirs.status]).toEqual([0, 0]);
       same("ours", "theirs");
     }

@@ -9,6 +9,7 @@ import { CachedBytes } from "../dump/cached-bytes.ts";
 import { DumpError } from "../dump/error.ts";
 import type { ElfFile } from "./elf.ts";
 import { Entries, type Entry } from "./entries.ts";
+import { declaredIn } from "./files.ts";
 import { AT, TAG } from "./names.ts";
 import { type Found, scan, type Wanted } from "./scan.ts";
 import { findStrings } from "./strings.ts";
@@ -138,6 +139,14 @@ export class DebugInfo {
     if (offset !== undefined) return this.entries.at(offset);
     const type = await this.typedef(name);
     return type?.tag === TAG.structure_type ? type : null;
+  }
+
+  /** The source file of a typedef; null when that is not known. */
+  async typedefFile(name: string): Promise<string | null> {
+    const offset = this.found.typedefs.get(name);
+    const line = this.elf.section(".debug_line");
+    if (offset === undefined || line === undefined) return null;
+    return declaredIn(await this.elf.contents(line), this.entries, await this.entries.at(offset));
   }
 
   /** What a typedef leads to, through other typedefs. */

@@ -87,18 +87,27 @@ export class Entries {
   }
 
   /** DW_AT_name; null when the entry has none. */
-  async name(entry: Entry): Promise<string | null> {
-    const found = entry.values.get(AT.name);
+  name(entry: Entry): Promise<string | null> {
+    return this.text(entry, AT.name);
+  }
+
+  /** A string; null when there is no such attribute. */
+  async text(entry: Entry, at: number): Promise<string | null> {
+    const found = entry.values.get(at);
     if (found === undefined) return null;
-    if (typeof found.value !== "bigint") return cString(found.value);
-    const { form } = found;
-    const offset = Number(found.value);
-    if (form === FORM.strp) return this.string(this.str, offset, entry);
-    if (form === FORM.line_strp) return this.string(this.lineStr, offset, entry);
+    return typeof found.value === "bigint"
+      ? this.textAt(found.form, Number(found.value), entry)
+      : cString(found.value);
+  }
+
+  /** What a form of strings leads to; "" for a form of something else. */
+  async textAt(form: number, value: number, entry: Entry): Promise<string> {
+    if (form === FORM.strp) return this.string(this.str, value, entry);
+    if (form === FORM.line_strp) return this.string(this.lineStr, value, entry);
     if (form === FORM.strx || (form >= FORM.strx1 && form <= FORM.strx4)) {
-      return this.string(this.str, await this.strx(entry.unit, offset), entry);
+      return this.string(this.str, await this.strx(entry.unit, value), entry);
     }
-    return null;
+    return "";
   }
 
   /** A constant; null when there is no such attribute or it is none. */

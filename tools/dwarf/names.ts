@@ -102,5 +102,7 @@ export const FORM = {
 
 /** Unit types (DWARF 5). */
 export const UT = { compile: 1, type: 2, partial: 3, skeleton: 4, split_compile: 5, split_type: 6 } as const;
+/** What a line table of DWARF 5 has of a name. */
+export const LNCT = { path: 1, directory_index: 2 } as const;
 /** The operations of expressions that give a member's offset. */
 export const OP = { constu: 0x10, plus_uconst: 0x23 } as const;

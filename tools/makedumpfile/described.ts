@@ -34,8 +34,12 @@ export interface Described {
   eraser: Eraser | null;
 }
 
-/** -g: writes `output` of the vmlinux. Throws Failure, DumpError. */
-export async function generate(proc: Proc, vmlinux: string, output: string): Promise<void> {
+/** -g: writes `output` of the vmlinux; what is in it. Throws Failure, DumpError. */
+export async function generate(
+  proc: Proc,
+  vmlinux: string,
+  output: string,
+): Promise<{ vmcoreinfo: VmcoreInfo }> {
   const file = await open(proc, vmlinux, "open_kernel_file: Can't open the kernel file");
   let text: string;
   try {
@@ -54,6 +58,7 @@ export async function generate(proc: Proc, vmlinux: string, output: string): Pro
   } finally {
     await proc.close(fd);
   }
+  return { vmcoreinfo: new VmcoreInfo(output, text) };
 }
 
 /**

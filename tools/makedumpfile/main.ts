@@ -19,7 +19,7 @@ import type { KernelDump } from "../dump/memory-source.ts";
 import { openDump } from "../dump/open.ts";
 import type { PageBitmap } from "../dump/page-bitmap.ts";
 import type { ByteSink } from "../dump/sink.ts";
-import { vmcoreinfoOrNull } from "../dump/vmcoreinfo.ts";
+import { type VmcoreInfo, vmcoreinfoOrNull } from "../dump/vmcoreinfo.ts";
 import { strerror } from "../strerror.ts";
 import { hire, type PackCrew } from "./crew.ts";
 import { debugText } from "./debug.ts";
@@ -134,7 +134,7 @@ class Session {
   async run(): Promise<string> {
     const { mode, operands, flattened, split, sources, generated } = this.options;
     if (mode === "generate") {
-      await generate(this.proc, sources.vmlinux ?? "", generated ?? "");
+      await this.checkVersion(await generate(this.proc, sources.vmlinux ?? "", generated ?? ""));
       return completed(`The vmcoreinfo is saved to ${generated}.`);
     }
     if (mode === "rearrange") {
@@ -199,8 +199,8 @@ class Session {
     return dump;
   }
 
-  private async checkVersion(dump: KernelDump): Promise<void> {
-    const release = dump.vmcoreinfo.value("OSRELEASE") ?? "";
+  private async checkVersion({ vmcoreinfo }: { vmcoreinfo: VmcoreInfo }): Promise<void> {
+    const release = vmcoreinfo.value("OSRELEASE") ?? "";
     const [, major = "0", minor = "0"] = /^(\d+)\.(\d+)/.exec(release) ?? [];
     const number = ([a, b]: readonly [number, number]): number => a * 1000 + b;
     const found = number([Number(major), Number(minor)]);

@@ -83,12 +83,17 @@ const NUMBERS = [
 /** Bit numbers that give PG_head_mask where no enumerator has it. */
 const HEADS = ["PG_head", "PG_compound"];
 
+/** The typedef whose source file tells how many levels the page tables have; LEN_SRCFILE less the NUL. */
+const SOURCE_OF = "pud_t";
+const SOURCE_MAX = 99;
+
 const structures = (members: readonly string[]): string[] => members.map((it) => it.split(".")[0]!);
 
 const WANTED: Wanted = {
   types: [
     ...new Set([
       ...SIZES,
+      SOURCE_OF,
       ...structures([...OFFSETS, ...LENGTHS.filter((it) => it.includes("."))]),
       ...LOGS.flatMap(({ sizes, offsets }) => [...sizes, ...structures(offsets)]),
     ]),
@@ -131,7 +136,7 @@ export class KernelTypes {
   /** Its lines of symbols, sizes, offsets, lengths and numbers; `shift` is what KASLR adds to symbols. */
   async lines(shift: bigint): Promise<string> {
     const lines: string[] = [];
-    const put = (kind: string, name: string, value: number | bigint | null) => {
+    const put = (kind: string, name: string, value: number | bigint | string | null) => {
       if (value !== null) lines.push(`${kind}(${name})=${kind === "SYMBOL" ? value.toString(16) : value}\n`);
     };
     for (const name of SYMBOLS) {
@@ -152,6 +157,7 @@ export class KernelTypes {
     }
     for (const name of LENGTHS) put("LENGTH", name, await this.length(name));
     for (const name of NUMBERS) put("NUMBER", name, this.number(name));
+    put("SRCFILE", SOURCE_OF, (await this.debug.typedefFile(SOURCE_OF))?.slice(0, SOURCE_MAX) ?? null);
     return lines.join("");
   }
 
