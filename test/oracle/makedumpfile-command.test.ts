@@ -195,9 +195,7 @@ describeStock(["makedumpfile"], "wkdump makedumpfile", () => {
     expect(stderr).toContain("text, offset 0x0: the file does not begin with ELF's magic number");
     // The original would take this for 0, and keep everything.
     expect(ours("-d", "a", whole.vmcore, "x").stdout).toContain("Dump_level(a) is invalid.");
-    expect(ours("-x", "vmlinux", whole.vmcore, "x").stdout).toContain(
-      "-x (types from a vmlinux) is not supported",
-    );
+    expect(ours("-X", whole.vmcore, "x").stdout).toContain("-X (Xen) is not supported");
   });
 
   it("leaves a dump to its owner alone", () => {
