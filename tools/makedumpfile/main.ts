@@ -6,7 +6,7 @@ import { hostCompressors } from "../../runtime/adapter/compressors.ts";
 import type { BesideProgram } from "../../runtime/adapter/terminal.ts";
 import { type Proc, SyscallError } from "../../runtime/user/proc.ts";
 import { FileBytes } from "../dump/bytes.ts";
-import { CODECS, type Codec } from "../dump/codecs.ts";
+import { CODECS, type Codec, codecsModule } from "../dump/codecs.ts";
 import { pageCompressor } from "../dump/compress.ts";
 import { kdumpImage } from "../dump/describe.ts";
 import { ElfCore } from "../dump/elf.ts";
@@ -304,7 +304,9 @@ class Session {
     const { messages, options } = this;
     const { exist, dumped } = await dump.pages();
     await messages.progress("Checking for memory holes", 1, 1);
-    // Where each page takes long, threads begin while the filter runs, whatever it leaves.
+    // The engine compiles the codecs while the filter runs.
+    void codecsModule();
+    // Where each page takes long, threads begin meanwhile too, whatever the filter leaves.
     if (options.codec === "zlib" || options.codec === "zstd") {
       this.hire(options.codec, dumped.count() * dump.pageSize);
     }
@@ -362,7 +364,8 @@ class Session {
     let told = 0;
     let before = 0;
     const read = erasing((physical, length, into) => dump.read(physical, length, into), this.erased);
-    this.hire(codec, all * dump.pageSize);
+    // To decompress takes no longer than to compress by LZO.
+    this.hire(codec ?? (dump.header === null ? null : "lzo"), all * dump.pageSize);
     const paths = this.outputPaths();
     for (const [index, split] of ranges(dumped, sinks.length).entries()) {
       let own = 0;
