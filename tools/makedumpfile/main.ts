@@ -62,7 +62,8 @@ export async function main(proc: Proc, beside?: BesideProgram): Promise<number> 
     await messages.common(await session.run());
     return 0;
   } catch (error) {
-    if (error instanceof Refusal) await messages.common(`${error.message}\n`);
+    if (error instanceof NoSpace) await messages.common(`\n${error.message}\n`);
+    else if (error instanceof Refusal) await messages.common(`${error.message}\n`);
     else if (error instanceof Failure || error instanceof DumpError) {
       if (error.message !== "") await messages.error(`${error.message}\n`);
     } else if (error instanceof SyscallError) {
