@@ -219,9 +219,10 @@ class Session {
       throw new Refusal(`'-E' option is disable, because ${dump.name} is kdump compressed format.`);
     }
     const little = dump instanceof ElfCore ? dump.image.little : dump.header?.little;
-    if (little === false) {
-      const why = `made on ${dump.machine}, with big endian numbers, which are not written here`;
-      throw new Failure(`get_elf_info: Can't get the number of PT_LOAD.\n${dump.name}: ${why}`);
+    if (little === false || dump.end === 0) {
+      const foreign = `made on ${dump.machine}, with big endian numbers, which are not written here`;
+      const why = `${dump.name}: ${little === false ? foreign : "no program header describes memory"}`;
+      throw new Failure(`get_elf_info: Can't get the number of PT_LOAD.\n${why}`);
     }
     if (vmcoreinfoOrNull(dump) !== null) await this.checkVersion(dump);
     else if (Math.max(...levels) > DL_EXCLUDE.zero) {
