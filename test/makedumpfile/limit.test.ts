@@ -5,6 +5,7 @@ import { openDump } from "../../tools/dump/open.ts";
 import { main } from "../../tools/makedumpfile/main.ts";
 import { namedKernel } from "../support/dumps.ts";
 import { FakeProc } from "../support/fake-proc.ts";
+import { concat } from "../support/vmcore.ts";
 
 const kernel = namedKernel();
 const core = kernel.build();
@@ -18,13 +19,25 @@ class Disk extends FakeProc {
   room = Number.POSITIVE_INFINITY;
   /** How often a file was made. */
   made = 0;
+  /** Standard input, and what went to standard output as bytes. */
+  input = new Uint8Array(0);
+  out = new Uint8Array(0);
 
   override async open(path: string, flags: number): Promise<number> {
     if (path === "/dump" && flags !== 0) this.made++;
     return super.open(path, flags);
   }
 
+  override async read(fd: number, buffer: Uint8Array): Promise<number> {
+    if (fd !== 0) return super.read(fd, buffer);
+    const part = this.input.subarray(0, buffer.length);
+    this.input = this.input.subarray(part.length);
+    buffer.set(part);
+    return part.length;
+  }
+
   override async write(fd: number, data: Uint8Array | string): Promise<void> {
+    if (fd === 1 && typeof data !== "string") this.out = concat(this.out, data);
     const size = this.files.get("/dump")?.length ?? 0;
     if (fd > 2 && size + data.length > this.room) this.failures.set("write /dump", "ENOSPC");
     return super.write(fd, data);
@@ -117,6 +130,30 @@ describe("makedumpfile -L", () => {
       /Can't write the dump file\(STDOUT\)\. Size limit\(307200\) reached\.\n\nmakedumpfile F/,
     );
     expect(said).not.toContain("Retry");
+  });
+});
+
+describe("no room for what is no new dump", () => {
+  it.each([
+    ["--dump-dmesg -L 60 /vmcore /dump", "log", "Size limit(60) reached."],
+    ["--dump-dmesg /vmcore /dump", "log", "No space left on device"],
+    ["-R /dump", "dump", "No space left on device"],
+    ["--reassemble /part /other /dump", "dump", "No space left on device"],
+  ])("makedumpfile %s", async (args, what, why) => {
+    const made = await run("--split /vmcore /part /other");
+    const flat = await run("-F -d 1 /vmcore");
+    expect([made.status, flat.status]).toEqual([0, 0]);
+    const proc = new Disk(["makedumpfile", "--message-level", "6", ...args.split(" ")]);
+    proc.directories.add("");
+    proc.put("/vmcore", core);
+    for (const name of ["/part", "/other"]) proc.put(name, made.files.get(name)!);
+    proc.input = flat.out;
+    if (!args.includes("-L")) proc.room = 60;
+    const status = await main(proc);
+    expect([status, proc.console]).toEqual([
+      1,
+      `\nCan't write the ${what} file(/dump). ${why}\n\nmakedumpfile Failed.\n`,
+    ]);
   });
 });
 

@@ -148,6 +148,18 @@ describe("makedumpfile", () => {
     );
   });
 
+  it("refuses a dump without memory", async () => {
+    const {
+      status,
+      console: said,
+      files,
+    } = await run("-d 1 /none /dump", { "/none": elfCore({ loads: [] }) });
+    expect([status, files.has("/dump")]).toEqual([1, false]);
+    expect(said).toMatch(
+      /^get_elf_info: Can't get the number of PT_LOAD\.\n\/none: no program header describes/,
+    );
+  });
+
   it("prints where a virtual address lies, and goes on", async () => {
     const { status, console: said } = await run("--vtop 0xffff888000054321 --message-level 6 /vmcore /dump");
     const table = (at: number, entry: string) => `${at.toString(16).padStart(16)} => ${entry.padStart(16)}\n`;

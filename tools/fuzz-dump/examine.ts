@@ -50,7 +50,11 @@ export async function examine(sources: readonly ByteSource[], seed: number): Pro
   for (const { args, stdin, stdout } of plan.steps) {
     reading.status = await files.run(makedumpfile, ["makedumpfile", ...args], { stdin, stdout });
     if (reading.status === 0) continue;
-    if (files.said.stderr === "") throw new Error(`makedumpfile ${args.join(" ")}: failed without a word`);
+    // What a dump does not have, the original tells among its common messages.
+    const said = `${files.said.stderr}${new TextDecoder().decode(files.said.stdout)}`;
+    if (said.replace("\nmakedumpfile Failed.\n", "") === "") {
+      throw new Error(`makedumpfile ${args.join(" ")}: failed without a word`);
+    }
     return reading;
   }
   if (plan.output.length > 0 && dump !== null) {
@@ -96,6 +100,14 @@ function planOf(seed: number, names: readonly string[]): { steps: Step[]; output
     { steps: [split], output: parts },
     { steps: [split, { args: ["--reassemble", ...parts, "whole"] }], output: ["whole"] },
     { steps: [{ args: ["--dump-dmesg", first, "log"] }], output: [] },
+    { steps: [{ args: ["-e", "--work-dir", first, ...how, first, "dump"] }], output: ["dump"] },
+    {
+      steps: [{ args: ["-D", "--vtop", "0xffffea0000000040", "--dry-run", ...how, first, "none"] }],
+      output: [],
+    },
+    { steps: [{ args: ["-L", "200K", "-d", "0,31", first, "dump"] }], output: [] },
+    { steps: [{ args: ["--mem-usage", first] }], output: [] },
+    { steps: [{ args: [...level, "--explain", String(random.u32() % 2 ** 14), first] }], output: [] },
   ]);
 }
 

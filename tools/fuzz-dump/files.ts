@@ -113,6 +113,10 @@ export class MemoryFiles extends WithoutTasks implements Proc {
     return { mode: 0o100600, size };
   }
 
+  async unlink(path: string): Promise<void> {
+    this.#written.delete(path);
+  }
+
   async fsync(): Promise<void> {}
 
   async time(): Promise<number> {
@@ -122,7 +126,6 @@ export class MemoryFiles extends WithoutTasks implements Proc {
   // What no program that reads dumps asks for.
   mkdir = (): Promise<void> => this.#refuse("mkdir");
   rename = (): Promise<void> => this.#refuse("rename");
-  unlink = (): Promise<void> => this.#refuse("unlink");
   symlink = (): Promise<void> => this.#refuse("symlink");
   readlink = (): Promise<string> => this.#refuse("readlink");
   sbrk = (): Promise<number> => this.#refuse("brk");

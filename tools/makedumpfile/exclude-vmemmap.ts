@@ -34,7 +34,9 @@ export async function excludeVmemmap(
   const space = new AddressSpace(dump);
   const map = await MemMap.open(space, dump.vmcoreinfo, exist.pages);
   const start = map.address(0);
-  const runs = start === null ? null : await hugePages(space, start, exist.pages, map.pageStructSize);
+  // A struct larger than a page is damage.
+  const none = start === null || map.pageStructSize > dump.pageSize;
+  const runs = none ? null : await hugePages(space, start, exist.pages, map.pageStructSize);
   if (runs === null) return null;
   const unused: [from: number, to: number][] = [];
   for (const [from, to] of unusedWords(exist, dumped)) {

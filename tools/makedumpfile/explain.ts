@@ -85,7 +85,7 @@ async function verdict(
   blockAt31: Block | null,
 ): Promise<string> {
   const { exist } = await dump.pages();
-  const state = await dump.pageState(pfn);
+  const state = pfn < exist.pages ? await dump.pageState(pfn) : "missing";
   if (state === "excluded") {
     const why = blockAt31 === null ? "" : `: ${named(blockAt31, pfn, LEVEL_MAX)}`;
     return `not in this file: the filter that made it left it out already${why}`;
@@ -159,28 +159,31 @@ class Structs {
     const line = (name: string, value: string, meaning: string): void => {
       lines.push(`  ${name.padEnd(13)} ${value.padEnd(18)}  ${meaning}`.trimEnd());
     };
-    const u64 = (member: string): bigint | null =>
-      info.has(`OFFSET(page.${member})`) ? page.getBigUint64(info.offset(`page.${member}`), true) : null;
-    const flags = u64("flags") ?? 0n;
+    const { pageStructSize } = this.map;
+    /** 0 for what VMCOREINFO does not name, or puts outside. */
+    const field = (member: string, bytes: 4 | 8): bigint => {
+      const offset = info.has(`OFFSET(page.${member})`) ? info.offset(`page.${member}`) : pageStructSize;
+      if (offset + bytes > pageStructSize) return 0n;
+      return bytes === 8 ? page.getBigUint64(offset, true) : BigInt(page.getInt32(offset, true));
+    };
+    const u64 = (member: string): bigint => field(member, 8);
+    const flags = u64("flags");
     line("flags", `0x${flags.toString(16).padStart(16, "0")}`, this.flagNames(flags).join(" "));
-    const mapcount = page.getInt32(info.offset("page._mapcount"), true);
+    const mapcount = field("_mapcount", 4);
     const types = ["PAGE_BUDDY_MAPCOUNT_VALUE", "PAGE_OFFLINE_MAPCOUNT_VALUE"];
-    const type = types.find((name) => info.numberOr(name, 0n) === BigInt(mapcount)) ?? "";
+    const type = types.find((name) => info.numberOr(name, 0n) === mapcount) ?? "";
     line("_mapcount", String(mapcount), type);
-    const mapping = u64("mapping") ?? 0n;
+    const mapping = u64("mapping");
     line("mapping", hex(mapping), (mapping & 1n) !== 0n ? "anonymous memory" : "");
     const isFree = type === types[0];
-    line("private", hex(u64("private") ?? 0n), isFree ? "order of the free block" : "");
-    const head = u64("compound_head") ?? 0n;
+    line("private", hex(u64("private")), isFree ? "order of the free block" : "");
+    const head = u64("compound_head");
     if ((head & 1n) !== 0n) {
-      const first = pfn - Number((address - (head - 1n)) / BigInt(this.map.pageStructSize));
+      const first = pfn - Number((address - (head - 1n)) / BigInt(pageStructSize));
       line("compound_head", hex(head), `a tail of page ${hex(first)}`);
     }
     if ((flags & info.numberOr("PG_head_mask", 0n)) !== 0n) {
-      const second = await this.space.read(
-        address + BigInt(this.map.pageStructSize),
-        this.map.pageStructSize,
-      );
+      const second = await this.space.read(address + BigInt(pageStructSize), this.map.pageStructSize);
       const byte = (member: string): number => second[info.offset(`page.${member}`)] ?? 0;
       line("order", String(byte("compound_order")), "of the compound page that begins here");
       if (info.has("OFFSET(page.compound_dtor)")) {

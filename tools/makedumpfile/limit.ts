@@ -14,9 +14,9 @@ export class NoSpace extends Error {
 }
 
 /** NoSpace for the error of a full disk; any other error as it is. */
-export function noSpaceOf(error: unknown, path: string): unknown {
+export function noSpaceOf(error: unknown, path: string, what = "dump"): unknown {
   if (!(error instanceof SyscallError) || error.code !== "ENOSPC") return error;
-  return new NoSpace(`Can't write the dump file(${path}). ${strerror(error)}`);
+  return new NoSpace(`Can't write the ${what} file(${path}). ${strerror(error)}`);
 }
 
 /** A file of at most `limit` bytes. */
@@ -26,6 +26,8 @@ export class LimitedSink implements ByteSink {
     readonly path: string,
     private readonly limit: number | null,
     private readonly sink: ByteSink,
+    /** "dump" or "log", for messages. */
+    private readonly what = "dump",
   ) {}
 
   /** What fits is written. Throws NoSpace when that is not all. */
@@ -34,10 +36,10 @@ export class LimitedSink implements ByteSink {
     try {
       if (room > 0) await this.sink.write(offset, room < bytes.length ? bytes.subarray(0, room) : bytes);
     } catch (error) {
-      throw noSpaceOf(error, this.path);
+      throw noSpaceOf(error, this.path, this.what);
     }
     if (room >= bytes.length) return;
-    throw new NoSpace(`Can't write the dump file(${this.path}). Size limit(${this.limit}) reached.`);
+    throw new NoSpace(`Can't write the ${this.what} file(${this.path}). Size limit(${this.limit}) reached.`);
   }
 
   /**

@@ -66,7 +66,8 @@ export async function main(proc: Proc, beside?: BesideProgram): Promise<number> 
     await messages.common(await session.run());
     return 0;
   } catch (error) {
-    if (error instanceof Refusal) await messages.common(`${error.message}\n`);
+    if (error instanceof NoSpace) await messages.common(`\n${error.message}\n`);
+    else if (error instanceof Refusal) await messages.common(`${error.message}\n`);
     else if (error instanceof Failure || error instanceof DumpError) {
       if (error.message !== "") await messages.error(`${error.message}\n`);
     } else if (error instanceof SyscallError) {
@@ -238,9 +239,10 @@ class Session {
       throw new Refusal(`'-E' option is disable, because ${dump.name} is kdump compressed format.`);
     }
     const little = dump instanceof ElfCore ? dump.image.little : dump.header?.little;
-    if (little === false) {
-      const why = `made on ${dump.machine}, with big endian numbers, which are not written here`;
-      throw new Failure(`get_elf_info: Can't get the number of PT_LOAD.\n${dump.name}: ${why}`);
+    if (little === false || dump.end === 0) {
+      const foreign = `made on ${dump.machine}, with big endian numbers, which are not written here`;
+      const why = `${dump.name}: ${little === false ? foreign : "no program header describes memory"}`;
+      throw new Failure(`get_elf_info: Can't get the number of PT_LOAD.\n${why}`);
     }
     if (vmcoreinfoOrNull(dump) !== null) await this.checkVersion(dump);
     else if (Math.max(...levels) > DL_EXCLUDE.zero) {

@@ -32,12 +32,13 @@ export class Outputs {
   /** A new file, for its owner alone: a dump holds what was in memory. Throws Failure. */
   async create(path: string): Promise<LimitedSink> {
     const { limit, dryRun, force } = this.options;
-    if (dryRun) return new LimitedSink(path, limit, DISCARD);
+    const { what } = this;
+    if (dryRun) return new LimitedSink(path, limit, DISCARD, what);
     const flags = O_WRONLY | O_CREAT | (force ? O_TRUNC : O_EXCL);
     try {
       const fd = await this.proc.open(path, flags, 0o600);
       this.created.push({ path, fd });
-      return new LimitedSink(path, limit, new FileSink(this.proc, fd));
+      return new LimitedSink(path, limit, new FileSink(this.proc, fd), what);
     } catch (error) {
       if (!(error instanceof SyscallError)) throw error;
       throw new Failure(`open_dump_file: Can't open the dump file(${path}). ${strerror(error)}`);
@@ -58,12 +59,17 @@ export class Outputs {
     const write = async (_at: number, bytes: Uint8Array) => {
       if (!dryRun) await this.proc.write(1, bytes);
     };
-    const sink = new LimitedSink(STDOUT, limit, { write });
+    const sink = new LimitedSink(STDOUT, limit, { write }, this.what);
     let at = 0;
     return async (bytes) => {
       at += bytes.length;
       await sink.write(at - bytes.length, bytes);
     };
+  }
+
+  /** What messages call the files. */
+  private get what(): string {
+    return this.options.mode === "dmesg" ? "log" : "dump";
   }
 
   async close(): Promise<void> {
