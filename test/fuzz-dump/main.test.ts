@@ -127,7 +127,7 @@ describe("the fuzzer of dumps", () => {
   it("finds output that is not what the dump has", async () => {
     const [{ bytes }] = victims[0]!.files as [VictimFile];
     const whole = sourceOf("dump0", bytes);
-    expect(await examine([whole], 4)).toMatchObject({ program: "-l -d 4 dump0 dump", status: 0 });
+    expect(await examine([whole], 18)).toMatchObject({ program: "-l -d 0 dump0 dump", status: 0 });
     let reads = 0;
     const pread = async (buffer: Uint8Array, offset: number): Promise<number> => {
       const count = await whole.pread(buffer, offset);
@@ -135,7 +135,7 @@ describe("the fuzzer of dumps", () => {
       if (offset > 0x10000 && count >= 4096) buffer[count - 1] = reads++;
       return count;
     };
-    await expect(examine([{ ...whole, pread }], 4)).rejects.toThrow(/is another in makedumpfile's output/);
+    await expect(examine([{ ...whole, pread }], 18)).rejects.toThrow(/is another in makedumpfile's output/);
   });
 
   it("refuses wrong flags", () => {
