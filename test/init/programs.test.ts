@@ -8,6 +8,7 @@ import { REBOOT_CMD_POWER_OFF, REBOOT_CMD_RESTART } from "../../tools/init/reboo
 import { dateStamp, kdump } from "../../tools/kdumpctl/kdump.ts";
 import { captureCommandLine, kdumpctl } from "../../tools/kdumpctl/kdumpctl.ts";
 import { main as kexec } from "../../tools/kexec/main.ts";
+import { namedKernel } from "../support/dumps.ts";
 import { FakeProc } from "../support/fake-proc.ts";
 
 const dmesg: Program = async (proc) => {
@@ -150,6 +151,25 @@ describe("kdump in the capture kernel", () => {
       await run();
       expect(proc.text(`${DIRECTORY}/${name}`)).toMatch(new RegExp(`^${options} /proc/vmcore`));
       expect(proc.files.has(`${DIRECTORY}/vmcore-incomplete`)).toBe(false);
+    }
+  });
+
+  it("knows WebAssembly by its first bytes, and says what is wrong with it", async () => {
+    const core = Uint8Array.of(0, 0x61, 0x73, 0x6d, 1, 0, 0, 0);
+    const damaged = Uint8Array.of(0, 0x61, 0x73, 0x6d, 0x0d, 0, 1, 0, 1, 99);
+    for (const [bytes, vmcore, message] of [
+      [core, namedKernel().build(), "it is a core module of WebAssembly, not a component: "],
+      [damaged, namedKernel().build(), "the component is damaged: it ends too early\n"],
+      [damaged, "the old memory", "/proc/vmcore, offset 0x0: the file does not begin"],
+    ] as const) {
+      const { proc, run } = machine(["/init"], { vmcore: "" });
+      proc.put("/proc/vmcore", vmcore);
+      proc.put("/usr/lib/kdump/collector.wasm", bytes);
+      proc.put("/etc/kdump.conf", "core_collector /usr/lib/kdump/collector.wasm -d 31\n");
+      await run();
+      expect(proc.console).toContain(`kdump: /usr/lib/kdump/collector.wasm: ${message}`);
+      expect(proc.console).toContain("kdump: saving vmcore failed, exitcode:1\n");
+      expect(proc.files.has(`${DIRECTORY}/vmcore`)).toBe(false);
     }
   });
 

@@ -8,7 +8,7 @@ import { O_CREAT, O_EXCL, O_RDONLY, O_WRONLY, type Proc } from "../../runtime/us
 import { FileBytes } from "../dump/bytes.ts";
 import { openDump } from "../dump/open.ts";
 import { FileSink } from "../dump/sink.ts";
-import { kindOf } from "./binary.ts";
+import { kindOf, PREAMBLE_SIZE } from "./binary.ts";
 import { COMPONENT_MAX } from "./check.ts";
 import {
   type CollectorPrograms,
@@ -44,9 +44,9 @@ export interface Collection {
   progress?: Run["progress"];
 }
 
-/** Whether the file is a component, by its first bytes. */
-export async function isComponent(proc: Proc, path: string): Promise<boolean> {
-  return kindOf(await readFile(proc, path, 8)) === "component";
+/** Whether the file is WebAssembly, by its first bytes: a component, or what somebody took for one. */
+export async function isWebAssembly(proc: Proc, path: string): Promise<boolean> {
+  return kindOf(await readFile(proc, path, PREAMBLE_SIZE)) !== "other";
 }
 
 /** A file's bytes, `most` of them at most. */

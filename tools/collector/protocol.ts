@@ -44,6 +44,7 @@ export const END = { done: 0, error: 1, trap: 2 } as const;
 export type Description = { tag: "ok"; val: Record<string, unknown> } | { tag: "err"; val: string };
 
 export interface Job {
+  /** What checkComponent() has let through. */
   component: Uint8Array;
   /** Of jco's transpiler. */
   bindgen: string;

@@ -9,6 +9,7 @@ import { DumpError, hex } from "../dump/error.ts";
 import type { KernelDump } from "../dump/memory-source.ts";
 import type { ByteSink } from "../dump/sink.ts";
 import { formatSize } from "../size.ts";
+import { checkComponent } from "./check.ts";
 import { CollectorError, lineOf } from "./error.ts";
 import { PageStates } from "./pages.ts";
 import { Channel, type Description, END, type Job, type Letter, OP, PIECE, STATE, WORD } from "./protocol.ts";
@@ -59,9 +60,10 @@ export async function checkCollector(
   component: Uint8Array,
   memory = MEMORY_LIMIT,
 ): Promise<void> {
+  const checked = checkComponent(component);
   const thread = new CollectorThread(host, programs, TIME_LIMIT_s);
   try {
-    await thread.prepare({ component, memory, run: null });
+    await thread.prepare({ component: checked, memory, run: null });
   } finally {
     thread.end();
   }
@@ -72,11 +74,12 @@ export async function checkCollector(
  * dump does, and the sink's errors.
  */
 export async function runCollector(host: Host, programs: CollectorPrograms, run: Run): Promise<string> {
+  const component = checkComponent(run.component);
   const channel = new Channel();
   const description = await describe(run.dump);
   const thread = new CollectorThread(host, programs, run.limits.time_s);
   try {
-    const { component, args, limits } = run;
+    const { args, limits } = run;
     await thread.prepare({
       component,
       memory: limits.memory,

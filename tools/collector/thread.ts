@@ -8,7 +8,7 @@ import { BATCH_SIZE, type Codec, newCodecs, type PageCodecs } from "../dump/code
 import { PAGE_DESC } from "../dump/kdump-header.ts";
 import { PAGE_SIZE_MAX, PAGE_SIZE_MIN } from "../dump/vmcoreinfo.ts";
 import type * as Bindgen from "./bindgen.ts";
-import { checkComponent, checkWorld } from "./check.ts";
+import { checkWorld } from "./check.ts";
 import { CollectorError, lineOf } from "./error.ts";
 import { limitMemory } from "./limits.ts";
 import { Channel, type Description, END, type Job, type Letter, OP, PIECE, STATE, WORD } from "./protocol.ts";
@@ -31,11 +31,10 @@ interface Prepared {
 }
 
 async function prepare({ component, bindgen, memory }: Job): Promise<Prepared> {
-  const checked = checkComponent(component);
   const { transpile } = (await import(bindgen)) as typeof Bindgen;
   let transpiled: Bindgen.Transpiled;
   try {
-    transpiled = await transpile(checked);
+    transpiled = await transpile(component);
   } catch (error) {
     const { payload } = error as { payload?: unknown };
     throw new CollectorError(`the transpiler does not take it: ${lineOf(String(payload ?? error))}`);

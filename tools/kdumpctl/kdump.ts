@@ -18,7 +18,7 @@ import {
   type Program,
   SyscallError,
 } from "../../runtime/user/proc.ts";
-import { collect, isComponent } from "../collector/collect.ts";
+import { collect, isWebAssembly } from "../collector/collect.ts";
 import { CollectorError } from "../collector/error.ts";
 import { DumpError } from "../dump/error.ts";
 import { echo, exists, type Run, readText, words } from "../init/exec.ts";
@@ -122,7 +122,7 @@ async function saveVmcore(proc: Proc, run: Run, conf: KdumpConf, directory: stri
   await say(proc, "saving vmcore");
   const collector = words(conf.core_collector);
   const [file = "", ...args] = collector;
-  const component = file.startsWith("/") && (await exists(proc, file)) && (await isComponent(proc, file));
+  const component = file.startsWith("/") && (await exists(proc, file)) && (await isWebAssembly(proc, file));
   const flattened = !component && collector.includes("-F");
   const status = component
     ? await runComponent(proc, file, args, incomplete)
@@ -170,8 +170,11 @@ async function runComponent(
     if (said !== "") await say(proc, said);
     return 0;
   } catch (error) {
-    if (!(error instanceof CollectorError || error instanceof DumpError)) throw error;
-    await say(proc, `${collector}: ${error.message}`);
+    if (error instanceof SyscallError) {
+      await say(proc, `${collector}: ${error.syscall} ${error.path ?? output}: ${strerror(error)}`);
+    } else if (error instanceof CollectorError || error instanceof DumpError) {
+      await say(proc, `${collector}: ${error.message}`);
+    } else throw error;
     return 1;
   }
 }
