@@ -16,6 +16,18 @@ const PAGES = 96;
 const PAGES_COMPARED = 64;
 const READ = 10_000;
 const LEVELS = ["0", "1", "2", "4", "8", "16", "31"];
+/** Pages below this one are explained. */
+const EXPLAINED = 2048;
+/** What --vtop is asked for: in the image, the direct map, vmemmap, vmalloc, of no page. */
+const ADDRESSES = [
+  "ffffffff80200000",
+  "ffff888000200000",
+  "ffffea0000008000",
+  "ffffc90000000000",
+  "ffffffffa0000000",
+  "400000",
+  "8000000000000000",
+];
 const CODECS = [[], ["-c"], ["-l"], ["-p"], ["-z"]];
 
 export interface Reading {
@@ -50,7 +62,8 @@ export async function examine(sources: readonly ByteSource[], seed: number): Pro
   for (const { args, stdin, stdout } of plan.steps) {
     reading.status = await files.run(makedumpfile, ["makedumpfile", ...args], { stdin, stdout });
     if (reading.status === 0) continue;
-    if (files.said.stderr === "") throw new Error(`makedumpfile ${args.join(" ")}: failed without a word`);
+    if (files.said.stderr === "" && files.said.stdout.length === 0)
+      throw new Error(`makedumpfile ${args.join(" ")}: failed without a word`);
     return reading;
   }
   if (plan.output.length > 0 && dump !== null) {
@@ -95,7 +108,13 @@ function planOf(seed: number, names: readonly string[]): { steps: Step[]; output
     { steps: [{ args: ["-R", "plain"], stdin: first }], output: [] },
     { steps: [split], output: parts },
     { steps: [split, { args: ["--reassemble", ...parts, "whole"] }], output: ["whole"] },
-    { steps: [{ args: ["--dump-dmesg", first, "log"] }], output: [] },
+    { steps: [{ args: ["--dump-dmesg", ...pick([[], ["--partial-dmesg"]]), first, "log"] }], output: [] },
+    { steps: [{ args: ["-e", "--work-dir", "/", ...how, first, "dump"] }], output: ["dump"] },
+    // What does not fit is lost: nothing to compare.
+    { steps: [{ args: ["-L", "300K", ...how.slice(0, -1), "0,16,31", first, "dump"] }], output: [] },
+    { steps: [{ args: ["--mem-usage", first] }], output: [] },
+    { steps: [{ args: [...level, "--explain", String(random.u32() % EXPLAINED), first] }], output: [] },
+    { steps: [{ args: ["--vtop", pick(ADDRESSES), first] }], output: [] },
   ]);
 }
 
