@@ -79,7 +79,7 @@ interface Step {
 }
 
 /** makedumpfile's work on these files, by the seed; `output` is a dump. */
-function planOf(seed: number, names: readonly string[]): { steps: Step[]; output: string[] } {
+export function planOf(seed: number, names: readonly string[]): { steps: Step[]; output: string[] } {
   const random = new Random(seed, "fuzz-dump makedumpfile");
   const pick = <T>(items: readonly T[]): T => items[random.u32() % items.length]!;
   const [first = ""] = names;
@@ -111,7 +111,7 @@ function planOf(seed: number, names: readonly string[]): { steps: Step[]; output
     { steps: [{ args: ["--dump-dmesg", ...pick([[], ["--partial-dmesg"]]), first, "log"] }], output: [] },
     { steps: [{ args: ["-e", "--work-dir", "/", ...how, first, "dump"] }], output: ["dump"] },
     // What does not fit is lost: nothing to compare.
-    { steps: [{ args: ["-L", "300K", ...how.slice(0, -1), "0,16,31", first, "dump"] }], output: [] },
+    { steps: [{ args: ["-L", "500K", ...how.slice(0, -1), "0,16,31", first, "dump"] }], output: [] },
     { steps: [{ args: ["--mem-usage", first] }], output: [] },
     { steps: [{ args: [...level, "--explain", String(random.u32() % EXPLAINED), first] }], output: [] },
     { steps: [{ args: ["--vtop", pick(ADDRESSES), first] }], output: [] },
