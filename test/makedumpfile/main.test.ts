@@ -196,6 +196,19 @@ describe("makedumpfile", () => {
     expect(said).toContain("\nphys_base    : 0 (vmcoreinfo)\n\nmax_mapnr    : 100\n");
   });
 
+  it("says that the disk is full, whatever it was writing", async () => {
+    const proc = new FakeProc(["makedumpfile", "--dump-dmesg", "/vmcore", "/log"]);
+    proc.directories.add("");
+    proc.put("/vmcore", core);
+    proc.failures.set("write /log", "ENOSPC");
+    expect([await main(proc), proc.console]).toEqual([
+      1,
+      expect.stringContaining(
+        "Can't write the dump file(/log). No space left on device\n\nmakedumpfile Failed.\n",
+      ),
+    ]);
+  });
+
   it("prints help and version, and checks parameters only when it is told to", async () => {
     expect((await run("--help")).console).toBe(HELP);
     expect((await run("-v")).console).toMatch(

@@ -67,7 +67,7 @@ export async function main(proc: Proc, beside?: BesideProgram): Promise<number> 
     return 0;
   } catch (error) {
     if (error instanceof Refusal) await messages.common(`${error.message}\n`);
-    else if (error instanceof Failure || error instanceof DumpError) {
+    else if (error instanceof Failure || error instanceof DumpError || error instanceof NoSpace) {
       if (error.message !== "") await messages.error(`${error.message}\n`);
     } else if (error instanceof SyscallError) {
       await messages.error(`${error.syscall} ${error.path ?? ""}: ${strerror(error)}\n`);
