@@ -196,6 +196,16 @@ describe("makedumpfile", () => {
     expect(said).toContain("\nphys_base    : 0 (vmcoreinfo)\n\nmax_mapnr    : 100\n");
   });
 
+  it("makes no dump of no memory", async () => {
+    const {
+      status,
+      files,
+      console: said,
+    } = await run("-l -d 0 /empty /dump", { "/empty": elfCore({ loads: [] }) });
+    expect([status, said]).toEqual([1, expect.stringContaining("/empty: no page of memory in it")]);
+    expect(files.has("/dump")).toBe(false);
+  });
+
   it("says that the disk is full, whatever it was writing", async () => {
     const proc = new FakeProc(["makedumpfile", "--dump-dmesg", "/vmcore", "/log"]);
     proc.directories.add("");
