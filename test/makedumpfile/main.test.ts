@@ -208,6 +208,29 @@ describe("makedumpfile", () => {
     expect(said).toContain("\nphys_base    : 0 (vmcoreinfo)\n\nmax_mapnr    : 100\n");
   });
 
+  it("makes no dump of no memory", async () => {
+    const {
+      status,
+      files,
+      console: said,
+    } = await run("-l -d 0 /empty /dump", { "/empty": elfCore({ loads: [] }) });
+    expect([status, said]).toEqual([1, expect.stringContaining("/empty: no page of memory in it")]);
+    expect(files.has("/dump")).toBe(false);
+  });
+
+  it("says that the disk is full, whatever it was writing", async () => {
+    const proc = new FakeProc(["makedumpfile", "--dump-dmesg", "/vmcore", "/log"]);
+    proc.directories.add("");
+    proc.put("/vmcore", core);
+    proc.failures.set("write /log", "ENOSPC");
+    expect([await main(proc), proc.console]).toEqual([
+      1,
+      expect.stringContaining(
+        "Can't write the dump file(/log). No space left on device\n\nmakedumpfile Failed.\n",
+      ),
+    ]);
+  });
+
   it("prints help and version, and checks parameters only when it is told to", async () => {
     expect((await run("--help")).console).toBe(HELP);
     expect((await run("-v")).console).toMatch(

@@ -16,6 +16,18 @@ const PAGES = 96;
 const PAGES_COMPARED = 64;
 const READ = 10_000;
 const LEVELS = ["0", "1", "2", "4", "8", "16", "31"];
+/** Pages below this one are explained. */
+const EXPLAINED = 2048;
+/** What --vtop is asked for: in the image, the direct map, vmemmap, vmalloc, of no page. */
+const ADDRESSES = [
+  "ffffffff80200000",
+  "ffff888000200000",
+  "ffffea0000008000",
+  "ffffc90000000000",
+  "ffffffffa0000000",
+  "400000",
+  "8000000000000000",
+];
 const CODECS = [[], ["-c"], ["-l"], ["-p"], ["-z"]];
 
 export interface Reading {
@@ -70,7 +82,7 @@ interface Step {
 }
 
 /** makedumpfile's work on these files, by the seed; `output` is a dump. */
-function planOf(seed: number, names: readonly string[]): { steps: Step[]; output: string[] } {
+export function planOf(seed: number, names: readonly string[]): { steps: Step[]; output: string[] } {
   const random = new Random(seed, "fuzz-dump makedumpfile");
   const pick = <T>(items: readonly T[]): T => items[random.u32() % items.length]!;
   const [first = ""] = names;
@@ -99,15 +111,14 @@ function planOf(seed: number, names: readonly string[]): { steps: Step[]; output
     { steps: [{ args: ["-R", "plain"], stdin: first }], output: [] },
     { steps: [split], output: parts },
     { steps: [split, { args: ["--reassemble", ...parts, "whole"] }], output: ["whole"] },
-    { steps: [{ args: ["--dump-dmesg", first, "log"] }], output: [] },
-    { steps: [{ args: ["-e", "--work-dir", first, ...how, first, "dump"] }], output: ["dump"] },
-    {
-      steps: [{ args: ["-D", "--vtop", "0xffffea0000000040", "--dry-run", ...how, first, "none"] }],
-      output: [],
-    },
-    { steps: [{ args: ["-L", "200K", "-d", "0,31", first, "dump"] }], output: [] },
+    { steps: [{ args: ["--dump-dmesg", ...pick([[], ["--partial-dmesg"]]), first, "log"] }], output: [] },
+    { steps: [{ args: ["-e", "--work-dir", "/", ...how, first, "dump"] }], output: ["dump"] },
+    // What does not fit is lost: nothing to compare.
+    { steps: [{ args: ["-L", "500K", ...how.slice(0, -1), "0,16,31", first, "dump"] }], output: [] },
+    { steps: [{ args: ["-D", "--dry-run", ...how, first, "none"] }], output: [] },
     { steps: [{ args: ["--mem-usage", first] }], output: [] },
-    { steps: [{ args: [...level, "--explain", String(random.u32() % 2 ** 14), first] }], output: [] },
+    { steps: [{ args: [...level, "--explain", String(random.u32() % EXPLAINED), first] }], output: [] },
+    { steps: [{ args: ["--vtop", pick(ADDRESSES), first] }], output: [] },
   ]);
 }
 

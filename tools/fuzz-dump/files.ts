@@ -9,6 +9,8 @@ import { MemorySink } from "../dump/sink.ts";
 import { sourceOf } from "./victim.ts";
 
 const DISK_SIZE = 32 * 1024 * 1024;
+/** The only directory. */
+const ROOT = "/";
 const STDIN = 0;
 const STDOUT = 1;
 const STDERR = 2;
@@ -109,12 +111,13 @@ export class MemoryFiles extends WithoutTasks implements Proc {
   }
 
   async stat(path: string): Promise<Stat> {
+    if (path === ROOT) return { mode: 0o040700, size: 0 };
     const size = this.#written.get(path)?.bytes.length ?? this.file(path).size;
     return { mode: 0o100600, size };
   }
 
   async unlink(path: string): Promise<void> {
-    this.#written.delete(path);
+    if (!this.#written.delete(path) && !this.#files.delete(path)) this.#fail("ENOENT", "unlink", path);
   }
 
   async fsync(): Promise<void> {}

@@ -23,10 +23,10 @@ engine has; flattened; a split set), and for each seed damages one of them: head
 notes, VMCOREINFO, bitmaps, descriptors, packed pages, records, page tables, memory
 map and log by what they mean, bits and numbers anywhere, a cut, files of two sets
 mixed. Then pages and their states are read, vmcore-dmesg runs, and makedumpfile
-does one of its works (filter, compress, -E, -F, -R, -L, -e, --split, --reassemble,
---dump-dmesg, --mem-usage, --explain), whose output must read as the dump does. A run
-must end soon, with data or with an error that says where the damage lies; anything
-else, a process that hangs or takes too much memory among it, is a finding.
+does one of its works (filter, compress, -E, -e, -L, -F, -R, --split, --reassemble,
+--dump-dmesg, --mem-usage, --explain, --vtop), whose output must read as the dump
+does. A run must end soon, with data or with an error that says where the damage lies;
+anything else, a process that hangs or takes too much memory among it, is a finding.
 
   --runs N        how many seeds
   --from SEED     the first of them (0)
