@@ -114,6 +114,18 @@ describe("makedumpfile --explain", () => {
     ]);
   });
 
+  it("passes over a flag whose number is none of a word's bits", async () => {
+    const bytes = new Uint8Array(readFileSync(booted.vmcore));
+    const [line, damaged] = ["NUMBER(PG_private)=13", `NUMBER(PG_private)=${"9".repeat(20)}`];
+    const text = Buffer.from(bytes.buffer);
+    const at = text.indexOf(line);
+    // The next lines are lost to it: they are flags, too.
+    text.write(`${damaged}\n`, at, "latin1");
+    const copy = await openDump([new MemoryBytes("damaged", bytes)]);
+    expect(copy.vmcoreinfo.value("NUMBER(PG_private)")).toMatch(/^9{20}$/);
+    expect(await explain(copy, 0, [256n])).toMatch(/^ {4}flags /m);
+  });
+
   it("at levels that need no struct page does without", async () => {
     const core = await openDump([new MemoryBytes("core", mockKernel().build())]);
     const said = await explain(core, 0, [0x54n]);

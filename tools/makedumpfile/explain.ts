@@ -202,7 +202,7 @@ class Structs {
       const [, name] = /^NUMBER\(PG_(\w+)\)$/.exec(key) ?? [];
       if (name === undefined) continue;
       const number = this.info.number(`PG_${name}`);
-      const mask = name.endsWith("_mask") ? number : 1n << number;
+      const mask = name.endsWith("_mask") ? number : number >= 0n && number < 64n ? 1n << number : 0n;
       if ((flags & mask) !== 0n) names.push([mask, name.replace(/_mask$/, "")]);
     }
     return names.sort(([a], [b]) => (a < b ? -1 : 1)).map(([, name]) => name);
