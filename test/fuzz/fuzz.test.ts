@@ -72,27 +72,46 @@ describe("wkdump fuzz", () => {
   });
 
   it.each([
-    [20017, "out of memory again and again, with a log that is long full", []],
+    [20017, "out of memory again and again, with a log that is long full", "captured", []],
     [
       19,
       "a victim of the OOM killer that ends by itself on another CPU",
+      "captured",
       ["--cpus", "4", "--operations", "50"],
     ],
-    [209, "a log that begins with words printed before", ["--operations", "10000"]],
-    [333, "a program that was killed for want of memory before it began", ["--operations", "10000"]],
-    [749, "children whose parents were killed before clone came back", ["--operations", "10000"]],
+    [209, "a log that begins with words printed before", "captured", ["--operations", "10000"]],
+    [
+      333,
+      "a program that was killed for want of memory before it began",
+      "captured",
+      ["--operations", "10000"],
+    ],
+    [
+      749,
+      "children whose parents were killed before clone came back",
+      "powered-off",
+      ["--operations", "10000"],
+    ],
     [
       877,
       "a child that ended before its parent, since killed, was back from clone",
+      "powered-off",
       ["--operations", "10000"],
     ],
-    [710, "a panic for want of memory in the middle of a fork, and no kdump", ["--operations", "10000"]],
-    [88, "a full swap area, and pages that many programs share", ["--operations", "10000"]],
-  ])("seed %i, %s", (seed, _what, more) => {
+    [
+      710,
+      "a panic for want of memory in the middle of a fork, and no kdump",
+      "not-captured",
+      ["--operations", "10000"],
+    ],
+    [88, "a full swap area, and pages that many programs share", "captured", ["--operations", "10000"]],
+  ] as const)("seed %i, %s", (seed, _what, outcome, more) => {
     const result = wkdump(["fuzz", "--replay", String(seed), ...more, "--json", "--out", directory], {
       timeout_ms: 60_000,
     });
-    expect(JSON.parse(result.stdout)).toMatchObject({ outcomes: { captured: 1 }, findings: [] });
+    const { outcomes, findings, unseen } = JSON.parse(result.stdout);
+    expect({ outcomes, findings }).toEqual({ outcomes: { [outcome]: 1 }, findings: [] });
+    expect(unseen).toBe(outcome === "not-captured" ? 1 : 0);
   });
 
   it("refuses what it cannot do", () => {

@@ -12,7 +12,7 @@ import { kdumpImage } from "../dump/describe.ts";
 import { ElfCore } from "../dump/elf.ts";
 import { writeElf } from "../dump/elf-writer.ts";
 import { type ErasedRange, erasing } from "../dump/erased.ts";
-import { ADVICE_DAMAGED, DumpError } from "../dump/error.ts";
+import { DumpError } from "../dump/error.ts";
 import { FlattenedWriter } from "../dump/flattened-writer.ts";
 import { type KdumpImage, kdumpStatus, writeKdump } from "../dump/kdump-writer.ts";
 import type { KernelDump } from "../dump/memory-source.ts";
@@ -305,7 +305,6 @@ class Session {
   private async dump(dump: KernelDump, level: number, open: () => Promise<ByteSink[]>): Promise<void> {
     const { messages, options } = this;
     const { exist, dumped } = await dump.pages();
-    if (exist.pages === 0) throw new DumpError(dump.name, "no page of memory in it", ADVICE_DAMAGED);
     await messages.progress("Checking for memory holes", 1, 1);
     // The engine compiles the codecs while the filter runs.
     void codecsModule();
