@@ -389,6 +389,12 @@ describe("damage", () => {
     expect(await logOf(dump)).toBe(wanted);
   });
 
+  it("of an address: far beyond all memory it takes neither time nor room", { timeout: 2000 }, async () => {
+    // Several pages at once, as the memory map is read through damaged page tables.
+    const dump = await open(await compressed(core));
+    await expect(dump.read(2 ** 52, 4 * 4096)).rejects.toThrow(/not in the dump|no memory/);
+  });
+
   it("of the file: cut off in its headers", async () => {
     const whole = await compressed(core);
     for (const size of [0, 3, 8, 100, 463, 464, 4095, 4096, 4199, 8191, 16000]) {

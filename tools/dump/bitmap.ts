@@ -33,8 +33,9 @@ export class Bitmap {
     return ((piece[0]! >> (bit % 8)) & 1) === 1;
   }
 
-  /** The number of bits set below `bit`. */
-  async rank(bit: number): Promise<number> {
+  /** The number of bits set below `below`: all of them beyond the end, wherever damage makes that. */
+  async rank(below: number): Promise<number> {
+    const bit = Math.min(below, this.bits);
     const piece = Math.floor(bit / PIECE_BITS);
     while (this.before.length <= piece) {
       const n = this.before.length - 1;
