@@ -3,7 +3,8 @@
  * pages are looked at once, for one level.
  */
 import type { KernelDump } from "../dump/memory-source.ts";
-import type { PageBitmap } from "../dump/page-bitmap.ts";
+import { PageBitmap } from "../dump/page-bitmap.ts";
+import { upperBound } from "../dump/upper-bound.ts";
 import { type Excluded, excludePages } from "../makedumpfile/filter.ts";
 
 /** The bytes of page-states() in kernel-wasm/collector/collector.wit. */
@@ -38,7 +39,7 @@ export class PageStates {
   /** Throws DumpError when the memory map cannot be found. */
   static async of(dump: KernelDump, level: number): Promise<PageStates> {
     const { exist, dumped } = await dump.pages();
-    const before = (await dump.pages()).dumped;
+    const before = new PageBitmap(dumped.pages, dumped.bytes.slice());
     const blocks: Block[] = [];
     await excludePages(dump, level, exist, dumped, (rule, pfn, pages) => {
       const state = STATES[rule];
@@ -55,23 +56,12 @@ export class PageStates {
       const kept = this.before.has(first + n);
       into[n] = kept ? STATES.kept : this.exist.has(first + n) ? STATES.before : STATES.missing;
     }
-    for (let n = this.blockAt(first); n < this.blocks.length; n++) {
+    for (let n = upperBound(this.blocks, first, ({ end }) => end); n < this.blocks.length; n++) {
       const { state, first: start, end } = this.blocks[n]!;
       if (start >= first + into.length) break;
       for (let pfn = Math.max(start, first); pfn < Math.min(end, first + into.length); pfn++) {
         if (into[pfn - first] === STATES.kept) into[pfn - first] = state;
       }
     }
-  }
-
-  /** The first block that ends behind the page. */
-  private blockAt(pfn: number): number {
-    let low = 0;
-    for (let high = this.blocks.length; low < high; ) {
-      const middle = (low + high) >>> 1;
-      if (this.blocks[middle]!.end > pfn) high = middle;
-      else low = middle + 1;
-    }
-    return low;
   }
 }

@@ -32,6 +32,7 @@ import {
 } from "./memory-source.ts";
 import { cString, ERASEINFO_NOTE, type Note, parseNotes } from "./notes.ts";
 import { PageBitmap } from "./page-bitmap.ts";
+import { upperBound } from "./upper-bound.ts";
 import { pageSizeOf, type VmcoreInfo, vmcoreinfoOf } from "./vmcoreinfo.ts";
 
 /** Program headers that we accept: a kernel lists one a memory range, 32768 with kexec-tools. */
@@ -426,23 +427,13 @@ function union(runs: PhysicalRange[]): PhysicalRange[] {
   return result;
 }
 
-/** Index of the first run that starts above `at`. */
-function upperBound(runs: Run[], at: number): number {
-  let low = 0;
-  let high = runs.length;
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    if ((runs[middle] as Run).start <= at) low = middle + 1;
-    else high = middle;
-  }
-  return low;
-}
+const startOf = (run: Run): number => run.start;
 
 function findRun(runs: Run[], at: number): Run | undefined {
-  const candidate = runs[upperBound(runs, at) - 1];
+  const candidate = runs[upperBound(runs, at, startOf) - 1];
   return candidate !== undefined && at < candidate.end ? candidate : undefined;
 }
 
 function nextStart(runs: Run[], at: number): number {
-  return runs[upperBound(runs, at)]?.start ?? Number.POSITIVE_INFINITY;
+  return runs[upperBound(runs, at, startOf)]?.start ?? Number.POSITIVE_INFINITY;
 }

@@ -1,6 +1,7 @@
 /** Memory of which parts are erased on their way into another dump: by any writer, on any thread. */
 
 import type { MemorySource } from "./memory-source.ts";
+import { upperBound } from "./upper-bound.ts";
 
 /** Plain data, so that it can be sent to a thread. */
 export interface ErasedRange {
@@ -24,7 +25,7 @@ export function erasing(read: Read, ranges: readonly ErasedRange[]): Read {
   for (const { physical, length } of ranges) ends.push(Math.max(ends.at(-1) ?? 0, physical + length));
   return async (physical, length, into) => {
     const bytes = await read(physical, length, into);
-    let index = firstAbove(ends, physical);
+    let index = upperBound(ends, physical, (end) => end);
     let own = into !== undefined && bytes.buffer === into.buffer ? bytes : null;
     for (; index < ranges.length && ranges[index]!.physical < physical + length; index++) {
       const range = ranges[index]!;
@@ -36,16 +37,4 @@ export function erasing(read: Read, ranges: readonly ErasedRange[]): Read {
     }
     return own ?? bytes;
   };
-}
-
-/** The index of the first number that is larger; `numbers` never go down. */
-function firstAbove(numbers: readonly number[], than: number): number {
-  let low = 0;
-  let high = numbers.length;
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    if (numbers[middle]! <= than) low = middle + 1;
-    else high = middle;
-  }
-  return low;
 }

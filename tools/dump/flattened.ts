@@ -13,6 +13,7 @@
 import { type ByteSource, readExactly } from "./bytes.ts";
 import { CachedBytes } from "./cached-bytes.ts";
 import { ADVICE_DAMAGED, ADVICE_TRUNCATED, DumpError, hex } from "./error.ts";
+import { upperBound } from "./upper-bound.ts";
 
 export const FLAT_SIGNATURE = "makedumpfile";
 export const FLAT_HEADER_SIZE = 4096;
@@ -81,7 +82,7 @@ export class FlattenedBytes implements ByteSource {
   async pread(buffer: Uint8Array, offset: number): Promise<number> {
     const length = Math.max(0, Math.min(buffer.length, this.size - offset));
     buffer.fill(0, 0, length);
-    let index = this.firstAfter(offset);
+    let index = upperBound(this.pieces, offset, ({ end }) => end);
     let at = offset;
     while (at < offset + length) {
       const piece = this.pieces[index];
@@ -98,18 +99,6 @@ export class FlattenedBytes implements ByteSource {
       if (at >= piece.end) index++;
     }
     return length;
-  }
-
-  /** The first piece that ends behind `offset`. */
-  private firstAfter(offset: number): number {
-    let low = 0;
-    let high = this.pieces.length;
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      if (this.pieces[middle]!.end <= offset) low = middle + 1;
-      else high = middle;
-    }
-    return low;
   }
 }
 

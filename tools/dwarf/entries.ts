@@ -3,6 +3,7 @@ import type { ByteSource } from "../dump/bytes.ts";
 import type { CachedBytes } from "../dump/cached-bytes.ts";
 import { DumpError, hex } from "../dump/error.ts";
 import { cString } from "../dump/notes.ts";
+import { upperBound } from "../dump/upper-bound.ts";
 import { Cursor, ShortError } from "./cursor.ts";
 import { AT, FORM, OP } from "./names.ts";
 import { type AbbreviationTables, damaged, skipForm, type Unit } from "./units.ts";
@@ -253,14 +254,7 @@ export class Entries {
   }
 
   private unitOf(offset: number): Unit {
-    let low = 0;
-    let high = this.units.length;
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      if (this.units[middle]!.offset <= offset) low = middle + 1;
-      else high = middle;
-    }
-    const unit = this.units[low - 1];
+    const unit = this.units[upperBound(this.units, offset, (it) => it.offset) - 1];
     if (unit !== undefined && offset >= unit.first && offset < unit.end) return unit;
     throw damaged(this.info.source, offset, "no unit has an entry there");
   }
