@@ -4,8 +4,8 @@
  */
 import { currentHost } from "../../runtime/adapter/index.ts";
 import { type BesideProgram, besideProgram } from "../../runtime/adapter/terminal.ts";
-import { O_CREAT, O_EXCL, O_RDONLY, O_WRONLY, type Proc } from "../../runtime/user/proc.ts";
-import { FileBytes } from "../dump/bytes.ts";
+import { O_CREAT, O_EXCL, O_WRONLY, type Proc } from "../../runtime/user/proc.ts";
+import { FileBytes, readExactly } from "../dump/bytes.ts";
 import { openDump } from "../dump/open.ts";
 import { FileSink } from "../dump/sink.ts";
 import { kindOf, PREAMBLE_SIZE } from "./binary.ts";
@@ -51,19 +51,11 @@ export async function isWebAssembly(proc: Proc, path: string): Promise<boolean> 
 
 /** A file's bytes, `most` of them at most. */
 export async function readFile(proc: Proc, path: string, most: number): Promise<Uint8Array> {
-  const fd = await proc.open(path, O_RDONLY);
+  const file = await FileBytes.open(proc, path);
   try {
-    const { size } = await proc.fstat(fd);
-    const bytes = new Uint8Array(Math.min(size, most));
-    let have = 0;
-    while (have < bytes.length) {
-      const got = await proc.read(fd, bytes.subarray(have));
-      if (got === 0) break;
-      have += got;
-    }
-    return bytes.subarray(0, have);
+    return await readExactly(file, 0, Math.min(file.size, most), "the file");
   } finally {
-    await proc.close(fd);
+    await file.close();
   }
 }
 

@@ -68,8 +68,7 @@ export class AddressSpace {
     this.imageEnd = START_KERNEL_MAP + info.numberOr("KERNEL_IMAGE_SIZE", KERNEL_IMAGE_SIZE);
     this.levels = info.numberOr("pgtable_l5_enabled", 0n) === 0n ? LEVELS : LEVELS_LA57;
     this.physBase = info.has("NUMBER(phys_base)") ? info.number("phys_base") : physBaseOf(dump);
-    const offset = info.value("KERNELOFFSET") ?? "0";
-    this.kernelOffset = /^[0-9a-f]{1,16}$/i.test(offset) ? BigInt(`0x${offset}`) : 0n;
+    this.kernelOffset = info.kernelOffset;
   }
 
   /** The address at run time of an address of the vmlinux. */

@@ -55,6 +55,12 @@ export class VmcoreInfo {
     return BigInt(`0x${text}`);
   }
 
+  /** KERNELOFFSET: what KASLR added to the addresses of the vmlinux. */
+  get kernelOffset(): bigint {
+    const text = this.value("KERNELOFFSET") ?? "0";
+    return /^[0-9a-f]{1,16}$/i.test(text) ? BigInt(`0x${text}`) : 0n;
+  }
+
   size(name: string): number {
     return this.count(`SIZE(${name})`);
   }

@@ -14,7 +14,7 @@ import { strerror } from "../strerror.ts";
 import { ConfigError, namesOf, parseConfig, type Section } from "./config.ts";
 import { Eraser } from "./erase.ts";
 import { Failure } from "./failure.ts";
-import { KernelTypes, kernelOffset, merged, releaseIn, shifted, utsnameOf } from "./types.ts";
+import { KernelTypes, merged, releaseIn, shifted, utsnameOf } from "./types.ts";
 
 /** No file of rules is longer. */
 const CONFIG_MAX = 1024 * 1024;
@@ -73,7 +73,7 @@ export async function describe(
 ): Promise<Described> {
   const { vmlinux, vmcoreinfo, config } = sources;
   const own = vmcoreinfoOrNull(dump) ?? new VmcoreInfo(dump.name, "");
-  const shift = kernelOffset(own);
+  const shift = own.kernelOffset;
   if (vmcoreinfo !== null) {
     const what = "open_vmcoreinfo: Can't open the vmcoreinfo file";
     const info = vmcoreinfoFrom(vmcoreinfo, await readWhole(proc, vmcoreinfo, what));

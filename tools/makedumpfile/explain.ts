@@ -5,6 +5,7 @@
 import { AddressSpace } from "../dump/address-space.ts";
 import { DumpError, hex } from "../dump/error.ts";
 import type { KernelDump, PageState } from "../dump/memory-source.ts";
+import type { PageBitmap } from "../dump/page-bitmap.ts";
 import type { VmcoreInfo } from "../dump/vmcoreinfo.ts";
 import { type Excluded, excludePages, type Taken } from "./filter.ts";
 import { MemMap } from "./mem-map.ts";
@@ -43,15 +44,16 @@ export async function explain(dump: KernelDump, level: number, asked: readonly b
       pfns.push(Math.floor(physical / dump.pageSize));
     }
   }
+  const { exist } = await dump.pages();
   const taken = await blocksOf(dump, level, pfns);
   // What another level would do: asked once, of all rules for struct pages.
-  const structs = await Structs.open(dump);
+  const structs = await Structs.open(dump, exist.pages);
   const takenAt31 = structs instanceof Structs ? await blocksOf(dump, LEVEL_MAX, pfns) : taken;
   const paragraphs: string[] = [];
   for (const pfn of pfns) {
     const lines = [
       `page ${hex(pfn)}, physical address ${hex(BigInt(pfn) * BigInt(dump.pageSize))}, dump level ${level}`,
-      `  ${await verdict(dump, level, pfn, taken.get(pfn) ?? null, takenAt31.get(pfn) ?? null)}`,
+      `  ${await verdict(dump, exist, level, pfn, taken.get(pfn) ?? null, takenAt31.get(pfn) ?? null)}`,
     ];
     const { first = pfn } = taken.get(pfn) ?? {};
     for (const page of first === pfn ? [pfn] : [pfn, first]) {
@@ -79,12 +81,12 @@ async function blocksOf(
 
 async function verdict(
   dump: KernelDump,
+  exist: PageBitmap,
   level: number,
   pfn: number,
   block: Block | null,
   blockAt31: Block | null,
 ): Promise<string> {
-  const { exist } = await dump.pages();
   const state = pfn < exist.pages ? await dump.pageState(pfn) : "missing";
   if (state === "excluded") {
     const why = blockAt31 === null ? "" : `: ${named(blockAt31, pfn, LEVEL_MAX)}`;
@@ -129,10 +131,9 @@ class Structs {
   ) {}
 
   /** With VMCOREINFO that does not describe them there are no lines. */
-  static async open(dump: KernelDump): Promise<{ lines(pfn: number): Promise<string[]> }> {
+  static async open(dump: KernelDump, pages: number): Promise<{ lines(pfn: number): Promise<string[]> }> {
     try {
       const space = new AddressSpace(dump);
-      const { pages } = (await dump.pages()).exist;
       return new Structs(dump.vmcoreinfo, space, await MemMap.open(space, dump.vmcoreinfo, pages));
     } catch (error) {
       if (!(error instanceof DumpError)) throw error;

@@ -38,12 +38,13 @@ import { Messages } from "./messages.ts";
 import { DL_EXCLUDE, INVALID, ML, OptionError, type Options, parseOptions } from "./options.ts";
 import { Outputs, STDOUT } from "./outputs.ts";
 import { rearrange } from "./rearrange.ts";
+import { releaseNumber } from "./types.ts";
 import { vtop } from "./vtop.ts";
 import { excludeZeroPages } from "./zero-pages.ts";
 
 /** Kernels whose memory map the tests know: of others it is said that the dump may be incomplete. */
-const OLDEST = [5, 15] as const;
-const LATEST = [6, 1] as const;
+const OLDEST = releaseNumber("5.15");
+const LATEST = releaseNumber("6.1");
 /** How often it is told how far the copying is. */
 const PROGRESS_MS = 200;
 
@@ -201,11 +202,8 @@ class Session {
   }
 
   private async checkVersion({ vmcoreinfo }: { vmcoreinfo: VmcoreInfo }): Promise<void> {
-    const release = vmcoreinfo.value("OSRELEASE") ?? "";
-    const [, major = "0", minor = "0"] = /^(\d+)\.(\d+)/.exec(release) ?? [];
-    const number = ([a, b]: readonly [number, number]): number => a * 1000 + b;
-    const found = number([Number(major), Number(minor)]);
-    if (found >= number(OLDEST) && found <= number(LATEST)) return;
+    const found = releaseNumber(vmcoreinfo.value("OSRELEASE") ?? "");
+    if (found >= OLDEST && found <= LATEST) return;
     await this.messages.common(
       "The kernel version is not supported.\nThe makedumpfile operation may be incomplete.\n",
     );

@@ -216,6 +216,12 @@ export function utsnameOf(info: VmcoreInfo): bigint {
   return info.symbol("init_uts_ns") + BigInt(known ? info.offset("uts_namespace.name") : 4);
 }
 
+/** A release's version and patchlevel, as numbers that compare: 5015 for "5.15.0-1-amd64", 0 for none. */
+export function releaseNumber(release: string): number {
+  const [, version = "0", patchlevel = "0"] = /^(\d+)\.(\d+)/.exec(release) ?? [];
+  return Number(version) * 1000 + Number(patchlevel);
+}
+
 /** The member `release` of a utsname. */
 export function releaseIn(utsname: Uint8Array): string {
   const index = UTSNAME.indexOf("release");
@@ -234,12 +240,6 @@ function checkMemoryType(info: VmcoreInfo): void {
   const sparse = ["SYMBOL(mem_section)", "SIZE(mem_section)", "OFFSET(mem_section.section_mem_map)"];
   const map = nodes || sparse.every((key) => info.has(key)) || info.has("SYMBOL(mem_map)");
   if (!(page && counted && map)) throw new DumpError(info.name, "Can't find the memory type.", ADVICE);
-}
-
-/** KERNELOFFSET: what KASLR added. */
-export function kernelOffset(info: VmcoreInfo): bigint {
-  const text = info.value("KERNELOFFSET") ?? "0";
-  return /^[0-9a-f]{1,16}$/i.test(text) ? BigInt(`0x${text}`) : 0n;
 }
 
 /** The lines of a VMCOREINFO file with KASLR's shift in its symbols. Throws DumpError when it is none. */
@@ -272,8 +272,7 @@ export function merged(own: VmcoreInfo, text: string, release: string): VmcoreIn
     more.push(`LENGTH(mem_section)=${Math.ceil(2 ** bits / perRoot)}`);
   }
   if (!info.has("NUMBER(PAGE_BUDDY_MAPCOUNT_VALUE)") && !info.has("NUMBER(PG_buddy)")) {
-    const [, major = "0", minor = "0"] = /^(\d+)\.(\d+)/.exec(info.value("OSRELEASE") ?? release) ?? [];
-    const typed = Number(major) * 1000 + Number(minor) >= 4018;
+    const typed = releaseNumber(info.value("OSRELEASE") ?? release) >= 4018;
     more.push(`NUMBER(PAGE_BUDDY_MAPCOUNT_VALUE)=${typed ? -129 : -128}`);
   }
   return more.length === 0 ? info : new VmcoreInfo(own.name, `${info.text}\n${more.join("\n")}\n`);
